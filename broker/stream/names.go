@@ -1,0 +1,84 @@
+// Package stream names the cloud's streams, subjects and headers, creates the
+// streams when a cloud is provisioned, and on every normal start checks them
+// and refuses unsafe settings with the fix in the error.
+//
+//	UNITS   unit.<site>.<target>.<partition>.<feed>.<mid>   from sites to workers
+//	DOWN    down.<site>.<kind>.<mid>                        from the cloud to a site
+//	EVENTS  event.<site>.<feed>.<what>                      outcomes for other programs to read
+//
+// The target stands in the subject so that each target has its own lane: one
+// whose breaker is open stops its own units and nobody else's. mid is
+// broker.ShortID of the unit's id. No token holds PHI.
+package stream
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Names of the streams.
+const (
+	Units  = "UNITS"
+	Down   = "DOWN"
+	Events = "EVENTS"
+)
+
+// Headers of a message in UNITS, beside nats.MsgIdHdr (the unit's id, or
+// "<unit id>:<request id>" when a site maps a message again because somebody asked).
+const (
+	HeaderUnit       = "Vagus-Unit"        // unit id
+	HeaderMessage    = "Vagus-Message"     // message id
+	HeaderJournalSeq = "Vagus-Journal-Seq" // the message's position in the site's journal; a hint for resuming, never identity
+	HeaderPart       = "Vagus-Part"        // "2/3": second of the three units that its message made
+	HeaderRemap      = "Vagus-Remap"       // id of the request that asked for this unit again, absent otherwise
+	HeaderTrace      = "traceparent"       // W3C
+)
+
+// Kinds of message in DOWN.
+const (
+	DownRemap = "remap" // body: JSON {"message":"<message id>","feed":"<feed>","request":"<id>"}: map this message again and send its units
+)
+
+// UnitSubject returns the subject that a unit travels on.
+func UnitSubject(site, target string, partition int, feed, mid string) string {
+	return "unit." + site + "." + target + "." + strconv.Itoa(partition) + "." + feed + "." + mid
+}
+
+// PartitionFilter selects one partition of a target, from all sites and feeds.
+func PartitionFilter(target string, partition int) string {
+	return "unit.*." + target + "." + strconv.Itoa(partition) + ".>"
+}
+
+// FeedFilter selects everything that a site's feed sent.
+func FeedFilter(site, feed string) string { return "unit." + site + ".*.*." + feed + ".>" }
+
+// DownSubject returns the subject of a message to a site.
+func DownSubject(site, kind, mid string) string { return "down." + site + "." + kind + "." + mid }
+
+// CheckToken says whether a configured name (site, feed, target) may stand in
+// a subject, a stream's name and a file name: 1 to 32 of a-z, 0-9 and "-",
+// not beginning with "-".
+func CheckToken(what, name string) error {
+	ok := name != "" && len(name) <= 32 && name[0] != '-'
+	for _, c := range name {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("%s %q: use 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit", what, name)
+	}
+	return nil
+}
+
+// ParseUnitSubject splits a subject of the UNITS stream.
+func ParseUnitSubject(subject string) (site, target string, partition int, feed, mid string, err error) {
+	t := strings.Split(subject, ".")
+	if len(t) != 6 || t[0] != "unit" {
+		return "", "", 0, "", "", fmt.Errorf("subject %q is not unit.<site>.<target>.<partition>.<feed>.<mid>", subject)
+	}
+	partition, err = strconv.Atoi(t[3])
+	if err != nil {
+		return "", "", 0, "", "", fmt.Errorf("subject %q: partition is not a number", subject)
+	}
+	return t[1], t[2], partition, t[4], t[5], nil
+}

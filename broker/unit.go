@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// A Verdict is what a mapping decided about a message.
+type Verdict string
+
+const (
+	Apply      Verdict = "apply"       // the operations are to be applied
+	Skip       Verdict = "skip"        // a guard said that there is nothing to do, or no mapping of the feed wanted it
+	Reject     Verdict = "reject"      // the message is at fault; its sender should hear of it
+	DeadLetter Verdict = "dead_letter" // the message needs a person
+)
+
+// A Unit is what one message means to one target: operations in order. It is
+// the thing that is delivered, retried, dead-lettered and replayed. A unit
+// whose verdict is not Apply has no operations: it tells the ledger what
+// became of a message whose content stayed at the site.
+type Unit struct {
+	ID           string      `json:"id"`
+	MessageID    string      `json:"message_id"`
+	Tenant       string      `json:"tenant"`
+	Site         string      `json:"site"`
+	Feed         string      `json:"feed"`
+	Target       string      `json:"target"`
+	Kind         string      `json:"kind"`
+	SenderID     string      `json:"sender_id"`
+	Mapping      string      `json:"mapping"`               // "hl7-adt-patient@4#<content hash>"
+	Key          string      `json:"key,omitempty"`         // OrderingKey: units with one key are applied in order
+	Idempotency  string      `json:"idempotency,omitempty"` // OrderingKey-hashed value of the mapping's idempotency templates
+	Verdict      Verdict     `json:"verdict"`
+	Class        string      `json:"class,omitempty"`          // of a verdict other than Apply: a short stable token, "mapping.required"
+	Reason       string      `json:"reason,omitempty"`         // of a verdict other than Apply: a sentence without any value of the message
+	OnDeadLetter string      `json:"on_dead_letter,omitempty"` // "hold" (also ""): later units of the key wait for a person; "continue": they go on
+	ReceivedAt   time.Time   `json:"received_at"`
+	MappedAt     time.Time   `json:"mapped_at"`
+	Trace        string      `json:"trace,omitempty"` // W3C traceparent
+	Ops          []Operation `json:"ops,omitempty"`
+}
+
+// An Operation is one step on the target. Values in Vals, OnCreate and By are
+// plain, or symbolic and resolved by the target when it applies them:
+//
+//	{"$ref": "res.country", "by": {"code": "US"}, "on_none": "skip"}   the record of a model that these fields find
+//	{"$op": "patient"}                                                 the record of an earlier operation of the unit
+//	{"$add": [ref, …]}  {"$set": [ref, …]}                             many2many: add to, or replace, what is there
+//
+// nil clears a field. A field that is not named is left alone.
+type Operation struct {
+	ID       string `json:"op"`    // "patient", or "kin#2" for the second repetition
+	Model    string `json:"model"` // "res.partner"
+	Do       string `json:"do"`    // upsert, create, update, archive, merge, call
+	XID      string `json:"xid,omitempty"`
+	By       Values `json:"by,omitempty"`        // match by fields instead of XID
+	Vals     Values `json:"vals,omitempty"`      // written always
+	OnCreate Values `json:"on_create,omitempty"` // written only when the operation makes the record
+	On       string `json:"on,omitempty"`        // merge, call: the operation whose record survives or is called
+	OnNone   string `json:"on_none,omitempty"`   // update, merge, archive: skip, retry or dead_letter when nothing matches
+}
+
+// LogValue logs what identifies a unit, never its values.
+func (u *Unit) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", u.ID), slog.String("feed", u.Feed), slog.String("kind", u.Kind),
+		slog.String("mapping", u.Mapping), slog.Int("ops", len(u.Ops)))
+}
+
+// Format prints a unit's id for every verb, so that no %v spells out its values.
+func (u *Unit) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "unit "+u.ID) }
+
+// Partition is the partition that the unit travels and is applied in.
+func (u *Unit) Partition() int { return Partition(u.Key, u.ID) }
+
+// Encode returns the wire form: JSON with sorted keys and no HTML escapes, so
+// the same unit gives the same bytes everywhere.
+func (u *Unit) Encode() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(u); err != nil {
+		return nil, fmt.Errorf("encode unit %s: %w", u.ID, err)
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// DecodeUnit reads what Encode wrote. Numbers come back as json.Number, exact.
+// Its errors never quote the input.
+func DecodeUnit(data []byte) (*Unit, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var u Unit
+	if err := dec.Decode(&u); err != nil {
+		return nil, fmt.Errorf("decode unit: malformed at byte %d of %d", dec.InputOffset(), len(data))
+	}
+	if u.ID == "" || u.Target == "" {
+		return nil, fmt.Errorf("decode unit: it has no id or no target")
+	}
+	return &u, nil
+}
+
+// A Result is what became of a unit in one attempt at its target.
+type Result int
+
+const (
+	Applied  Result = iota // every operation is in effect, now or from an earlier attempt
+	Retry                  // not in effect, or not known to be; the same unit may be applied again
+	Rejected               // the target refuses this unit and will do so again: a dead letter
+)
+
+// String returns "applied", "retry" or "rejected".
+func (r Result) String() string {
+	switch r {
+	case Applied:
+		return "applied"
+	case Retry:
+		return "retry"
+	case Rejected:
+		return "rejected"
+	}
+	return fmt.Sprintf("result(%d)", int(r))
+}
+
+// An Outcome is one attempt's Result with its reason. Class is a short stable
+// token ("odoo.ValidationError", "odoo.missing_reference"); Reason is a
+// sentence for people. Neither holds text that the target or the message
+// chose: both may quote a patient.
+type Outcome struct {
+	Result  Result
+	Class   string
+	Reason  string
+	Records []Record // what the unit made or changed, in the order of its operations
+	Warning string   // something a person should know although the unit was applied
+}
+
+// A Record names what an operation made or found at the target.
+type Record struct {
+	Op    string `json:"op"`
+	Model string `json:"model"`
+	ID    int64  `json:"id"`
+	// Made is true when this attempt created the record.
+	Made bool `json:"made,omitempty"`
+}
