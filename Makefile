@@ -1,1 +1,40 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PACKAGES := ./...
+
+.PHONY: help build demo test bench lint fmt setup clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## bin/vagus
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/vagus ./cmd/vagus
+
+demo: build ## the main job on this machine: HL7 admissions to a simulated Odoo, over a link that is cut
+	@bin/vagus demo
+
+setup: ## what the tests need: PostgreSQL, a C compiler for the race detector, peers (installs from Debian when root)
+	@contract-tests/setup.sh
+
+test: setup ## all tests with the race detector
+	VAGUS_PEERS=1 go test -race -timeout 15m $(PACKAGES)
+
+bench: setup ## the benchmarks that the promises name; prints a table, compares with the last run, writes contract-tests/bench/last.json
+	@go run ./contract-tests/bench $(BENCH)
+
+lint: ## gofmt, vet, staticcheck, layers
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted"; exit 1; }
+	go vet $(PACKAGES)
+	go tool staticcheck $(PACKAGES)
+	go test -count=1 -run 'TestImports|TestTheTopLevel' ./contract-tests/
+
+fmt: ## gofmt the tree
+	@gofmt -w $$(git ls-files '*.go')
+
+clean: ## remove what was built
+	@rm -rf bin

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes sure that this machine has what the tests start for real. As root on
+# Debian it installs what is missing; elsewhere it says what to install.
+set -eu
+
+missing=()
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)                       # the race detector needs cgo
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || missing+=(postgresql)
+command -v setpriv >/dev/null || missing+=(util-linux)                      # PostgreSQL refuses to run as root
+command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing+=(e2fsprogs)   # power-cut harness
+/usr/bin/python3 -c 'import hl7' 2>/dev/null || missing+=(python3 python3-hl7)      # an MLLP peer that nobody here wrote
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "setup: installing ${missing[*]}" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "setup: the tests need these Debian packages (or the like): ${missing[*]}" >&2
+  echo "setup: install them, or run this as root" >&2
+  exit 1
+fi
