@@ -1,0 +1,268 @@
+package ops
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vagus-health/vagus/broker/ledger"
+)
+
+// TargetStatus is what the workers know about one target.
+type TargetStatus struct {
+	Target       string    `json:"target"`
+	Breaker      string    `json:"breaker"` // "closed", "half-open", "open"
+	BreakerSince time.Time `json:"breaker_since,omitzero"`
+	Problem      string    `json:"problem,omitempty"` // why it is open: a class or a sentence without PHI
+	Backlog      int       `json:"backlog"`           // units in the stream that no cursor has passed
+	Oldest       time.Time `json:"oldest,omitzero"`   // when the oldest of them was received
+	Rate         float64   `json:"rate,omitempty"`    // units settled a second, lately; 0 = not known
+	Partitions   int       `json:"partitions"`        // that somebody must hold
+	Held         int       `json:"held"`              // that a worker, any worker, holds
+	LastApplied  time.Time `json:"last_applied,omitzero"`
+}
+
+// SiteStatus is what an agent knows about itself.
+type SiteStatus struct {
+	Site      string       `json:"site"`
+	LinkUp    bool         `json:"link_up"`
+	LinkSince time.Time    `json:"link_since,omitzero"` // up or down since
+	Problem   string       `json:"problem,omitempty"`   // why it is down
+	Feeds     []FeedStatus `json:"feeds"`
+	Verdict   Verdict      `json:"verdict"` // filled in by [Status.Judge]
+}
+
+// FeedStatus is one feed of a site as its agent sees it.
+type FeedStatus struct {
+	Feed          string    `json:"feed"`
+	Listening     bool      `json:"listening"`
+	Problem       string    `json:"problem,omitempty"`
+	LastReceived  time.Time `json:"last_received,omitzero"`
+	Waiting       int       `json:"waiting"` // in the journal, and the cloud does not have it yet
+	OldestWaiting time.Time `json:"oldest_waiting,omitzero"`
+	JournalBytes  int64     `json:"journal_bytes"`
+	JournalLimit  int64     `json:"journal_limit"` // 0 = not known
+	Verdict       Verdict   `json:"verdict"`       // filled in by [Status.Judge]
+}
+
+func (f FeedStatus) full() float64 {
+	if f.JournalLimit <= 0 {
+		return 0
+	}
+	return float64(f.JournalBytes) / float64(f.JournalLimit)
+}
+
+// Status is the answer of GET /v1/status, of a worker (Targets, Lanes) and of an
+// agent (Sites).
+type Status struct {
+	Service  string       `json:"service"`
+	At       time.Time    `json:"at"` // by the server's clock: every age is counted from here
+	Verdict  Verdict      `json:"verdict"`
+	Targets  []TargetLine `json:"targets,omitempty"`
+	Lanes    []Lane       `json:"lanes,omitempty"`
+	Sites    []SiteStatus `json:"sites,omitempty"`
+	Problems []string     `json:"problems,omitempty"` // parts of this answer that could not be had, and why
+}
+
+// A TargetLine is one target with what the ledger counts for it.
+type TargetLine struct {
+	TargetStatus
+	Parked       int       `json:"parked"`
+	OldestParked time.Time `json:"oldest_parked,omitzero"`
+	Dead         int       `json:"dead"`
+	HeldKeys     int       `json:"held_keys"`           // keys that wait behind a dead letter
+	HeldNoun     string    `json:"held_noun,omitempty"` // what such a key is: "patient" or "record"
+	Verdict      Verdict   `json:"verdict"`
+}
+
+// A Lane is one feed of one site at one target.
+type Lane struct {
+	Site         string                `json:"site"`
+	Feed         string                `json:"feed"`
+	Target       string                `json:"target"`
+	Counts       map[ledger.Status]int `json:"counts"`
+	OldestParked time.Time             `json:"oldest_parked,omitzero"`
+	OldestDead   time.Time             `json:"oldest_dead,omitzero"`
+	LastApplied  time.Time             `json:"last_applied,omitzero"`
+	HeldKeys     int                   `json:"held_keys"`
+	HeldNoun     string                `json:"held_noun,omitempty"`
+	Verdict      Verdict               `json:"verdict"`
+}
+
+// Judge fills in every verdict, with times in loc's zone. The server judges in
+// its own zone; a client that prints for a person judges again in theirs.
+func (s *Status) Judge(loc *time.Location) {
+	now := s.At.In(loc)
+	s.Verdict = Verdict{Fine, "all is well"}
+	worse := func(what string, v Verdict) {
+		if v.Level > s.Verdict.Level {
+			s.Verdict = Verdict{v.Level, what + ": " + v.Text}
+		}
+	}
+	for _, p := range s.Problems {
+		worse("status", Verdict{Broken, p})
+	}
+	targets := map[string]*TargetLine{}
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		targets[t.Target] = t
+		t.Verdict = judge(now, t.facts())
+		worse(t.Target, t.Verdict)
+	}
+	for i := range s.Lanes {
+		l := &s.Lanes[i]
+		f := facts{Target: l.Target, Breaker: "closed"}
+		if t := targets[l.Target]; t != nil {
+			f = t.facts()
+		}
+		f.Feed = l.Feed
+		f.Parked, f.OldestParked = l.Counts[ledger.Parked], l.OldestParked
+		f.Dead, f.Held, f.Noun = l.Counts[ledger.Dead], l.HeldKeys, l.HeldNoun
+		// The backlog is the whole target's; what this feed's lane last did is its own.
+		if f.Backlog == 0 {
+			f.LastApplied = l.LastApplied
+		}
+		if f.Breaker == "open" {
+			f.Backlog = 0
+		}
+		l.Verdict = judge(now, f)
+		worse(l.Site+"/"+l.Feed, l.Verdict)
+	}
+	for i := range s.Sites {
+		site := &s.Sites[i]
+		site.Verdict = judgeLink(now, *site)
+		worse("site "+site.Site, site.Verdict)
+		for j := range site.Feeds {
+			f := &site.Feeds[j]
+			f.Verdict = judgeIntake(now, *f)
+			worse("feed "+f.Feed, f.Verdict)
+		}
+	}
+}
+
+func (t *TargetLine) facts() facts {
+	return facts{
+		Target: t.Target, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
+		Unowned: max(0, t.Partitions-t.Held), Backlog: t.Backlog, Oldest: t.Oldest, Rate: t.Rate,
+		Parked: t.Parked, OldestParked: t.OldestParked,
+		Dead: t.Dead, Held: t.HeldKeys, Noun: t.HeldNoun, LastApplied: t.LastApplied,
+	}
+}
+
+// maxDead is how many dead letters are looked at to count who waits behind them.
+const maxDead = 1000
+
+// status puts together what the ledger, the workers and the sites say. A part
+// that does not answer becomes a problem: half an answer at night is better
+// than none.
+func (a *api) status(ctx context.Context) Status {
+	s := Status{Service: a.cfg.Service, At: a.cfg.Now()}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	problem := func(what string, err error) {
+		if err != nil {
+			s.Problems = append(s.Problems, what+": "+clip(err.Error(), 300))
+		}
+	}
+	if a.cfg.Targets != nil {
+		ts, err := a.cfg.Targets(ctx)
+		problem("the workers' state is not known", err)
+		for _, t := range ts {
+			s.Targets = append(s.Targets, TargetLine{TargetStatus: t})
+		}
+	}
+	if a.cfg.Ledger != nil {
+		problem("the ledger does not answer", a.lanes(ctx, &s))
+	}
+	if a.cfg.Sites != nil {
+		sites, err := a.cfg.Sites(ctx)
+		problem("the sites' state is not known", err)
+		s.Sites = sites
+	}
+	s.Judge(s.At.Location())
+	return s
+}
+
+func (a *api) lanes(ctx context.Context, s *Status) error {
+	sums, err := a.cfg.Ledger.Summary(ctx)
+	if err != nil {
+		return fmt.Errorf("count units: %w", err)
+	}
+	type lane struct{ site, feed, target string }
+	held := map[lane]map[string]bool{}
+	all := map[string]map[string]bool{} // by target: one patient may be held in two feeds
+	patients := map[string]bool{}       // by key
+	if slices.ContainsFunc(sums, func(m ledger.Summary) bool { return m.Counts[ledger.Dead] > 0 }) {
+		dead, err := a.cfg.Ledger.Units(ctx, ledger.Filter{Status: []ledger.Status{ledger.Dead}, Limit: maxDead})
+		if err != nil {
+			return fmt.Errorf("list dead letters: %w", err)
+		}
+		for _, u := range dead {
+			if !u.Hold || u.Key == "" {
+				continue
+			}
+			l := lane{u.Site, u.Feed, u.Target}
+			if held[l] == nil {
+				held[l] = map[string]bool{}
+			}
+			if all[u.Target] == nil {
+				all[u.Target] = map[string]bool{}
+			}
+			held[l][u.Key], all[u.Target][u.Key] = true, true
+			if ofPatient(u.Kind) {
+				patients[u.Key] = true
+			}
+		}
+	}
+	noun := func(keys map[string]bool) string {
+		if len(keys) == 0 {
+			return ""
+		}
+		for k := range keys {
+			if !patients[k] {
+				return "record"
+			}
+		}
+		return "patient"
+	}
+	for _, m := range sums {
+		i := slices.IndexFunc(s.Targets, func(t TargetLine) bool { return t.Target == m.Target })
+		if i < 0 { // nobody works for it now; what it did is still to be seen
+			i = len(s.Targets)
+			s.Targets = append(s.Targets, TargetLine{TargetStatus: TargetStatus{Target: m.Target}})
+		}
+		t := &s.Targets[i]
+		t.Parked += m.Counts[ledger.Parked]
+		t.Dead += m.Counts[ledger.Dead]
+		if !m.OldestParked.IsZero() && (t.OldestParked.IsZero() || m.OldestParked.Before(t.OldestParked)) {
+			t.OldestParked = m.OldestParked
+		}
+		if m.LastApplied.After(t.LastApplied) {
+			t.LastApplied = m.LastApplied
+		}
+		keys := held[lane{m.Site, m.Feed, m.Target}]
+		s.Lanes = append(s.Lanes, Lane{
+			Site: m.Site, Feed: m.Feed, Target: m.Target, Counts: m.Counts, HeldKeys: len(keys), HeldNoun: noun(keys),
+			OldestParked: m.OldestParked, OldestDead: m.OldestDead, LastApplied: m.LastApplied,
+		})
+	}
+	for i := range s.Targets {
+		keys := all[s.Targets[i].Target]
+		s.Targets[i].HeldKeys, s.Targets[i].HeldNoun = len(keys), noun(keys)
+	}
+	slices.SortFunc(s.Targets, func(x, y TargetLine) int { return strings.Compare(x.Target, y.Target) })
+	slices.SortFunc(s.Lanes, func(x, y Lane) int {
+		return cmp.Or(strings.Compare(x.Site, y.Site), strings.Compare(x.Feed, y.Feed), strings.Compare(x.Target, y.Target))
+	})
+	return nil
+}
+
+// ofPatient says whether a message of this kind has a patient as its subject:
+// HL7 v2 events other than master files and personnel.
+func ofPatient(kind string) bool {
+	typ, _, ok := strings.Cut(kind, "^")
+	return ok && len(typ) == 3 && typ != "MFN" && typ != "PMU"
+}
