@@ -32,6 +32,7 @@ const (
 	HeaderJournalSeq = "Vagus-Journal-Seq" // the message's position in the site's journal; a hint for resuming, never identity
 	HeaderPart       = "Vagus-Part"        // "2/3": second of the three units that its message made
 	HeaderRemap      = "Vagus-Remap"       // id of the request that asked for this unit again, absent otherwise
+	HeaderResume     = "Vagus-Resume"      // beside HeaderRemap: "<journal seq> <message id> <unit id>" of the lane's last ordinary unit, "" if none, so that the last message of a lane always tells where to go on
 	HeaderTrace      = "traceparent"       // W3C
 )
 

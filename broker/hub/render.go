@@ -1,0 +1,172 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/vagus-health/vagus/broker/stream"
+)
+
+// KeyVariable is the environment variable that a rendered configuration takes
+// the store's encryption key from.
+const KeyVariable = "VAGUS_HUB_KEY"
+
+// Render makes what is missing in the hub's directory and returns the
+// configuration of a stock nats-server 2.12 or newer that is equivalent to the
+// embedded one. After AddSite or RemoveSite render it again and reload the
+// server. It holds the cluster's secret: write it with mode 0600. A stock
+// server does not look at the canary: provision once, and never again on a
+// store that has been used.
+func Render(c Config) (string, error) {
+	if err := c.complete(); err != nil {
+		return "", err
+	}
+	if _, err := c.ensure(); err != nil {
+		return "", err
+	}
+	return c.render(c.Key != "")
+}
+
+// render writes the configuration that both servers run with.
+func (c *Config) render(withKey bool) (string, error) {
+	tenants, err := c.tenants()
+	if err != nil {
+		return "", err
+	}
+	sites, err := Sites(c.Dir)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	q := strconv.Quote
+	tls := fmt.Sprintf("cert_file: %s, key_file: %s, ca_file: %s, verify: true, min_version: \"1.3\", timeout: 5",
+		q(filepath.Join(c.serverDir(), "cert.pem")), q(filepath.Join(c.serverDir(), "key.pem")), q(filepath.Join(c.Dir, "ca", "ca.pem")))
+
+	line("server_name: %s", q(c.Name))
+	line("listen: %s", q(c.Listen))
+	line("tls { %s, handshake_first: true }", tls)
+	line("max_payload: %d", c.MaxPayload)
+	// A link that hangs is noticed after two pings; the server's own default is two minutes.
+	line("ping_interval: %s\nping_max: 2\nwrite_deadline: \"10s\"", q(c.PingInterval.String()))
+	line("jetstream {\n  store_dir: %s\n  sync_interval: always\n  max_mem: 0\n  max_file: %d", q(c.Store), c.reserve().Reserve()*int64(max(len(tenants), 1)))
+	if withKey {
+		line("  cipher: aes\n  key: $%s", KeyVariable)
+	}
+	line("}\naccounts {\n  SYS {}")
+	for _, t := range tenants {
+		if err := c.renderAccount(line, t, sites); err != nil {
+			return "", err
+		}
+	}
+	line("}\nsystem_account: SYS")
+	if c.Cluster.Listen != "" {
+		if err := c.renderCluster(line, tls); err != nil {
+			return "", err
+		}
+	}
+	return b.String(), nil
+}
+
+func (c *Config) renderAccount(line func(string, ...any), tenant string, sites []Site) error {
+	admin, err := readPublic(filepath.Join(c.Dir, "tenants", tenant, "admin.nkey"))
+	if err != nil {
+		return err
+	}
+	worker, err := readPublic(filepath.Join(c.Dir, "tenants", tenant, "worker.nkey"))
+	if err != nil {
+		return err
+	}
+	line("  %s {", strconv.Quote(account(tenant)))
+	line("    jetstream { max_mem: 0, max_file: %d, max_streams: 3, max_consumers: 5000, max_bytes_required: true }", c.reserve().Reserve()*int64(max(c.Replicas, 1)))
+	line("    users: [\n      { nkey: %s }", admin)
+	user := func(nkey string, publish, subscribe []string) {
+		line("      { nkey: %s, permissions: { publish: { allow: [%s] }, subscribe: { allow: [%s] } } }", nkey, quoteAll(publish), quoteAll(subscribe))
+	}
+	user(worker, workerPublish, []string{"_INBOX.>"})
+	for _, s := range sites {
+		if s.Tenant == tenant {
+			user(s.Nkey, sitePublish(s.Name), []string{"_INBOX_" + s.Name + ".>"})
+		}
+	}
+	line("    ]\n  }")
+	return nil
+}
+
+func (c *Config) renderCluster(line func(string, ...any), tls string) error {
+	secret, err := os.ReadFile(filepath.Join(c.Dir, "route.key"))
+	if err != nil {
+		return err
+	}
+	routes := make([]string, len(c.Cluster.Routes))
+	for i, r := range c.Cluster.Routes {
+		routes[i] = "nats://hub:" + string(secret) + "@" + r
+	}
+	line("cluster {\n  name: %s\n  listen: %s\n  no_advertise: true\n  compression: off", strconv.Quote(c.Cluster.Name), strconv.Quote(c.Cluster.Listen))
+	// A site's certificate is of the same authority: the secret is what keeps sites out.
+	line("  authorization { user: hub, password: %s, timeout: 5 }\n  tls { %s }\n  routes: [%s]\n}", strconv.Quote(string(secret)), tls, quoteAll(routes))
+	return nil
+}
+
+// sitePublish is all that a site may publish: its units, the question for its
+// own last one, and the reading of its own commands.
+func sitePublish(site string) []string {
+	own := stream.Down + "." + site
+	return []string{
+		"unit." + site + ".>",
+		"$JS.API.DIRECT.GET." + stream.Units + ".unit." + site + ".>",
+		"$JS.API.CONSUMER.INFO." + own,
+		"$JS.API.CONSUMER.MSG.NEXT." + own,
+		"$JS.ACK." + own + ".>",
+	}
+}
+
+// workerPublish is all that a worker may publish. It makes consumers, no
+// streams, and can neither purge nor delete.
+var workerPublish = []string{
+	"down.>", "event.>",
+	"$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES",
+	"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*",
+	"$JS.API.CONSUMER.CREATE." + stream.Units + ".>", "$JS.API.CONSUMER.CREATE." + stream.Events + ".>",
+	"$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*",
+	"$JS.API.CONSUMER.MSG.NEXT." + stream.Units + ".*", "$JS.API.CONSUMER.MSG.NEXT." + stream.Events + ".*",
+	"$JS.API.CONSUMER.DELETE." + stream.Units + ".*", "$JS.API.CONSUMER.DELETE." + stream.Events + ".*",
+	"$JS.ACK." + stream.Units + ".>", "$JS.ACK." + stream.Events + ".>", "$JS.FC.>",
+}
+
+// account names a tenant's account so that none can be taken for SYS.
+func account(tenant string) string { return "tenant-" + tenant }
+
+func (c *Config) tenants() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(c.Dir, "tenants"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && stream.CheckToken("tenant", e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func quoteAll(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = strconv.Quote(s)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+func isUserKey(s string) bool { return nkeys.IsValidPublicUserKey(s) }
