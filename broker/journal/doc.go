@@ -1,0 +1,2 @@
+// Package journal is the site's durable log.
+package journal

@@ -1,0 +1,121 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// Headers of a message in a journal stream: one for each field of
+// broker.Message that is set. The body is the payload, byte for byte.
+const (
+	headerID       = "Vagus-Id"
+	headerTenant   = "Vagus-Tenant"
+	headerSite     = "Vagus-Site"
+	headerFormat   = "Vagus-Format"
+	headerKind     = "Vagus-Kind"
+	headerSender   = "Vagus-Sender"
+	headerReceived = "Vagus-Received" // Unix time in nanoseconds
+	headerGroup    = "Vagus-Group"    // "<index>/<count>/<id>"
+	headerTrace    = "traceparent"
+)
+
+// absent makes the server refuse a message whose subject, and so whose id, is
+// in the stream already.
+var absent = []string{"0"}
+
+func subject(feed, mid string) string { return "journal." + feed + "." + mid }
+
+// encode turns a message into what is published. Without once it is stored
+// whatever else has its subject.
+func encode(m *broker.Message, once bool) *nats.Msg {
+	h := make(nats.Header, 10)
+	set := func(key, value string) {
+		if value != "" {
+			h[key] = []string{escape(value)}
+		}
+	}
+	set(headerID, m.ID)
+	set(headerTenant, m.Tenant)
+	set(headerSite, m.Site)
+	set(headerFormat, m.Format)
+	set(headerKind, m.Kind)
+	set(headerSender, m.SenderID)
+	set(headerTrace, m.Trace)
+	if !m.ReceivedAt.IsZero() {
+		set(headerReceived, strconv.FormatInt(m.ReceivedAt.UnixNano(), 10))
+	}
+	if g := m.Group; g != (broker.Group{}) {
+		set(headerGroup, strconv.Itoa(g.Index)+"/"+strconv.Itoa(g.Count)+"/"+g.ID)
+	}
+	if once {
+		h[nats.ExpectedLastSubjSeqHdr] = absent
+	}
+	return &nats.Msg{Subject: subject(m.Feed, broker.ShortID(m.ID)), Header: h, Data: m.Body}
+}
+
+var errHeader = errors.New("its headers are not those of a journal entry")
+
+// decode is the reverse of encode. stored stands in for a message that had no
+// time of its own.
+func decode(feed string, h nats.Header, body []byte, stored time.Time) (*broker.Message, error) {
+	var bad error
+	get := func(key string) string {
+		v, err := unescape(h.Get(key))
+		if err != nil {
+			bad = fmt.Errorf("header %s: %w", key, errHeader)
+		}
+		return v
+	}
+	m := &broker.Message{
+		ID: get(headerID), Feed: feed, Tenant: get(headerTenant), Site: get(headerSite),
+		Format: get(headerFormat), Kind: get(headerKind), SenderID: get(headerSender),
+		Trace: get(headerTrace), ReceivedAt: stored, Body: body,
+	}
+	if m.ID == "" {
+		return nil, fmt.Errorf("header %s is missing: %w", headerID, errHeader)
+	}
+	if v := get(headerReceived); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("header %s: %w", headerReceived, errHeader)
+		}
+		m.ReceivedAt = time.Unix(0, n).UTC()
+	}
+	if v := get(headerGroup); v != "" {
+		index, rest, _ := strings.Cut(v, "/")
+		count, id, ok := strings.Cut(rest, "/")
+		i, err1 := strconv.Atoi(index)
+		n, err2 := strconv.Atoi(count)
+		if !ok || err1 != nil || err2 != nil {
+			return nil, fmt.Errorf("header %s: %w", headerGroup, errHeader)
+		}
+		m.Group = broker.Group{ID: id, Index: i, Count: n}
+	}
+	return m, bad
+}
+
+// escape makes any string fit for a header's value: senders put what they
+// like into a control id.
+func escape(s string) string {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' {
+			return url.PathEscape(s)
+		}
+	}
+	return s
+}
+
+func unescape(s string) (string, error) {
+	if strings.IndexByte(s, '%') < 0 {
+		return s, nil
+	}
+	return url.PathUnescape(s)
+}

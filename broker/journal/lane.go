@@ -1,0 +1,485 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// A lane is one feed's way into its stream. Callers publish; one goroutine
+// takes the server's acknowledgements, syncs once for all that have come and
+// lets their callers go. While it syncs the next ones gather: that is the
+// group commit. Nobody waits for company.
+type lane struct {
+	j     *Journal
+	feed  string
+	limit int64
+	turn  chan struct{} // held while publishing: one step's messages stay together
+
+	syncMu sync.Mutex // held while block files are synced, or trimmed
+	blocks blocks
+
+	mu       sync.Mutex // guards what follows
+	s        *session   // nil while the server is down
+	slots    map[uint64]slot
+	next     uint64
+	outBytes int64     // published and not yet committed, at least
+	progress time.Time // of the last acknowledgement, or when the first of slots was published
+	mark     *mark
+	marked   bool
+	steps    int    // steps published and not committed
+	broken   bool   // a step could not be taken back: only the next session can
+	durable  uint64 // entries up to here may be read
+	changed  chan struct{}
+}
+
+// A session is one life of the embedded server, as a lane sees it.
+type session struct {
+	nc     *nats.Conn
+	stream jetstream.Stream
+	prefix string // of reply subjects
+	acks   chan *nats.Msg
+	tokens chan struct{} // bounds what is published and not acknowledged
+	down   chan struct{} // closed when the session ends
+	done   chan struct{} // closed when its goroutine has ended
+}
+
+// The most that is published and not acknowledged: 4096 tokens, one for each
+// message and one for each 32 KiB of it, so about 128 MiB. The server refuses
+// at 10,000 messages; acks never overflow.
+const (
+	window    = 4096
+	tokenSize = 32 << 10
+)
+
+func tokens(m *nats.Msg) int { return min(1+len(m.Data)/tokenSize, window/2) }
+
+// A step is what one Append publishes.
+type step struct {
+	size   int // messages
+	left   int // not yet acknowledged
+	stored []uint64
+	dups   []int
+	err    error // the first refusal
+	over   bool  // done is closed
+	done   chan struct{}
+}
+
+func (p *step) finish(err error) {
+	if p.over {
+		return
+	}
+	p.over = true
+	if p.err == nil {
+		p.err = err
+	}
+	close(p.done)
+}
+
+// slot is one message that the server has not acknowledged yet.
+type slot struct {
+	p      *step
+	i      int
+	tokens int
+	bytes  int64
+}
+
+// append publishes ms and waits until they are durable. It returns how many
+// were there already.
+func (l *lane) append(ctx context.Context, ms []*broker.Message, once bool) (dups int, err error) {
+	for range 5 {
+		p, err := l.publish(ctx, ms, once)
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		if p.err != nil {
+			return 0, p.err
+		}
+		// The server knows a message by its short id. Look at the whole one.
+		var again []*broker.Message
+		for _, i := range p.dups {
+			switch e, err := l.find(ctx, broker.ShortID(ms[i].ID)); {
+			case errors.Is(err, ErrNotFound): // it was in a step that was taken back, or has been trimmed
+				again = append(again, ms[i])
+			case err != nil:
+				return 0, err
+			case e.ID == ms[i].ID:
+				dups++
+			default:
+				if _, err := l.append(ctx, []*broker.Message{ms[i]}, false); err != nil {
+					return 0, err
+				}
+			}
+		}
+		if len(again) == 0 {
+			return dups, nil
+		}
+		ms = again
+	}
+	return 0, errors.New("an entry with the same id comes and goes")
+}
+
+func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*step, error) {
+	out := make([]*nats.Msg, len(ms))
+	var sum int64
+	for i, m := range ms {
+		out[i] = encode(m, once)
+		sum += size(out[i])
+	}
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-l.turn }()
+	if err := l.j.Err(); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	s := l.s
+	l.mu.Unlock()
+	if s == nil {
+		return nil, errDown
+	}
+	p := &step{size: len(ms), left: len(ms), done: make(chan struct{})}
+	if p.size > 1 {
+		if err := l.beginStep(ctx, s, sum); err != nil {
+			return nil, err
+		}
+	}
+	for i, m := range out {
+		for range tokens(m) {
+			select {
+			case s.tokens <- struct{}{}:
+			case <-s.down: // end has finished p, or will not know of it
+				return nil, errDown
+			}
+		}
+		l.mu.Lock()
+		if l.s != s {
+			l.mu.Unlock()
+			return nil, errDown
+		}
+		if len(l.slots) == 0 {
+			l.progress = time.Now()
+		}
+		l.next++
+		n := l.next
+		l.slots[n] = slot{p: p, i: i, tokens: tokens(m), bytes: size(m)}
+		l.outBytes += size(m)
+		l.mu.Unlock()
+		m.Reply = s.prefix + strconv.FormatUint(n, 10)
+		if err := s.nc.PublishMsg(m); err != nil {
+			return nil, fmt.Errorf("the embedded server: %w", err)
+		}
+	}
+	return p, nil
+}
+
+var errDown = fmt.Errorf("the embedded server is being started again: %w", broker.ErrFull)
+
+// size is the least that a message adds to a block file.
+func size(m *nats.Msg) int64 { return int64(len(m.Subject) + len(m.Data)) }
+
+// beginStep sees to it that a step of several messages that does not come to
+// its end is taken back by the next start.
+func (l *lane) beginStep(ctx context.Context, s *session, sum int64) error {
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if int64(info.State.Bytes)+sum > l.limit {
+		return fmt.Errorf("%d bytes do not fit: %w", sum, broker.ErrFull)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.s != s {
+		return errDown
+	}
+	if !l.marked {
+		if err := l.mark.set(l.durable); err != nil {
+			return l.j.fail(err)
+		}
+		l.marked = true
+	}
+	l.steps++
+	return nil
+}
+
+// A round is what one sync serves.
+type round struct {
+	ready   []*step
+	partial int // steps of which some messages are acknowledged
+	bytes   int64
+	last    uint64
+}
+
+// serve takes acknowledgements until the session is down.
+func (l *lane) serve(s *session) {
+	defer close(s.done)
+	for {
+		var r round
+		select {
+		case m := <-s.acks:
+			l.settle(s, m, &r)
+		case <-s.down:
+			return
+		}
+	gather:
+		for {
+			select {
+			case m := <-s.acks:
+				l.settle(s, m, &r)
+				continue
+			default:
+			}
+			if r.partial == 0 {
+				break
+			}
+			select {
+			case m := <-s.acks:
+				l.settle(s, m, &r)
+			case <-s.down:
+				break gather
+			}
+		}
+		l.commit(s, &r)
+	}
+}
+
+// settle notes one acknowledgement.
+func (l *lane) settle(s *session, m *nats.Msg, r *round) {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.prefix), 10, 64)
+	seq, refused := readAck(m.Data)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sl, ok := l.slots[n]
+	if !ok {
+		return
+	}
+	delete(l.slots, n)
+	l.progress = time.Now()
+	for range sl.tokens {
+		<-s.tokens
+	}
+	p := sl.p
+	if p.size > 1 && p.left == p.size {
+		r.partial++
+	}
+	p.left--
+	switch {
+	case refused == nil:
+		p.stored = append(p.stored, seq)
+		r.bytes += sl.bytes
+		r.last = max(r.last, seq)
+	case errors.Is(refused, errPresent):
+		l.outBytes -= sl.bytes
+		p.dups = append(p.dups, sl.i)
+	default:
+		l.outBytes -= sl.bytes
+		if p.err == nil {
+			p.err = refused
+		}
+	}
+	if p.left == 0 {
+		if p.size > 1 {
+			r.partial--
+		}
+		r.ready = append(r.ready, p)
+	}
+}
+
+// commit makes a round durable and lets its callers go.
+func (l *lane) commit(s *session, r *round) {
+	var err error
+	if p := l.j.poison.Load(); p != nil {
+		err = *p
+	}
+	steps := 0
+	for _, p := range r.ready {
+		if p.size == 1 {
+			continue
+		}
+		steps++
+		if p.err != nil {
+			l.takeBack(s, p)
+		}
+	}
+	l.syncMu.Lock()
+	grown, known := int64(0), false
+	if err == nil && r.bytes > 0 && l.j.group {
+		start := time.Now()
+		if grown, known, err = l.blocks.sync(); err != nil {
+			err = l.j.fail(err)
+		}
+		l.j.met.synced(l.feed, len(r.ready), time.Since(start))
+	}
+	l.mu.Lock()
+	l.outBytes -= r.bytes
+	l.steps -= steps
+	if err == nil && l.broken {
+		err = errDown
+	}
+	if err == nil && known {
+		err = l.audit(grown, r.bytes)
+	}
+	if err == nil && l.marked {
+		// A step that is on its way now began after this round's last entry.
+		if l.steps == 0 {
+			err, l.marked = l.mark.clear(), false
+		} else {
+			err = l.mark.set(max(r.last, l.durable))
+		}
+		if err != nil {
+			err = l.j.fail(err)
+		}
+	}
+	if err == nil && r.last > l.durable {
+		l.durable = r.last
+		l.wake()
+	}
+	for _, p := range r.ready {
+		p.finish(err)
+	}
+	l.mu.Unlock()
+	l.syncMu.Unlock()
+}
+
+// audit compares by how much the block files have grown with what the server
+// has acknowledged. What was found too much belongs to messages whose
+// acknowledgement is on its way.
+func (l *lane) audit(grown, acked int64) error {
+	if l.blocks.ahead += grown - acked; l.blocks.ahead < 0 {
+		return l.j.fail(fmt.Errorf("feed %s: the server acknowledged %d bytes more than its block files have grown by: group commit does not fit this server, set sync_always", l.feed, -l.blocks.ahead))
+	}
+	l.blocks.ahead = min(l.blocks.ahead, l.outBytes)
+	return nil
+}
+
+// takeBack removes what was stored of a step that failed. When the server can
+// not do that, nothing more is acknowledged in this session: the next one
+// finds the mark and does it.
+func (l *lane) takeBack(s *session, p *step) {
+	ctx, cancel := context.WithTimeout(context.Background(), stuckAfter)
+	defer cancel()
+	for _, seq := range p.stored {
+		if err := s.stream.DeleteMsg(ctx, seq); err != nil {
+			l.j.log.Error("journal: take back an unfinished step", "feed", l.feed, "error", err)
+			l.mu.Lock()
+			l.broken = true
+			l.mu.Unlock()
+			return
+		}
+	}
+}
+
+// wake tells readers to look again. l.mu is held.
+func (l *lane) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// begin starts a session.
+func (l *lane) begin(s *session, last uint64) error {
+	if _, err := s.nc.ChanSubscribe(s.prefix+"*", s.acks); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.s, l.slots, l.durable = s, map[uint64]slot{}, last
+	l.outBytes, l.steps, l.marked, l.broken = 0, 0, false, false
+	l.wake()
+	go l.serve(s)
+	return nil
+}
+
+// end ends the session: who waits for the server gets an error.
+func (l *lane) end() {
+	l.mu.Lock()
+	s := l.s
+	l.s = nil
+	for n, sl := range l.slots {
+		sl.p.finish(errDown)
+		delete(l.slots, n)
+	}
+	l.mu.Unlock()
+	if s != nil {
+		close(s.down)
+		<-s.done
+	}
+}
+
+// stuck says whether the server has owed an answer for longer than d.
+func (l *lane) stuck(d time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.s == nil || l.broken || len(l.slots) > 0 && time.Since(l.progress) > d
+}
+
+// drain waits until nothing is in hand, or the server stands still for d.
+func (l *lane) drain(d time.Duration) {
+	l.turn <- struct{}{} // whoever was publishing has done so, and the next one sees that we are closed
+	<-l.turn
+	for !l.stuck(d) {
+		l.mu.Lock()
+		idle := len(l.slots) == 0 && l.outBytes == 0
+		l.mu.Unlock()
+		if idle {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Error codes of the JetStream API (nats-server errors.json).
+const (
+	codeWrongLastSequence = 10071
+	codeTooLarge          = 10054
+)
+
+var errPresent = errors.New("an entry with this id is there")
+
+// readAck reads a PubAck: the sequence, or why the message was refused.
+func readAck(data []byte) (uint64, error) {
+	var ack struct {
+		Seq   uint64 `json:"seq"`
+		Error *struct {
+			Code        int    `json:"code"`
+			ErrCode     int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	switch err := json.Unmarshal(data, &ack); {
+	case err != nil:
+		return 0, fmt.Errorf("the server's acknowledgement: %w", err)
+	case ack.Error == nil && ack.Seq > 0:
+		return ack.Seq, nil
+	case ack.Error == nil:
+		return 0, errors.New("the server's acknowledgement has no sequence")
+	case ack.Error.ErrCode == codeWrongLastSequence:
+		return 0, errPresent
+	case ack.Error.Code == 503 || ack.Error.Code == 429 || ack.Error.Code == 500:
+		return 0, fmt.Errorf("%s (%d): %w", ack.Error.Description, ack.Error.ErrCode, broker.ErrFull)
+	case ack.Error.ErrCode == codeTooLarge:
+		return 0, &broker.RejectError{Code: "too_large", Err: errors.New(ack.Error.Description)}
+	default:
+		return 0, fmt.Errorf("%s (%d)", ack.Error.Description, ack.Error.ErrCode)
+	}
+}
