@@ -1,0 +1,347 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// Limits of one expression. The static estimate is over the worst message
+// that the limits of walk.go let through, with texts of celText characters.
+const (
+	celCostCeiling = 200_000 // refused when the file loads
+	celCostLimit   = 400_000 // stopped when it runs, should the estimate be wrong
+	celText        = 4 << 10 // characters of one text that enters an expression
+	celItem        = 1 << 10 // characters of one text of a list
+	celSourceBytes = 4 << 10
+	celInterrupt   = 100 // iterations between looks at the context
+)
+
+// nodeType is CEL's name for an item of nodes().
+var nodeType = cel.ObjectType("node")
+
+// A program is a compiled expression with the places it reads.
+type program struct {
+	text   string
+	prg    cel.Program
+	vars   []variable
+	paths  []*boundPath // of member calls on nodes: l.num('IT1-02')
+	labels tree.Labels
+	out    *cel.Type
+	loops  bool // it may take long: look at the context
+	at     place
+}
+
+// A variable is a name of an expression: a path under a function, an input of
+// the rule, a let, or `it`.
+type variable struct {
+	name  string
+	kind  variableKind
+	path  *boundPath
+	index int // of the input or the let
+	typ   *cel.Type
+}
+
+type variableKind uint8
+
+const (
+	varText   variableKind = iota // v('p')
+	varTexts                      // values('p[*]')
+	varValued                     // valued('p')
+	varIsNull                     // isnull('p')
+	varNum                        // num('p')
+	varSum                        // sum('p[*]')
+	varTime                       // ts('p')
+	varNodes                      // nodes('p[*]')
+	varInput
+	varLet
+)
+
+// pathFunctions are the functions whose argument is a literal path.
+var pathFunctions = map[string]struct {
+	kind variableKind
+	list bool // the path has [*]
+	typ  *cel.Type
+}{
+	"v":      {varText, false, cel.StringType},
+	"values": {varTexts, true, cel.ListType(cel.StringType)},
+	"valued": {varValued, false, cel.BoolType},
+	"isnull": {varIsNull, false, cel.BoolType},
+	"num":    {varNum, false, decimalType},
+	"sum":    {varSum, true, decimalType},
+	"ts":     {varTime, false, cel.TimestampType},
+	"nodes":  {varNodes, true, cel.ListType(nodeType)},
+}
+
+// newEnv makes the environment of a mapping: standard CEL, the strings, lists,
+// math and bindings extensions, and the functions of celfunc.go.
+func newEnv(tables map[string]*table) (*cel.Env, error) {
+	options := []cel.EnvOption{
+		cel.ParserRecursionLimit(60),
+		cel.ParserExpressionSizeLimit(celSourceBytes),
+		cel.CrossTypeNumericComparisons(false),
+		cel.DefaultUTCTimeZone(true),
+		ext.Strings(ext.StringsVersion(3)), ext.Lists(ext.ListsVersion(2)), ext.Math(), ext.Bindings(),
+	}
+	return cel.NewEnv(append(options, functions(tables)...)...)
+}
+
+// A celScope is what an expression may name where it stands.
+type celScope struct {
+	scope  *scope
+	inputs []variable // named inputs, or `it`
+	taint  tree.Labels
+}
+
+// compileCEL compiles an expression. Paths in it are literals: they are bound
+// to the schema, typed and labelled here, and become variables.
+func (l *loader) compileCEL(at place, text string, cs celScope) *program {
+	p := &program{text: text, at: at, labels: cs.taint}
+	parsed, iss := l.env.Parse(text)
+	if iss != nil && iss.Err() != nil {
+		l.celIssues(at, iss)
+		return nil
+	}
+	w := &celWalker{l: l, p: p, at: at, cs: cs, ast: parsed.NativeRep()}
+	before := len(l.c.issues)
+	w.walk(w.ast.Expr(), nil)
+	if len(l.c.issues) > before {
+		return nil
+	}
+	var options []cel.EnvOption
+	for _, v := range p.vars {
+		options = append(options, cel.Variable(v.name, v.typ))
+	}
+	env, err := l.env.Extend(options...)
+	if err != nil {
+		l.c.errorf(at, "cel", "%v", err)
+		return nil
+	}
+	checked, iss := env.Check(parsed)
+	if iss != nil && iss.Err() != nil {
+		l.celIssues(at, iss)
+		return nil
+	}
+	p.out = checked.OutputType()
+	est, err := env.EstimateCost(checked, celEstimator{})
+	if err != nil {
+		l.c.errorf(at, "cel-cost", "%v", err)
+		return nil
+	}
+	if est.Max > celCostCeiling {
+		l.c.errorf(at, "cel-cost", "worst case costs %d units, ceiling %d: nested loops over repeating fields?", est.Max, celCostCeiling)
+		return nil
+	}
+	p.prg, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(celCostLimit), cel.InterruptCheckFrequency(celInterrupt))
+	if err != nil {
+		l.c.errorf(at, "cel", "%v", err)
+		return nil
+	}
+	return p
+}
+
+// celIssues reports what CEL says, each at its own place in the line.
+func (l *loader) celIssues(at place, iss *cel.Issues) {
+	for i, e := range iss.Errors() {
+		if i == 5 {
+			break
+		}
+		where := at
+		if e.Location.Line() == 1 {
+			where = at.plus(e.Location.Column())
+		}
+		l.c.errorf(where, "cel", "%s", strings.Join(strings.Fields(e.Message), " "))
+	}
+}
+
+// A celWalker turns path functions into variables before the types are
+// checked. items maps the loop variables over nodes() to their scopes.
+type celWalker struct {
+	l   *loader
+	p   *program
+	at  place
+	cs  celScope
+	ast *ast.AST
+}
+
+func (w *celWalker) errorAt(e ast.Expr, code, format string, args ...any) {
+	loc := w.ast.SourceInfo().GetStartLocation(e.ID())
+	at := w.at
+	if loc.Line() == 1 {
+		at = at.plus(loc.Column())
+	}
+	w.l.c.errorf(at, code, format, args...)
+}
+
+// walk visits an expression; it returns the scope of its items when it is a
+// list of nodes.
+func (w *celWalker) walk(e ast.Expr, items map[string]*scope) *scope {
+	switch e.Kind() {
+	case ast.CallKind:
+		return w.call(e, items)
+	case ast.IdentKind:
+		w.ident(e.AsIdent(), items)
+	case ast.SelectKind:
+		w.walk(e.AsSelect().Operand(), items)
+	case ast.ListKind:
+		for _, x := range e.AsList().Elements() {
+			w.walk(x, items)
+		}
+	case ast.MapKind:
+		for _, x := range e.AsMap().Entries() {
+			w.walk(x.AsMapEntry().Key(), items)
+			w.walk(x.AsMapEntry().Value(), items)
+		}
+	case ast.StructKind:
+		w.errorAt(e, "cel", "messages can not be made in an expression")
+	case ast.ComprehensionKind:
+		c := e.AsComprehension()
+		of := w.walk(c.IterRange(), items)
+		w.walk(c.AccuInit(), items)
+		in := map[string]*scope{}
+		for k, v := range items {
+			in[k] = v
+		}
+		for _, name := range []string{c.IterVar(), c.IterVar2(), c.AccuVar()} {
+			in[name] = nil
+		}
+		in[c.IterVar()] = of
+		w.walk(c.LoopCondition(), in)
+		w.walk(c.LoopStep(), in)
+		w.walk(c.Result(), in)
+	}
+	return nil
+}
+
+func (w *celWalker) ident(name string, items map[string]*scope) {
+	if _, bound := items[name]; bound || slices.ContainsFunc(w.p.vars, func(v variable) bool { return v.name == name }) {
+		return
+	}
+	for _, in := range w.cs.inputs {
+		if in.name == name {
+			w.p.vars = append(w.p.vars, in)
+			return
+		}
+	}
+	if n := w.l.letIndex(name); n >= 0 {
+		let := w.l.m.lets[n]
+		w.p.labels |= let.labels
+		w.p.vars = append(w.p.vars, variable{name: name, kind: varLet, index: n, typ: let.typ})
+	}
+}
+
+func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
+	c := e.AsCall()
+	args := c.Args()
+	f, isPath := pathFunctions[c.FunctionName()]
+	if isPath && c.IsMemberFunction() {
+		return w.memberCall(e, f.list, items)
+	}
+	if isPath && len(args) == 1 {
+		p := w.path(args[0], w.cs.scope, f.list, c.FunctionName())
+		if p == nil {
+			return nil
+		}
+		v := variable{name: fmt.Sprintf("@%s%d", c.FunctionName(), len(w.p.vars)), kind: f.kind, path: p, typ: f.typ}
+		w.p.vars = append(w.p.vars, v)
+		w.p.labels |= p.labels
+		e.SetKindCase(ast.NewExprFactory().NewIdent(e.ID(), v.name))
+		if f.kind == varNodes {
+			return w.cs.scope.inner(p, lastName(p))
+		}
+		return nil
+	}
+	if name := c.FunctionName(); (name == "table" || name == "intable") && len(args) == 2 {
+		text, ok := literal(args[0])
+		if !ok {
+			w.errorAt(args[0], "cel", "the table of %s() is a literal text", name)
+		} else if w.l.m.tables[text] == nil {
+			w.errorAt(args[0], "table", "no table %q%s", text, didYouMean(text, w.l.tableNames()))
+		}
+	}
+	var of *scope
+	if c.IsMemberFunction() {
+		of = w.walk(c.Target(), items)
+	}
+	for _, a := range args {
+		w.walk(a, items)
+	}
+	return of // filter, slice, reverse: still these nodes
+}
+
+// memberCall binds l.num('IT1-02'), where l is an item of nodes().
+func (w *celWalker) memberCall(e ast.Expr, list bool, items map[string]*scope) *scope {
+	c := e.AsCall()
+	target := c.Target()
+	var sc *scope
+	if target.Kind() == ast.IdentKind {
+		sc = items[target.AsIdent()]
+	}
+	if sc == nil || len(c.Args()) != 1 {
+		w.errorAt(e, "cel", "%s() is called on an item of nodes(): nodes('p[*]').map(l, l.%s('…'))", c.FunctionName(), c.FunctionName())
+		return nil
+	}
+	p := w.path(c.Args()[0], sc, list, c.FunctionName())
+	if p == nil {
+		return nil
+	}
+	if p.depth != sc.depth {
+		w.errorAt(c.Args()[0], "path", "%s is not a part of %s", p.text, typeName(sc.typ))
+		return nil
+	}
+	w.p.labels |= p.labels
+	w.p.paths = append(w.p.paths, p)
+	c.Args()[0].SetKindCase(ast.NewExprFactory().NewLiteral(c.Args()[0].ID(), nodeArg(len(w.p.paths)-1)))
+	if c.FunctionName() == "nodes" {
+		return sc.inner(p, lastName(p))
+	}
+	return nil
+}
+
+func nodeArg(n int) ref.Val { return types.Int(n) }
+
+func lastName(p *boundPath) string {
+	if len(p.steps) == 0 {
+		return ""
+	}
+	return p.steps[len(p.steps)-1].name
+}
+
+func literal(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	s, ok := e.AsLiteral().(types.String)
+	return string(s), ok
+}
+
+// path binds the literal path argument of a function.
+func (w *celWalker) path(arg ast.Expr, sc *scope, list bool, fn string) *boundPath {
+	text, ok := literal(arg)
+	if !ok {
+		w.errorAt(arg, "cel", "the path of %s() is a literal text, so that it can be checked", fn)
+		return nil
+	}
+	p, err := w.l.bindText(sc, text)
+	if err != nil {
+		w.errorAt(arg, "path", "%s", err)
+		return nil
+	}
+	switch {
+	case list && !p.list:
+		w.errorAt(arg, "path", "%s() takes a list: write [*] in %s", fn, text)
+	case !list && p.list:
+		w.errorAt(arg, "path", "%s() takes one value: %s is a list", fn, text)
+	default:
+		return p
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package mapping
+
+import (
+	"strings"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// What may leave is checked three times. When the file loads, by the labels of
+// all that a rule can read (loader.checkEgress). When a rule runs, by the
+// labels of what it did read (leaves). And on the finished operations, which
+// may hold nothing but what the mapping names (checkEgress). The last two can
+// fail only when this package is wrong.
+
+// leaves checks the labels read since r.taint was cleared.
+func (r *run) leaves(drop tree.Labels) *fault {
+	if over := r.taint &^ drop &^ r.m.allow; over != 0 {
+		return &fault{class: ClassEgress, text: "it carries " + over.String() + " data, which egress.allow does not let out"}
+	}
+	return nil
+}
+
+// checkEgress walks the finished operations.
+func (r *run) checkEgress() *fault {
+	for i := range r.ops {
+		op := &r.ops[i]
+		id, _, _ := strings.Cut(op.ID, "#")
+		source := r.m.operation(id)
+		if source == nil || source.labels&^r.m.allow != 0 {
+			return &fault{class: ClassEgress, text: op.ID + " is not an operation that the mapping lets out"}
+		}
+		for _, vals := range [...]broker.Values{op.Vals, op.OnCreate} {
+			for field := range vals {
+				if labels, named := source.allowed[field]; !named || labels&^r.m.allow != 0 {
+					return &fault{class: ClassEgress, text: op.ID + "." + field + " is not a field that the mapping lets out"}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Mapping) operation(id string) *operation {
+	for _, op := range m.ops {
+		if op.id == id {
+			return op
+		}
+	}
+	return nil
+}

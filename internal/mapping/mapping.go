@@ -1,0 +1,139 @@
+package mapping
+
+import (
+	"fmt"
+	"time"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// A Mapping turns messages of one format into units. It is made by [Load],
+// never modified and safe for concurrent use.
+type Mapping struct {
+	ID           string
+	Version      int
+	Title        string
+	Owner        string
+	Format       string // name of the tree.Format that decodes its messages
+	Unit         string // "atomic": all operations in one transaction of the target, or "resumable"
+	OnDeadLetter string // "hold" or "continue", as broker.Unit.OnDeadLetter
+	Hash         string // SHA-256, hex, over the file and all that it refers to
+	Warnings     Issues // what Load found and let pass
+
+	file     string
+	when     []condition
+	zone     *time.Location
+	ordering *template
+	idem     []*template
+	onError  broker.Verdict
+	allow    tree.Labels
+	tables   map[string]*table
+	lets     []*let
+	guards   []*guard
+	ops      []*operation
+}
+
+// String returns "id@version#" and the first 12 characters of the hash: the
+// Mapping of a unit.
+func (m *Mapping) String() string { return fmt.Sprintf("%s@%d#%.12s", m.ID, m.Version, m.Hash) }
+
+// A condition of source.when: a path has one of these values.
+type condition struct {
+	text   string
+	path   *boundPath
+	values []string
+}
+
+// A let is a named value of the message.
+type let struct {
+	rule   *rule
+	name   string
+	typ    *cel.Type
+	kind   tree.Kind
+	labels tree.Labels
+}
+
+// A guard ends the message's way when its expression is true.
+type guard struct {
+	when    *program
+	verdict broker.Verdict
+	because string
+}
+
+// An operation makes one broker.Operation, or one for each item of a list.
+type operation struct {
+	id      string
+	model   string
+	do      string
+	at      place
+	each    *boundPath // nil: once
+	when    *program
+	xid     *template
+	by      []refKey
+	rules   []*rule
+	on      *operation
+	onNone  string
+	labels  tree.Labels            // of match
+	allowed map[string]tree.Labels // what each field may carry, for the second egress check
+}
+
+// A rule makes the value of one field.
+type rule struct {
+	owner    string // the operation's id or "let"
+	field    string
+	at       place
+	conv     converter
+	inputs   []input
+	named    bool // from is a map: inputs are the expression's variables
+	constant *constant
+	text     *template
+	op       *operation
+	table    *table
+	onMiss   string
+	cel      *program
+	ref      *reference
+	each     *boundPath // many2many: one reference for each item
+	mode     string     // "$add" or "$set"
+	fallback *constant
+	required bool
+	keepNull bool // on_null: keep
+	onError  string
+	when     *program
+	onCreate bool // only_on: create
+	labels   tree.Labels
+	drop     tree.Labels // declassified
+	gain     tree.Labels // phi
+}
+
+// A constant is a value or a default of the file.
+type constant struct {
+	null  bool
+	value any // string, bool, json.Number
+}
+
+// An input is one place that a rule reads.
+type input struct {
+	name string // of a named input
+	path *boundPath
+	let  int // when path is nil
+	text string
+}
+
+// A reference is `ref`: the record that these keys find.
+type reference struct {
+	model  string
+	by     []refKey
+	onNone string
+	onMany string
+}
+
+// A refKey is one field of a search and what it must be.
+type refKey struct {
+	field string
+	input int // of the rule, when cel is nil; -1 is `it`
+	cel   *program
+	tmpl  *template
+}

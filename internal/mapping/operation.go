@@ -1,0 +1,366 @@
+package mapping
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+var (
+	operationKeys = []string{"id", "model", "do", "match", "each", "when", "include", "fields", "on", "on_none", "note"}
+	xidPattern    = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[A-Za-z0-9_.\-]*$`)
+)
+
+func (l *loader) operations(v *value, at place) {
+	if v == nil || v.kind != yamlList || len(v.list) == 0 {
+		l.c.errorf(where(v, at), "operations", "operations is a list, and it is missing or empty")
+		return
+	}
+	for _, item := range v.list {
+		if item.kind != yamlMap {
+			l.c.errorf(item.at, "operations", "an operation is a map with id, model, do, match and fields")
+			continue
+		}
+		if op := l.operation(item); op != nil {
+			l.m.ops = append(l.m.ops, op)
+		}
+	}
+}
+
+func (l *loader) operation(v *value) *operation {
+	op := &operation{id: l.str(v, "id"), model: l.str(v, "model"), at: v.at, allowed: map[string]tree.Labels{}}
+	if !namePattern.MatchString(op.id) {
+		l.c.errorf(where(v.get("id"), v.at), "operations", "an operation's id is lower-case letters, digits and _, from a letter")
+	}
+	if slices.ContainsFunc(l.m.ops, func(o *operation) bool { return o.id == op.id }) {
+		l.c.errorf(v.get("id").at, "operations", "the id %s stands twice", op.id)
+	}
+	l.str(v, "note")
+	for _, k := range []string{"method", "args", "only_if", "context"} {
+		if x := v.get(k); x != nil {
+			l.c.unsupported(x.at, "%s of an operation", k)
+		}
+	}
+	op.do = l.oneOf(v, "do", "", "upsert", "create", "update", "archive", "merge", "call")
+	switch op.do {
+	case "upsert", "merge":
+	case "":
+		if v.get("do") == nil {
+			l.c.errorf(v.at, "operations", "operation %s has no do:", op.id)
+		}
+	default:
+		l.c.unsupported(v.get("do").at, "do: %s", op.do)
+	}
+	if l.snap.Models[op.model] == nil {
+		l.c.errorf(where(v.get("model"), v.at), "odoo-model", "the snapshot has no model %q%s", op.model, didYouMean(op.model, slices.Sorted(maps.Keys(l.snap.Models))))
+		return nil
+	}
+	sc := l.root
+	if e := v.get("each"); e != nil {
+		if op.each, sc = l.each(e, sc); op.each == nil {
+			return nil
+		}
+	}
+	if w := v.get("when"); w != nil {
+		op.when = l.condition(w, w.at, sc, nil)
+	}
+	l.match(op, v.get("match"), sc)
+	l.survivor(op, v)
+	l.fields(op, v, sc)
+	v.unknown(l.c, "an operation", operationKeys...)
+	return op
+}
+
+// each compiles the list that an operation or a field repeats over, and opens
+// its items' scope.
+func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
+	text, name, at := v.text, "", v.at
+	if v.kind == yamlMap {
+		text, name = l.str(v, "path"), l.str(v, "as")
+		at = where(v.get("path"), at)
+		v.unknown(l.c, "each", "path", "as")
+	} else if v.kind != yamlString {
+		l.c.errorf(at, "each", "each is a path with [*]")
+		return nil, nil
+	}
+	p := l.bind(at, sc, text)
+	if p == nil {
+		return nil, nil
+	}
+	if !p.list {
+		l.c.errorf(at, "each", "each goes over a list: write [*] in %s", text)
+		return nil, nil
+	}
+	if name == "" {
+		name = lastName(p)
+	}
+	return p, sc.inner(p, name)
+}
+
+// match compiles an operation's identity. Without one a replay would make the
+// records again.
+func (l *loader) match(op *operation, v *value, sc *scope) {
+	if v == nil || v.kind != yamlMap || len(v.keys) == 0 {
+		l.c.errorf(where(v, op.at), "no-identity", "operation %s: %s needs match: — without identity a replay would duplicate records", op.id, op.do)
+		return
+	}
+	l.reads = nil
+	if x := v.get("xid"); x != nil {
+		if op.xid = l.template(x, sc); op.xid != nil {
+			op.labels |= op.xid.labels
+			l.checkXID(op, x)
+		}
+	}
+	if b := v.get("by"); b != nil {
+		l.matchBy(op, b, sc)
+	}
+	if (op.xid == nil) == (len(op.by) == 0) && !l.c.issues.failed() {
+		l.c.errorf(v.at, "no-identity", "match: has either xid: or by:")
+	}
+	l.checkEgress(v.at, op.id+".match", op.labels)
+	v.unknown(l.c, "match", "xid", "by")
+}
+
+func (l *loader) checkXID(op *operation, v *value) {
+	var fixed strings.Builder
+	for _, p := range op.xid.parts {
+		fixed.WriteString(p.literal)
+	}
+	if !xidPattern.MatchString(fixed.String()) {
+		l.c.errorf(v.at, "xid", "an external identifier is module.name without spaces, and its module is not filled in: %q", v.text)
+	}
+	if !op.xid.reads() {
+		l.c.warnf(v.at, "xid", "%q names one record for all messages", v.text)
+	}
+}
+
+// matchBy takes {field: input} and [field], which means that the field's own
+// path of the same mapping is not enough: only {field: path or let}.
+func (l *loader) matchBy(op *operation, v *value, sc *scope) {
+	if v.kind != yamlMap {
+		l.c.unsupported(v.at, "match by a list of fields; write by: {field: path}")
+		return
+	}
+	for _, e := range v.keys {
+		e.val.used = true
+		if _, err := l.snap.field(op.model, e.key); err != nil {
+			l.c.errorf(e.at, "odoo-field", "%v", err)
+			continue
+		}
+		if e.val.kind != yamlString {
+			l.c.errorf(e.val.at, "type", "by: {field: path}")
+			continue
+		}
+		in, ok := l.input(e.val.at, sc, e.val.text)
+		if !ok {
+			continue
+		}
+		labels := l.inputLabels(in)
+		op.labels |= labels
+		op.by = append(op.by, refKey{field: e.key, tmpl: &template{parts: []templatePart{{input: &in}}, labels: labels}})
+	}
+}
+
+// survivor compiles on: and on_none:.
+func (l *loader) survivor(op *operation, v *value) {
+	if x := v.get("on_none"); x != nil {
+		op.onNone = l.oneOf(v, "on_none", "", "skip", "retry", "dead_letter")
+		if op.do == "upsert" {
+			l.c.errorf(x.at, "operations", "on_none is for operations on a record that must exist, and upsert makes it")
+		}
+	}
+	x := v.get("on")
+	switch {
+	case op.do == "merge" && x == nil:
+		l.c.errorf(op.at, "operations", "merge needs on: the operation whose record stays")
+	case op.do != "merge" && x != nil:
+		l.c.errorf(x.at, "operations", "on: is for merge")
+	case x != nil:
+		op.on = l.earlier(x, op.each)
+		if op.on != nil && op.on.model != op.model {
+			l.c.errorf(x.at, "operations", "%s is a %s and %s a %s: they do not merge", op.on.id, op.on.model, op.id, op.model)
+		}
+	}
+}
+
+// earlier finds the operation that op: or on: names. One that repeats can be
+// named only from the same list: then it is that of the same item.
+func (l *loader) earlier(v *value, each *boundPath) *operation {
+	var names []string
+	for _, o := range l.m.ops {
+		if o.id == v.text {
+			if o.each != nil && (each == nil || each.text != o.each.text) {
+				l.c.errorf(v.at, "op-order", "%s repeats over %s: which of them is meant?", o.id, o.each.text)
+				return nil
+			}
+			return o
+		}
+		names = append(names, o.id)
+	}
+	l.c.errorf(v.at, "op-order", "%q is not an earlier operation%s", v.text, didYouMean(v.text, names))
+	return nil
+}
+
+// fields compiles an operation's fields, and those of the fragments that it
+// includes and does not define itself.
+func (l *loader) fields(op *operation, v *value, sc *scope) {
+	own := v.get("fields")
+	if own != nil && own.kind != yamlMap {
+		l.c.errorf(own.at, "fields", "fields: {field: rule}")
+		return
+	}
+	var entries []entry
+	if own != nil {
+		entries = own.keys
+	}
+	for _, e := range l.includes(v.get("include"), sc) {
+		if !slices.ContainsFunc(entries, func(o entry) bool { return o.key == e.key }) {
+			entries = append(entries, e)
+		}
+	}
+	if op.do == "merge" && len(entries) > 0 {
+		l.c.errorf(entries[0].at, "fields", "merge writes no fields: let an upsert of the survivor do it")
+		return
+	}
+	for _, e := range entries {
+		e.val.used = true
+		r := l.rule(e.key, e.at, e.val, ruleContext{owner: op.id, scope: sc, op: op})
+		if r == nil {
+			continue
+		}
+		op.rules = append(op.rules, r)
+		op.allowed[r.field] = r.labels
+	}
+	if op.do == "upsert" {
+		l.checkRequired(op)
+	}
+}
+
+// checkRequired finds fields that Odoo wants when it makes the record.
+func (l *loader) checkRequired(op *operation) {
+	fields := l.snap.Models[op.model]
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		f := fields[name]
+		if !f.Required || f.Default || f.Compute || f.Related != "" || f.Inherits != "" {
+			continue
+		}
+		if !slices.ContainsFunc(op.rules, func(r *rule) bool { return r.field == name }) {
+			l.c.errorf(op.at, "odoo-required", "%s.%s is required by Odoo and no rule fills it", op.model, name)
+		}
+	}
+}
+
+// includes reads fragments and puts their parameters in.
+func (l *loader) includes(v *value, sc *scope) []entry {
+	if v == nil {
+		return nil
+	}
+	if v.kind != yamlList {
+		l.c.errorf(v.at, "include", "include is a list of {fragment: FILE, with: {name: path}}")
+		return nil
+	}
+	var out []entry
+	for _, item := range v.list {
+		if item.kind != yamlMap {
+			l.c.errorf(item.at, "include", "include is a list of {fragment: FILE, with: {name: path}}")
+			continue
+		}
+		out = append(out, l.fragment(item, sc)...)
+		item.unknown(l.c, "include", "fragment", "with")
+	}
+	return out
+}
+
+func (l *loader) fragment(v *value, sc *scope) []entry {
+	name := path.Join(l.dir, l.str(v, "fragment"))
+	with := v.get("with")
+	data, err := readFile(l.fsys, name)
+	if err != nil {
+		l.c.errorf(where(v.get("fragment"), v.at), "include", "%v", err)
+		return nil
+	}
+	l.content(data)
+	doc := parseYAML(name, data, l.c)
+	if doc == nil {
+		return nil
+	}
+	fields := l.fragmentShape(doc)
+	if fields == nil {
+		return nil
+	}
+	args := map[string]string{}
+	params := doc.get("params")
+	if params != nil {
+		for _, p := range params.keys {
+			given := with.get(p.key)
+			if given == nil || given.kind != yamlString {
+				l.c.errorf(v.at, "include", "%s needs with: {%s: path}", name, p.key)
+				continue
+			}
+			args[p.key] = given.text
+			if b := l.bind(given.at, sc, given.text); b != nil && b.typ != nil {
+				if want := p.val.get("type"); want != nil && want.text != b.typ.Name {
+					l.c.errorf(given.at, "include", "%s takes a path to %s, and %s is %s", name, want.text, given.text, typeName(b.typ))
+				}
+			}
+		}
+	}
+	if with != nil {
+		with.unknown(l.c, name, slices.Collect(maps.Keys(args))...)
+	}
+	l.substitute(fields, args)
+	return fields.keys
+}
+
+// fragmentShape checks a fragment's keys and returns its fields.
+func (l *loader) fragmentShape(doc *value) *value {
+	if doc.kind != yamlMap || l.str(doc, "kind") != "fragment" {
+		l.c.errorf(doc.at, "kind", "a fragment file has kind: fragment")
+		return nil
+	}
+	l.str(doc, "id")
+	l.str(doc, "title")
+	if p := doc.get("params"); p != nil {
+		for _, e := range p.keys {
+			e.val.used = true
+			l.str(e.val, "type")
+			l.str(e.val, "note")
+			e.val.unknown(l.c, "a parameter", "type", "note")
+		}
+	}
+	if f := doc.get("format"); f != nil && f.text != "1" {
+		l.c.errorf(f.at, "format", "format: 1 is the format that this program reads")
+	}
+	fields := doc.get("fields")
+	if fields == nil || fields.kind != yamlMap {
+		l.c.errorf(doc.at, "fields", "a fragment has fields: {field: rule}")
+		return nil
+	}
+	doc.unknown(l.c, "a fragment", "kind", "format", "id", "title", "params", "fields")
+	return fields
+}
+
+// substitute puts arguments in the place of ${name} in every text.
+func (l *loader) substitute(v *value, args map[string]string) {
+	for strings.Contains(v.text, "${") {
+		before, rest, _ := strings.Cut(v.text, "${")
+		name, after, closed := strings.Cut(rest, "}")
+		arg, ok := args[name]
+		if !closed || !ok || strings.Contains(arg, "${") || len(before)+len(arg)+len(after) > maxLineBytes {
+			l.c.errorf(v.at, "include", "the fragment has no parameter %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(args))))
+			return
+		}
+		v.text = fmt.Sprint(before, arg, after)
+	}
+	for _, e := range v.keys {
+		l.substitute(e.val, args)
+	}
+	for _, i := range v.list {
+		l.substitute(i, args)
+	}
+}

@@ -1,0 +1,402 @@
+package mapping
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+var ruleKeys = []string{"from", "map", "cel", "as", "ref", "op", "value", "text", "default", "required", "on_error", "on_null",
+	"when", "only_on", "each", "mode", "phi", "declassify", "note"}
+
+// A ruleContext is where a rule stands.
+type ruleContext struct {
+	owner string
+	scope *scope
+	op    *operation // nil for a let
+}
+
+// rule compiles the right-hand side of a field or a let.
+func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
+	r := &rule{owner: rc.owner, field: field, at: at, conv: converter{zone: l.m.zone}, onError: string(l.m.onError)}
+	l.reads = nil
+	before := len(l.c.issues)
+	if rc.op != nil && !l.odooField(r, rc.op.model) {
+		return nil
+	}
+	switch v.kind {
+	case yamlString:
+		v = &value{kind: yamlMap, at: v.at, keys: []entry{{key: "from", at: v.at, val: v}}}
+	case yamlList:
+		l.c.unsupported(v.at, "a list of rules for %s", field)
+		return nil
+	case yamlMap:
+	default:
+		l.c.errorf(v.at, "type", "%s of itself is no rule: write { value: %s }", v.kind, v.text)
+		return nil
+	}
+	for _, k := range []string{"fields", "key"} {
+		if x := v.get(k); x != nil {
+			l.c.unsupported(x.at, "%s: lines of %s", k, field)
+		}
+	}
+	sc := rc.scope
+	if e := v.get("each"); e != nil {
+		if sc = l.ruleEach(r, e, v, sc); sc == nil {
+			return nil
+		}
+	} else if m := v.get("mode"); m != nil {
+		l.c.errorf(m.at, "each", "mode belongs to each")
+	}
+	l.rulePolicies(r, v)
+	if !l.ruleSource(r, v, sc, rc) {
+		return nil
+	}
+	l.ruleTable(r, v.get("map"))
+	l.ruleAs(r, v.get("as"))
+	l.ruleCEL(r, v, sc)
+	l.ruleRef(r, v.get("ref"), sc)
+	if w := v.get("when"); w != nil {
+		r.when = l.condition(w, w.at, sc, l.variables(r))
+	}
+	v.unknown(l.c, "a rule", ruleKeys...)
+	if l.c.issues[before:].failed() {
+		return nil
+	}
+	r.labels = r.labels&^r.drop | r.gain
+	if rc.op != nil {
+		l.checkTypes(r, rc.op.model)
+		l.ruleFallback(r, v.get("default"))
+		l.checkEgress(at, rc.owner+"."+field, r.labels)
+	} else {
+		l.letOnly(r, v)
+		l.ruleFallback(r, v.get("default"))
+	}
+	return r
+}
+
+func (l *loader) odooField(r *rule, model string) bool {
+	f, err := l.snap.field(model, r.field)
+	if err != nil {
+		l.c.errorf(r.at, "odoo-field", "%v", err)
+		return false
+	}
+	if ok, why := f.writable(); !ok {
+		l.c.errorf(r.at, "odoo-readonly", "%s.%s can not be written: %s", model, r.field, why)
+		return false
+	}
+	switch f.Type {
+	case "one2many":
+		l.c.unsupported(r.at, "lines (one2many) such as %s.%s", model, r.field)
+		return false
+	case "char", "text", "html", "selection", "boolean", "integer", "float", "monetary", "date", "datetime", "many2one", "many2many":
+	default:
+		l.c.unsupported(r.at, "fields of type %s such as %s.%s", f.Type, model, r.field)
+		return false
+	}
+	r.conv.field = f
+	return true
+}
+
+func (l *loader) ruleEach(r *rule, e, v *value, sc *scope) *scope {
+	if r.conv.field == nil || r.conv.field.Type != "many2many" {
+		l.c.errorf(e.at, "each", "each in a rule fills a many2many field; an operation repeats with its own each")
+		return nil
+	}
+	p, inner := l.each(e, sc)
+	if p == nil {
+		return nil
+	}
+	r.each = p
+	r.mode = map[string]string{"add": "$add", "replace": "$set"}[l.oneOf(v, "mode", "", "add", "replace")]
+	if r.mode == "" && v.get("mode") == nil {
+		l.c.errorf(e.at, "each", "each needs mode: add or mode: replace")
+	}
+	return inner
+}
+
+func (l *loader) rulePolicies(r *rule, v *value) {
+	r.onError = l.oneOf(v, "on_error", r.onError, "skip", "reject", "dead_letter")
+	r.keepNull = l.oneOf(v, "on_null", "clear", "keep", "clear") == "keep"
+	switch l.oneOf(v, "only_on", "", "create", "update") {
+	case "create":
+		r.onCreate = true
+	case "update":
+		l.c.unsupported(v.get("only_on").at, "only_on: update")
+	}
+	if x := v.get("required"); x != nil {
+		if x.kind != yamlBool {
+			l.c.errorf(x.at, "type", "required is true or false")
+		}
+		r.required = x.bool
+	}
+	l.str(v, "note")
+	if x := v.get("phi"); x != nil {
+		r.gain = l.labels(x)
+	}
+	if x := v.get("declassify"); x != nil {
+		drop := x.get("drop")
+		if because := l.str(x, "because"); drop == nil || len(strings.TrimSpace(because)) < 10 {
+			l.c.errorf(x.at, "declassify", "declassify: {drop: [labels], because: a reason that an auditor reads}")
+		} else {
+			r.drop = l.labels(drop)
+		}
+		x.unknown(l.c, "declassify", "drop", "because")
+	}
+}
+
+// ruleSource compiles what the rule starts from: exactly one of from, value,
+// text, op and, on its own, cel; an item of each is its own source.
+func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
+	var have []string
+	for _, k := range []string{"from", "value", "text", "op"} {
+		if v.get(k) != nil {
+			have = append(have, k)
+		}
+	}
+	if len(have) > 1 {
+		l.c.errorf(v.at, "rule", "%s: a rule starts from one of them", strings.Join(have, " and "))
+		return false
+	}
+	switch {
+	case len(have) == 0 && r.each != nil:
+		r.inputs = []input{{path: sc.item(), text: r.each.text}}
+		r.labels |= r.each.labels
+		return true
+	case len(have) == 0:
+		if v.get("cel") == nil && v.get("ref") == nil {
+			l.c.errorf(v.at, "rule", "the rule has no from, value, text, op or cel")
+			return false
+		}
+		return true
+	case have[0] == "from":
+		return l.ruleFrom(r, v.get("from"), sc)
+	case have[0] == "text":
+		if r.text = l.template(v.get("text"), sc); r.text == nil {
+			return false
+		}
+		r.labels |= r.text.labels
+	case have[0] == "value":
+		return l.ruleConstant(r, v.get("value"), &r.constant)
+	default:
+		if rc.op == nil || r.conv.field.Type != "many2one" {
+			l.c.errorf(v.get("op").at, "op-order", "op: gives the record of an operation to a many2one field")
+			return false
+		}
+		if r.op = l.earlier(v.get("op"), rc.op.each); r.op == nil {
+			return false
+		}
+		if r.op.model != r.conv.field.Relation {
+			l.c.errorf(v.get("op").at, "odoo-type", "%s takes a %s, and %s is a %s", r.field, r.conv.field.Relation, r.op.id, r.op.model)
+		}
+	}
+	return true
+}
+
+// item is the path that stays at the item itself.
+func (s *scope) item() *boundPath {
+	p := &boundPath{text: s.name, depth: s.depth, way: s.elem}
+	_ = p.follow(s, s.typ, nil)
+	return p
+}
+
+func (l *loader) ruleFrom(r *rule, v *value, sc *scope) bool {
+	add := func(name string, x *value) bool {
+		if x.kind != yamlString {
+			l.c.errorf(x.at, "type", "from takes paths, as text, not %s", x.kind)
+			return false
+		}
+		in, ok := l.input(x.at, sc, x.text)
+		in.name = name
+		r.inputs = append(r.inputs, in)
+		if ok {
+			r.labels |= l.inputLabels(in)
+		}
+		return ok
+	}
+	ok := true
+	switch v.kind {
+	case yamlString:
+		ok = add("", v)
+	case yamlList:
+		for _, x := range v.list {
+			ok = add("", x) && ok
+		}
+	case yamlMap:
+		r.named = true
+		for _, e := range v.keys {
+			e.val.used = true
+			if !namePattern.MatchString(e.key) || e.key == "it" {
+				l.c.errorf(e.at, "rule", "an input's name is lower-case letters, digits and _, from a letter, and not \"it\"")
+				ok = false
+				continue
+			}
+			ok = add(e.key, e.val) && ok
+		}
+	default:
+		l.c.errorf(v.at, "type", "from is a path, a list of paths or a map of them")
+		return false
+	}
+	return ok && len(r.inputs) > 0
+}
+
+// ruleConstant reads a value or a default of the field's type.
+func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {
+	c := &constant{}
+	want := map[yamlKind]any{yamlString: v.text, yamlBool: v.bool}
+	if v.kind == yamlNumber {
+		n, err := parseDecimal(v.text)
+		if err != nil {
+			l.c.errorf(v.at, "type", "%s %v", v.text, err)
+			return false
+		}
+		s, _ := decimalText(n)
+		want[yamlNumber] = json.Number(s)
+	}
+	c.value, c.null = want[v.kind], v.kind == yamlNull
+	if c.value == nil && !c.null {
+		l.c.errorf(v.at, "type", "a constant is text, a boolean or a number, not %s", v.kind)
+		return false
+	}
+	*into = c
+	if r.conv.field == nil || c.null {
+		return true
+	}
+	f := r.conv.field
+	ok := false
+	switch f.Type {
+	case "boolean":
+		ok = v.kind == yamlBool
+	case "integer", "float", "monetary":
+		ok = v.kind == yamlNumber && (f.Type != "integer" || !strings.Contains(v.text, "."))
+	case "char", "text", "html":
+		ok = v.kind == yamlString
+	case "selection":
+		if ok = v.kind == yamlString; ok && len(f.Selection) > 0 && !slices.Contains(f.Selection, v.text) {
+			l.c.errorf(v.at, "odoo-selection", "%s has no option %q%s; there are: %s", r.field, v.text, didYouMean(v.text, f.Selection), strings.Join(f.Selection, ", "))
+			return false
+		}
+	case "date", "datetime":
+		if v.kind == yamlString {
+			got, err := r.conv.moment(datum{text: v.text})
+			c.value, ok = got, err == nil
+		}
+	case "many2one", "many2many":
+		l.c.errorf(v.at, "odoo-type", "%s is a relation: a constant record is found with cel: \"'CODE'\" and ref: code", r.field)
+		return false
+	}
+	if !ok {
+		l.c.errorf(v.at, "odoo-type", "%s is %s, and this is %s", r.field, f.Type, v.kind)
+	}
+	return ok
+}
+
+func (l *loader) ruleFallback(r *rule, v *value) {
+	if v == nil {
+		return
+	}
+	if v.kind == yamlNull {
+		l.c.errorf(v.at, "type", "a default is a value")
+		return
+	}
+	if r.required {
+		l.c.errorf(v.at, "rule", "required and default exclude each other")
+	}
+	l.ruleConstant(r, v, &r.fallback)
+}
+
+func (l *loader) ruleTable(r *rule, v *value) {
+	if v == nil {
+		return
+	}
+	name, at := v.text, v.at
+	r.onMiss = "error"
+	if v.kind == yamlMap {
+		name, at = l.str(v, "table"), where(v.get("table"), v.at)
+		r.onMiss = l.oneOf(v, "on_miss", "error", "error", "skip", "keep", "default")
+		if x := v.get("reverse"); x != nil {
+			l.c.unsupported(x.at, "reverse")
+		}
+		v.unknown(l.c, "map", "table", "on_miss")
+	}
+	if r.table = l.m.tables[name]; r.table == nil {
+		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(l.m.tables))))
+	} else if r.named || len(r.inputs) == 0 {
+		l.c.errorf(at, "rule", "map takes one input: use table() in cel")
+	}
+}
+
+func (l *loader) letOnly(r *rule, v *value) {
+	for _, k := range []string{"as", "ref", "op", "each", "only_on", "on_null", "when"} {
+		if x := v.get(k); x != nil {
+			l.c.unsupported(x.at, "%s in a let", k)
+		}
+	}
+	if r.cel == nil && r.named {
+		l.c.errorf(r.at, "rule", "named inputs are for cel")
+	}
+}
+
+// variables are what the rule's expressions may name: its inputs, or `it`.
+func (l *loader) variables(r *rule) []variable {
+	var out []variable
+	for i, in := range r.inputs {
+		v := variable{name: in.name, kind: varInput, index: i, typ: cel.StringType}
+		if in.path == nil {
+			v.typ = l.m.lets[in.let].typ
+		}
+		if !r.named {
+			v.name = "it"
+			if r.table != nil {
+				v.typ = cel.StringType
+			}
+			return append(out, v)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (l *loader) ruleCEL(r *rule, v *value, sc *scope) {
+	x := v.get("cel")
+	if x == nil {
+		if r.named && v.get("ref") == nil {
+			l.c.errorf(r.at, "rule", "named inputs are for cel")
+		}
+		return
+	}
+	if x.kind != yamlString {
+		l.c.errorf(x.at, "cel", "cel is an expression, as text")
+		return
+	}
+	if r.constant != nil || r.text != nil || r.op != nil {
+		l.c.errorf(x.at, "rule", "cel works on what from gives")
+		return
+	}
+	if r.cel = l.compileCEL(x.at, x.text, celScope{scope: sc, inputs: l.variables(r)}); r.cel != nil {
+		r.labels |= r.cel.labels
+	}
+}
+
+// checkEgress refuses what carries a label that may not leave.
+func (l *loader) checkEgress(at place, what string, labels tree.Labels) {
+	if over := labels &^ l.m.allow; over != 0 {
+		var from []string
+		for _, r := range l.reads {
+			if r.labels&over != 0 && !slices.Contains(from, r.text) {
+				from = append(from, r.text)
+			}
+		}
+		source := ""
+		if len(from) > 0 {
+			source = fmt.Sprintf(" (from %s)", strings.Join(from, ", "))
+		}
+		l.c.errorf(at, "egress", "%s carries %s data%s, which egress.allow does not let out", what, over, source)
+	}
+}

@@ -1,0 +1,337 @@
+package mapping
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// A Result is what a mapping makes of one message. Ordering and Idempotency
+// are values of the message: they leave the site as HMACs only.
+type Result struct {
+	Verdict     broker.Verdict
+	Class       string     // of a verdict other than Apply: "mapping.required", "mapping.guard", …
+	Reason      string     // of a verdict other than Apply: names places, never values
+	Detail      broker.PHI // Reason with the values, for a person at a local tool
+	Warnings    []Issue    // what was left out on purpose, and why
+	Ordering    string     // "" when the mapping has no ordering, or the message none of its values
+	Idempotency string
+	Ops         []broker.Operation // of Apply
+}
+
+// The classes of verdicts other than Apply.
+const (
+	ClassNotMine  = "mapping.not_mine" // source.when does not take the message
+	ClassGuard    = "mapping.guard"    // a guard said so
+	ClassRequired = "mapping.required" // a required value is absent or null
+	ClassIdentity = "mapping.identity" // match or ordering has no value
+	ClassConvert  = "mapping.convert"  // a value does not fit its field
+	ClassTable    = "mapping.table"    // a code table has no such code
+	ClassCEL      = "mapping.cel"      // an expression failed
+	ClassOp       = "mapping.op"       // op or on names an operation that did not run
+	ClassLimit    = "mapping.limit"    // too many repetitions, operations or bytes
+	ClassEgress   = "mapping.egress"   // a label that may not leave reached an operation
+	ClassInternal = "mapping.internal" // a fault of this package, caught
+)
+
+// A fault ends a rule, and the unit unless its policy is to skip.
+type fault struct {
+	class  string
+	text   string // safe
+	detail string // with values; "" when text says all
+}
+
+// Matches says whether the mapping wants the message: its format, and every
+// condition of source.when.
+func (m *Mapping) Matches(msg *tree.Message) bool {
+	if msg == nil || msg.Root == nil || msg.Format != m.Format {
+		return false
+	}
+	frames := []*tree.Node{msg.Root}
+	for i := range m.when {
+		c := &m.when[i]
+		if f := c.path.one(frames); f.state != tree.Value || !slices.Contains(c.values, f.text) {
+			return false
+		}
+	}
+	return true
+}
+
+// Run maps one message. It is pure, and stops when ctx is done or a limit is
+// reached: then the verdict is DeadLetter. Safe for concurrent use.
+func (m *Mapping) Run(ctx context.Context, msg *tree.Message) (res Result) {
+	if !m.Matches(msg) {
+		return Result{Verdict: broker.Skip, Class: ClassNotMine, Reason: "the message is not one that " + m.ID + " takes"}
+	}
+	r := &run{m: m, ctx: ctx, ran: make([][]bool, len(m.ops))}
+	r.frames = append(r.frameBuf[:0], msg.Root)
+	defer func() {
+		// One poisonous message must not stop a site: a fault of ours is a dead
+		// letter like any other. Its text could hold a value and is not kept.
+		if p := recover(); p != nil {
+			res = Result{Verdict: broker.DeadLetter, Class: ClassInternal, Reason: "the mapping failed on this message; please report it",
+				Detail: broker.PHI(fmt.Sprint(p))}
+		}
+	}()
+	res = r.all()
+	res.Warnings = r.warnings
+	return res
+}
+
+// A run is one message on its way.
+type run struct {
+	m        *Mapping
+	ctx      context.Context
+	frames   []*tree.Node // root, the operation's item, the rule's item
+	frameBuf [4]*tree.Node
+	lets     []datum
+	item     int      // of the operation's list, from 0
+	ran      [][]bool // by operation and item
+	ops      []broker.Operation
+	taint    tree.Labels // of what was read since it was cleared
+	letTaint []tree.Labels
+	bytes    int
+	warnings []Issue
+	act      activation
+	inBuf    []datum // inputs of the rule in hand
+	skipped  bool    // the rule left its field alone on purpose: no default either
+}
+
+// all runs lets, guards, keys and operations.
+func (r *run) all() Result {
+	var res Result
+	r.lets = make([]datum, 0, len(r.m.lets))
+	var stop *fault
+	verdict := r.m.onError
+	for _, x := range r.m.lets {
+		d, f := r.let(x)
+		if f != nil && x.rule.onError == "skip" {
+			r.warn(x.rule, f)
+		} else if f != nil && stop == nil {
+			stop, verdict = f, broker.Verdict(x.rule.onError)
+		}
+		r.lets = append(r.lets, d)
+	}
+	var missing string
+	if r.m.ordering != nil {
+		// A unit that fails has a key too: later units of the key may wait for it.
+		if res.Ordering, missing = r.m.ordering.expand(r, nil); missing != "" {
+			res.Ordering = ""
+		}
+	}
+	res.Idempotency = r.idempotency()
+	if stop != nil {
+		return res.stop(verdict, stop)
+	}
+	for _, g := range r.m.guards {
+		yes, f := r.test(g.when, nil)
+		if f != nil {
+			return res.stop(r.m.onError, f.in("guard"))
+		}
+		if yes {
+			return res.stop(g.verdict, &fault{class: ClassGuard, text: g.because})
+		}
+	}
+	for i, op := range r.m.ops {
+		if v, f := r.operation(i, op); f != nil {
+			return res.stop(v, f)
+		}
+	}
+	if missing != "" && len(r.ops) > 0 {
+		return res.stop(r.m.onError, &fault{class: ClassIdentity, text: "ordering: " + missing})
+	}
+	if f := r.checkEgress(); f != nil {
+		return res.stop(broker.DeadLetter, f)
+	}
+	res.Verdict, res.Ops = broker.Apply, r.ops
+	return res
+}
+
+func (res Result) stop(v broker.Verdict, f *fault) Result {
+	res.Verdict, res.Class, res.Reason, res.Detail = v, f.class, f.text, broker.PHI(f.text)
+	if f.detail != "" {
+		res.Detail = broker.PHI(f.detail)
+	}
+	return res
+}
+
+// in puts the place before a fault's texts.
+func (f *fault) in(place string) *fault {
+	f.text = place + ": " + f.text
+	if f.detail != "" {
+		f.detail = place + ": " + f.detail
+	}
+	return f
+}
+
+// idempotency joins the templates by |. A missing part is empty; when all are,
+// there is no key.
+func (r *run) idempotency() string {
+	out := make([]byte, 0, 48)
+	any := false
+	for i, t := range r.m.idem {
+		if i > 0 {
+			out = append(out, '|')
+		}
+		s, missing := t.expand(r, nil)
+		any = any || missing == ""
+		out = append(out, s...)
+	}
+	if !any {
+		return ""
+	}
+	return string(out)
+}
+
+// operation runs one operation: once, or for each item.
+func (r *run) operation(index int, op *operation) (broker.Verdict, *fault) {
+	if op.each == nil {
+		r.item = 0
+		return r.one(index, op, op.id)
+	}
+	items, more := op.each.nodes(r.frames[op.each.depth])
+	if more {
+		return r.m.onError, &fault{class: ClassLimit, text: fmt.Sprintf("%s: %s repeats more than %d times", op.id, op.each.text, maxRepetitions)}
+	}
+	for n, item := range items {
+		if item.State != tree.Value {
+			continue
+		}
+		r.frames = append(r.frames, item)
+		r.item = n
+		v, f := r.one(index, op, op.id+"#"+strconv.Itoa(n+1))
+		r.frames = r.frames[:len(r.frames)-1]
+		if f != nil {
+			return v, f
+		}
+	}
+	return "", nil
+}
+
+func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault) {
+	if err := r.ctx.Err(); err != nil {
+		return broker.DeadLetter, &fault{class: ClassLimit, text: name + ": the mapping was stopped before it was done"}
+	}
+	if op.when != nil {
+		yes, f := r.test(op.when, nil)
+		if f != nil {
+			return r.m.onError, f.in(name + ".when")
+		}
+		if !yes {
+			return "", nil
+		}
+	}
+	if len(r.ops) == maxOperations {
+		return r.m.onError, &fault{class: ClassLimit, text: fmt.Sprintf("%s: more than %d operations", name, maxOperations)}
+	}
+	out := broker.Operation{ID: name, Model: op.model, Do: op.do, OnNone: op.onNone}
+	if f := r.identity(op, &out); f != nil {
+		return r.m.onError, f.in(name)
+	}
+	if len(op.rules) > 0 {
+		out.Vals = make(broker.Values, len(op.rules))
+	}
+	for _, rule := range op.rules {
+		f := r.field(rule, &out)
+		if f == nil {
+			continue
+		}
+		f = f.in(name + "." + rule.field)
+		if rule.onError == "skip" && f.class != ClassLimit && f.class != ClassEgress {
+			r.warn(rule, f)
+			continue
+		}
+		if f.class == ClassEgress {
+			return broker.DeadLetter, f
+		}
+		return policy(rule.onError, r.m.onError), f
+	}
+	if len(out.Vals) == 0 {
+		out.Vals = nil
+	}
+	for len(r.ran[index]) <= r.item {
+		r.ran[index] = append(r.ran[index], false)
+	}
+	r.ran[index][r.item] = true
+	r.ops = append(r.ops, out)
+	return "", nil
+}
+
+func policy(onError string, fallback broker.Verdict) broker.Verdict {
+	if onError == "skip" {
+		return fallback
+	}
+	return broker.Verdict(onError)
+}
+
+// identity fills XID or By, and On.
+func (r *run) identity(op *operation, out *broker.Operation) *fault {
+	r.taint = 0
+	if op.xid != nil {
+		var missing string
+		if out.XID, missing = op.xid.expand(r, escapeXID); missing != "" {
+			return &fault{class: ClassIdentity, text: "no identity: " + missing}
+		}
+		r.bytes += len(out.XID)
+	} else {
+		out.By = make(broker.Values, len(op.by))
+		for _, k := range op.by {
+			s, missing := k.tmpl.expand(r, nil)
+			if missing != "" {
+				return &fault{class: ClassIdentity, text: "no identity: " + missing}
+			}
+			out.By[k.field] = s
+			r.bytes += len(s)
+		}
+	}
+	if op.on != nil {
+		name, f := r.earlier(op.on)
+		if f != nil {
+			return f
+		}
+		out.On = name
+	}
+	return r.leaves(0)
+}
+
+// earlier names the operation that op or on means in this message.
+func (r *run) earlier(op *operation) (string, *fault) {
+	index := slices.Index(r.m.ops, op)
+	item, name := 0, op.id
+	if op.each != nil {
+		item = r.item
+		name += "#" + strconv.Itoa(item+1)
+	}
+	if item >= len(r.ran[index]) || !r.ran[index][item] {
+		return "", &fault{class: ClassOp, text: "operation " + name + " did not run"}
+	}
+	return name, nil
+}
+
+// warn records what a rule left out.
+func (r *run) warn(rule *rule, f *fault) {
+	i := rule.at.issue(Warning, f.class, "%s", f.text)
+	i.source = ""
+	i.Detail = broker.PHI(f.text)
+	if f.detail != "" {
+		i.Detail = broker.PHI(f.detail)
+	}
+	r.warnings = append(r.warnings, i)
+}
+
+// test evaluates a condition.
+func (r *run) test(p *program, inputs []datum) (bool, *fault) {
+	v, f := r.eval(p, inputs, datum{})
+	if f != nil {
+		return false, f
+	}
+	b, ok := v.Value().(bool)
+	if !ok {
+		return false, &fault{class: ClassCEL, text: "the expression is neither true nor false"}
+	}
+	return b, nil
+}

@@ -1,0 +1,261 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// A scope is one item that paths can start from: the message's root, or the
+// item of an each.
+type scope struct {
+	outer *scope
+	depth int         // 0 is the root; the frame of the item at run time
+	name  string      // of an item: what its paths begin with
+	typ   *tree.Type  // of the item
+	elem  tree.Labels // labels that the way to the item carries
+	alts  []*scope    // the same place in the other message types of source.when
+}
+
+// inner opens the scope of an item that a path leads to.
+func (s *scope) inner(p *boundPath, name string) *scope {
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way}
+	for i, a := range s.alts {
+		in.alts = append(in.alts, a.inner(p.alts[i], name))
+	}
+	return in
+}
+
+// A boundPath is a pathExpr bound to a schema.
+type boundPath struct {
+	text   string
+	depth  int // the frame it starts from
+	steps  []step
+	list   bool         // has [*]
+	typ    *tree.Type   // of what it leads to
+	kind   tree.Kind    // of its first leaf
+	labels tree.Labels  // of all that may be read through it
+	repeat string       // a step that repeats and has no selector, for lint
+	tail   []string     // the way from a composite to its first leaf
+	way    tree.Labels  // labels of the elements on the way, without the tail's
+	alts   []*boundPath // the same path in the other message types
+}
+
+type step struct {
+	name  string
+	sels  []boundSelector
+	first bool // the first element of its parent: a parent without parts stands for it
+}
+
+type boundSelector struct {
+	selector
+	path *boundPath // of selectWhere; its depth is that of the repetition itself
+}
+
+// bind finds what a path means where it stands: its first step belongs to the
+// innermost scope whose schema has that name. The data never decides. It must
+// mean the same in every message type that the mapping takes.
+func (s *scope) bind(e *pathExpr) (*boundPath, error) {
+	p, err := s.bindOne(e)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range s.alts {
+		q, err := a.bindOne(e)
+		if err != nil {
+			return nil, err
+		}
+		if q.depth != p.depth || q.kind != p.kind || q.list != p.list {
+			return nil, &pathError{0, fmt.Sprintf("%s means different things in the message types of source.when", e.text)}
+		}
+		p.labels |= q.labels
+		p.way |= q.way
+		p.alts = append(p.alts, q)
+	}
+	return p, nil
+}
+
+func (s *scope) bindOne(e *pathExpr) (*boundPath, error) {
+	start := s
+	if e.root {
+		for start.outer != nil {
+			start = start.outer
+		}
+	} else {
+		for start.outer != nil && start.name != e.steps[0].name && lookup(start.typ, e.steps[0].name) == nil {
+			start = start.outer
+		}
+	}
+	p := &boundPath{text: e.text, depth: start.depth, way: start.elem}
+	rest := e.steps
+	typ := start.typ
+	if !e.root && start.outer != nil && start.name == rest[0].name {
+		if len(rest[0].sels) > 0 {
+			return nil, &pathError{rest[0].sels[0].at, fmt.Sprintf("%s is the item of this each and takes no selector here: /%s begins at the message", rest[0].name, rest[0].name)}
+		}
+		rest = rest[1:]
+	}
+	return p, p.follow(start, typ, rest)
+}
+
+// follow binds the steps from a type on.
+func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error {
+	for _, st := range steps {
+		el := lookup(typ, st.name)
+		if el == nil {
+			if typ != nil && len(typ.Elements) == 0 && st.name == "1" && len(st.sels) == 0 {
+				continue // HL7: component 1 of a primitive is the primitive
+			}
+			return &pathError{st.at, noElement(from, typ, st.name)}
+		}
+		b := step{name: el.Name, first: typ.Elements[0] == el}
+		if el.Repeats && len(st.sels) == 0 && p.repeat == "" {
+			p.repeat = st.name
+		}
+		for _, sel := range st.sels {
+			bs := boundSelector{selector: sel}
+			if sel.kind == selectAll {
+				p.list = true
+			}
+			if sel.kind == selectWhere {
+				in := &boundPath{text: sel.path.text}
+				if err := in.follow(from, el.Type, sel.path.steps); err != nil {
+					return err
+				}
+				if in.list || sel.path.root {
+					return &pathError{sel.at, "a predicate compares one value of the repetition itself"}
+				}
+				bs.path = in
+			}
+			b.sels = append(b.sels, bs)
+		}
+		p.steps = append(p.steps, b)
+		p.way |= el.Labels
+		typ = el.Type
+	}
+	p.typ, p.kind, p.labels = typ, tree.Text, p.way
+	for range maxPathSteps {
+		if typ == nil {
+			break
+		}
+		if len(typ.Elements) == 0 {
+			p.kind = typ.Kind
+			break
+		}
+		first := typ.Elements[0]
+		p.tail = append(p.tail, first.Name)
+		p.labels |= first.Labels
+		typ = first.Type
+	}
+	return nil
+}
+
+// lookup finds an element; X12 writes CLP-01 and CLP-1 alike.
+func lookup(t *tree.Type, name string) *tree.Element {
+	if t == nil {
+		return nil
+	}
+	if e := t.Element(name); e != nil {
+		return e
+	}
+	if n, err := strconv.Atoi(name); err == nil && n > 0 {
+		if e := t.Element(strconv.Itoa(n)); e != nil {
+			return e
+		}
+		return t.Element(fmt.Sprintf("%02d", n))
+	}
+	return nil
+}
+
+// noElement says what a type has instead, and where the name is to be had.
+func noElement(from *scope, typ *tree.Type, name string) string {
+	if typ == nil || len(typ.Elements) == 0 {
+		return fmt.Sprintf("%s is a simple value: it has no part %s", typeName(typ), name)
+	}
+	names := elementNames(typ)
+	if _, err := strconv.Atoi(name); err == nil {
+		if last, err := strconv.Atoi(names[len(names)-1]); err == nil {
+			return fmt.Sprintf("%s has parts 1..%d, no %s-%s", typeName(typ), last, typeName(typ), name)
+		}
+	}
+	for _, e := range typ.Elements {
+		if lookup(e.Type, name) != nil && e.Type.Element(name) != nil && !isNumber(name) {
+			return fmt.Sprintf("%s stands in %s: write %s[first].%s, or use each: %s[*]", name, e.Name, e.Name, name, e.Name)
+		}
+	}
+	for s := from; s != nil; s = s.outer {
+		if s.typ != typ {
+			names = append(names, elementNames(s.typ)...)
+		}
+	}
+	return fmt.Sprintf("%s has no %s%s", typeName(typ), name, didYouMean(name, names))
+}
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+func typeName(t *tree.Type) string {
+	if t == nil || t.Name == "" {
+		return "the message"
+	}
+	return t.Name
+}
+
+func elementNames(t *tree.Type) []string {
+	if t == nil {
+		return nil
+	}
+	names := make([]string, len(t.Elements))
+	for i, e := range t.Elements {
+		names[i] = e.Name
+	}
+	return names
+}
+
+// roots returns the schema of every message type that source.when lets in.
+// A path must mean the same in all of them.
+func roots(f tree.Format, version string, when []condition) ([]*tree.Type, error) {
+	names := []string{""}
+	if f.Name() == "hl7v2" {
+		names = hl7Types(when)
+	}
+	var out []*tree.Type
+	for _, n := range names {
+		t, err := f.Schema(version, n)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// hl7Types are the message types that conditions on MSH-9 name, such as
+// "ADT^A08"; one empty name when they name none.
+func hl7Types(when []condition) []string {
+	values := func(path string) []string {
+		for _, c := range when {
+			if strings.ReplaceAll(c.text, "-", ".") == path {
+				return c.values
+			}
+		}
+		return nil
+	}
+	if s := values("MSH.9.3"); s != nil {
+		return s
+	}
+	var out []string
+	for _, code := range values("MSH.9.1") {
+		for _, event := range values("MSH.9.2") {
+			out = append(out, code+"^"+event)
+		}
+	}
+	if out == nil {
+		return []string{""}
+	}
+	return out
+}

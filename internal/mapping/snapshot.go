@@ -1,0 +1,132 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+)
+
+// A snapshot is what a mapping knows of an Odoo database: models and fields,
+// as fields_get and default_get tell them.
+type snapshot struct {
+	Odoo    string                           `json:"odoo"`
+	Extends string                           `json:"extends,omitempty"`
+	Models  map[string]map[string]*odooField `json:"models"`
+}
+
+// An odooField is one field's facts. What is false is left out of the file.
+type odooField struct {
+	Type       string   `json:"type"`
+	Relation   string   `json:"relation,omitempty"`
+	Selection  []string `json:"selection,omitempty"`
+	Required   bool     `json:"required,omitempty"`
+	Default    bool     `json:"default,omitempty"`
+	Compute    bool     `json:"compute,omitempty"`
+	HasInverse bool     `json:"has_inverse,omitempty"`
+	Related    string   `json:"related,omitempty"`
+	Readonly   *bool    `json:"readonly,omitempty"`
+	Store      *bool    `json:"store,omitempty"`
+	// The rest is read so that an unknown key is a mistake, and not used yet.
+	Inverse          string   `json:"inverse,omitempty"`
+	Inherits         string   `json:"inherits,omitempty"`
+	Module           string   `json:"module,omitempty"`
+	CompanyDependent bool     `json:"company_dependent,omitempty"`
+	SelectionAdd     []string `json:"selection_add,omitempty"`
+}
+
+// writable says whether a value written to the field stays there.
+func (f *odooField) writable() (ok bool, why string) {
+	switch {
+	case f.Readonly != nil && !*f.Readonly, f.HasInverse:
+		return true, ""
+	case f.Related != "":
+		return false, "it shows " + f.Related
+	case f.Compute:
+		return false, "Odoo computes it"
+	case f.Readonly != nil && *f.Readonly:
+		return false, "it is read-only"
+	}
+	return true, ""
+}
+
+const maxSnapshots = 8 // a site's, its group's, …, the base
+
+// readSnapshot reads a snapshot and those it extends; content gets the bytes
+// of all of them.
+func readSnapshot(fsys fs.FS, name string, content func([]byte)) (*snapshot, error) {
+	var merged *snapshot
+	for range maxSnapshots {
+		data, err := readFile(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		content(data)
+		var s snapshot
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&s); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if merged == nil {
+			merged = &s
+		} else {
+			merged.add(&s)
+		}
+		if s.Extends == "" {
+			return merged, merged.check()
+		}
+		name = path.Join(path.Dir(name), s.Extends)
+	}
+	return nil, fmt.Errorf("%s: more than %d snapshots extend each other", name, maxSnapshots)
+}
+
+// add brings in what the base has and the snapshot does not say itself.
+func (s *snapshot) add(base *snapshot) {
+	if s.Odoo == "" {
+		s.Odoo = base.Odoo
+	}
+	if s.Models == nil {
+		s.Models = map[string]map[string]*odooField{}
+	}
+	for model, fields := range base.Models {
+		if s.Models[model] == nil {
+			s.Models[model] = fields
+			continue
+		}
+		for name, f := range fields {
+			if s.Models[model][name] == nil {
+				s.Models[model][name] = f
+			}
+		}
+	}
+}
+
+func (s *snapshot) check() error {
+	for _, model := range slices.Sorted(maps.Keys(s.Models)) {
+		for name, f := range s.Models[model] {
+			if f == nil || f.Type == "" {
+				return fmt.Errorf("snapshot: %s.%s has no type", model, name)
+			}
+		}
+	}
+	return nil
+}
+
+// field finds a field of a model, also by a dotted way through relations
+// ("country_id.code"). What the snapshot does not hold is unknown, not wrong,
+// beyond a relation to a model that it does not hold either.
+func (s *snapshot) field(model, name string) (*odooField, error) {
+	fields := s.Models[model]
+	if fields == nil {
+		return nil, fmt.Errorf("the snapshot has no model %q%s", model, didYouMean(model, slices.Collect(maps.Keys(s.Models))))
+	}
+	f := fields[name]
+	if f == nil {
+		return nil, fmt.Errorf("%s has no field %q%s", model, name, didYouMean(name, slices.Sorted(maps.Keys(fields))))
+	}
+	return f, nil
+}

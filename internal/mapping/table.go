@@ -1,0 +1,89 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A table turns codes into other codes. Rows of a file are code, result, note;
+// the code * takes whatever no row names; an empty result means that the field
+// is left alone.
+type table struct {
+	name  string
+	rows  map[string]string
+	other string // the result of *
+	catch bool   // there is a *
+	at    place
+}
+
+const maxTableRows = 100_000
+
+func readTable(name string, data []byte) (*table, error) {
+	t := &table{name: name, rows: map[string]string{}}
+	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	r.FieldsPerRecord = -1
+	r.ReuseRecord = true
+	for first := true; ; first = false {
+		row, err := r.Read()
+		if err == io.EOF {
+			return t, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		line, _ := r.FieldPos(0)
+		if first {
+			if len(row) < 2 || strings.TrimSpace(row[0]) != "code" {
+				return nil, fmt.Errorf("line %d: the first line names the columns: code, what it becomes, note", line)
+			}
+			continue
+		}
+		if len(row) < 2 {
+			return nil, fmt.Errorf("line %d: a row has a code and what it becomes", line)
+		}
+		if err := t.put(strings.Clone(row[0]), strings.Clone(row[1])); err != nil {
+			return nil, fmt.Errorf("line %d: %w", line, err)
+		}
+		if len(t.rows) > maxTableRows {
+			return nil, fmt.Errorf("a table has at most %d rows", maxTableRows)
+		}
+	}
+}
+
+func (t *table) put(code, result string) error {
+	if code == "*" {
+		if t.catch {
+			return fmt.Errorf("the code * stands twice")
+		}
+		t.catch, t.other = true, result
+		return nil
+	}
+	if _, twice := t.rows[code]; twice {
+		return fmt.Errorf("the code %q stands twice", code)
+	}
+	t.rows[code] = result
+	return nil
+}
+
+// lookup returns what a code becomes; ok is false when no row names it.
+func (t *table) lookup(code string) (result string, ok bool) {
+	if r, ok := t.rows[code]; ok {
+		return r, true
+	}
+	return t.other, t.catch
+}
+
+// results calls yield for each different result.
+func (t *table) results(yield func(string) bool) {
+	for _, r := range t.rows {
+		if r != "" && !yield(r) {
+			return
+		}
+	}
+	if t.catch && t.other != "" {
+		yield(t.other)
+	}
+}

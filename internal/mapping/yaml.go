@@ -1,0 +1,286 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Limits on what a file may hold, so that no file can exhaust the parser.
+const (
+	maxFileBytes = 1 << 20
+	maxLineBytes = 4 << 10
+	maxNesting   = 64
+)
+
+// A place is where in a file something was written.
+type place struct {
+	file *sourceFile
+	line int
+	col  int
+}
+
+// A sourceFile is a file's text by lines, for carets.
+type sourceFile struct {
+	name  string
+	lines []string
+}
+
+func newSourceFile(name string, data []byte) *sourceFile {
+	return &sourceFile{name: name, lines: strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")}
+}
+
+func (p place) issue(s Severity, code, format string, args ...any) Issue {
+	i := Issue{Line: p.line, Col: p.col, Severity: s, Code: code, Text: fmt.Sprintf(format, args...)}
+	if p.file != nil {
+		i.File = p.file.name
+		if p.line >= 1 && p.line <= len(p.file.lines) {
+			i.source = p.file.lines[p.line-1]
+		}
+	}
+	return i
+}
+
+// A collector gathers the issues of a load.
+type collector struct{ issues Issues }
+
+func (c *collector) errorf(p place, code, format string, args ...any) {
+	c.issues = append(c.issues, p.issue(Error, code, format, args...))
+}
+
+func (c *collector) warnf(p place, code, format string, args ...any) {
+	c.issues = append(c.issues, p.issue(Warning, code, format, args...))
+}
+
+// unsupported reports a part of the language that is specified and not built.
+func (c *collector) unsupported(p place, format string, args ...any) {
+	c.errorf(p, "unsupported", "not supported yet: "+format, args...)
+}
+
+// A kind of YAML value.
+type yamlKind uint8
+
+const (
+	yamlNull yamlKind = iota
+	yamlString
+	yamlBool
+	yamlNumber
+	yamlMap
+	yamlList
+)
+
+func (k yamlKind) String() string {
+	return [...]string{"nothing", "text", "a boolean", "a number", "a map", "a list"}[k]
+}
+
+// A value is one YAML value with its place.
+type value struct {
+	kind yamlKind
+	text string // scalars: as written, unquoted
+	bool bool
+	list []*value
+	keys []entry // maps, in the file's order
+	at   place
+	used bool // of a map entry's value: read by the decoder
+}
+
+type entry struct {
+	key string
+	at  place
+	val *value
+}
+
+// get returns the value of a key of a map and marks it as known.
+func (v *value) get(key string) *value {
+	if v == nil {
+		return nil
+	}
+	for _, e := range v.keys {
+		if e.key == key {
+			e.val.used = true
+			return e.val
+		}
+	}
+	return nil
+}
+
+// unknown reports the keys of a map that get was not asked for.
+func (v *value) unknown(c *collector, what string, known ...string) {
+	for _, e := range v.keys {
+		if !e.val.used {
+			c.errorf(e.at, "unknown-key", "%s has no key %q%s", what, e.key, didYouMean(e.key, known))
+		}
+	}
+}
+
+// readFile reads a file of the mapping tree, bounded.
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	if !fs.ValidPath(name) {
+		return nil, fmt.Errorf("%s is outside of the mapping tree", name)
+	}
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFileBytes {
+		return nil, fmt.Errorf("%s has %d bytes; a file may have %d", name, info.Size(), maxFileBytes)
+	}
+	return fs.ReadFile(fsys, name)
+}
+
+// parseYAML reads one document. Anchors, aliases, merge keys and tags are not
+// part of the language: a rule reads the same wherever it stands.
+func parseYAML(name string, data []byte, c *collector) *value {
+	file := newSourceFile(name, data)
+	if err := checkNesting(data); err != nil {
+		c.errorf(place{file: file, line: 1, col: 1}, "yaml", "%v", err)
+		return nil
+	}
+	doc, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		at, text := place{file: file, line: 1, col: 1}, "this is not YAML"
+		var ye yaml.Error
+		if errors.As(err, &ye) {
+			text = ye.GetMessage()
+			if t := ye.GetToken(); t != nil && t.Position != nil {
+				at.line, at.col = t.Position.Line, t.Position.Column
+			}
+		}
+		c.errorf(at, "yaml", "%s", text)
+		return nil
+	}
+	var body ast.Node
+	for _, d := range doc.Docs {
+		if d.Body == nil {
+			continue
+		}
+		if body != nil {
+			c.errorf(nodePlace(file, d.Body), "yaml", "a file holds one document")
+			return nil
+		}
+		body = d.Body
+	}
+	if body == nil {
+		c.errorf(place{file: file, line: 1, col: 1}, "yaml", "the file is empty")
+		return nil
+	}
+	r := yamlReader{file: file, c: c}
+	return r.read(body, 0)
+}
+
+// checkNesting bounds the depth that a recursive parser can reach: by flow
+// brackets, and by indentation, which a line's length bounds.
+func checkNesting(data []byte) error {
+	if len(data) > maxFileBytes {
+		return fmt.Errorf("the file has %d bytes; a file may have %d", len(data), maxFileBytes)
+	}
+	depth, line := 0, 0
+	for _, b := range data {
+		switch b {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n':
+			line = -1
+		}
+		if line++; line > maxLineBytes {
+			return fmt.Errorf("a line has more than %d bytes", maxLineBytes)
+		}
+		if depth > maxNesting*4 {
+			return errors.New("brackets are nested too deep")
+		}
+	}
+	return nil
+}
+
+type yamlReader struct {
+	file *sourceFile
+	c    *collector
+}
+
+func nodePlace(file *sourceFile, n ast.Node) place {
+	if n != nil {
+		if t := n.GetToken(); t != nil && t.Position != nil {
+			return place{file: file, line: t.Position.Line, col: t.Position.Column}
+		}
+	}
+	return place{file: file, line: 1, col: 1}
+}
+
+func (r yamlReader) read(n ast.Node, depth int) *value {
+	v := &value{at: nodePlace(r.file, n)}
+	if depth > maxNesting {
+		r.c.errorf(v.at, "yaml", "nested too deep")
+		return v
+	}
+	switch n := n.(type) {
+	case nil, *ast.NullNode:
+	case *ast.StringNode:
+		v.kind, v.text = yamlString, n.Value
+	case *ast.LiteralNode:
+		v.kind = yamlString
+		if n.Value != nil {
+			v.text = n.Value.Value
+		}
+	case *ast.BoolNode:
+		v.kind, v.bool, v.text = yamlBool, n.Value, fmt.Sprint(n.Value)
+	case *ast.IntegerNode, *ast.FloatNode:
+		v.kind, v.text = yamlNumber, n.GetToken().Value
+	case *ast.MappingNode:
+		v.kind = yamlMap
+		if len(n.Values) > 0 && !n.IsFlowStyle {
+			v.at = nodePlace(r.file, n.Values[0].Key)
+		}
+		for _, kv := range n.Values {
+			r.entry(v, kv, depth)
+		}
+	case *ast.MappingValueNode:
+		v.kind = yamlMap
+		v.at = nodePlace(r.file, n.Key)
+		r.entry(v, n, depth)
+	case *ast.SequenceNode:
+		v.kind = yamlList
+		for _, item := range n.Values {
+			v.list = append(v.list, r.read(item, depth+1))
+		}
+	case *ast.AnchorNode, *ast.AliasNode:
+		r.c.errorf(v.at, "yaml", "anchors and aliases are not part of the language: use a fragment")
+	case *ast.TagNode:
+		r.c.errorf(v.at, "yaml", "tags are not part of the language")
+	default:
+		r.c.errorf(v.at, "yaml", "%s is not part of the language", strings.ToLower(n.Type().String()))
+	}
+	return v
+}
+
+func (r yamlReader) entry(v *value, kv *ast.MappingValueNode, depth int) {
+	at := nodePlace(r.file, kv.Key)
+	var key string
+	switch k := kv.Key.(type) {
+	case *ast.StringNode:
+		key = k.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
+		// A code table may have codes such as 1, and NO is a word: what was
+		// written counts.
+		key = k.GetToken().Value
+	case *ast.MergeKeyNode:
+		r.c.errorf(at, "yaml", "merge keys are not part of the language: use a fragment")
+		return
+	default:
+		r.c.errorf(at, "yaml", "a key must be plain text")
+		return
+	}
+	for _, e := range v.keys {
+		if e.key == key {
+			r.c.errorf(at, "yaml", "key %q stands twice", key)
+			return
+		}
+	}
+	v.keys = append(v.keys, entry{key: key, at: at, val: r.read(kv.Value, depth+1)})
+}
