@@ -310,7 +310,7 @@ func (l *lane) commit(s *session, r *round) {
 	if p := l.j.poison.Load(); p != nil {
 		err = *p
 	}
-	steps := 0
+	steps, tookBack := 0, false
 	for _, p := range r.ready {
 		if p.size == 1 {
 			continue
@@ -318,13 +318,19 @@ func (l *lane) commit(s *session, r *round) {
 		steps++
 		if p.err != nil {
 			l.takeBack(s, p)
+			tookBack = true
 		}
 	}
 	l.syncMu.Lock()
 	grown, known := int64(0), false
 	if err == nil && r.bytes > 0 && l.j.group {
 		start := time.Now()
-		if grown, known, err = l.blocks.sync(); err != nil {
+		if tookBack { // the server may have removed or rewritten blocks
+			err = l.blocks.rebase()
+		} else {
+			grown, known, err = l.blocks.sync()
+		}
+		if err != nil {
 			err = l.j.fail(err)
 		}
 		l.j.met.synced(l.feed, len(r.ready), time.Since(start))
@@ -337,6 +343,8 @@ func (l *lane) commit(s *session, r *round) {
 	}
 	if err == nil && known {
 		err = l.audit(grown, r.bytes)
+	} else {
+		l.blocks.ahead = l.outBytes
 	}
 	if err == nil && l.marked {
 		// A step that is on its way now began after this round's last entry.
