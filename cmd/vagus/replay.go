@@ -87,10 +87,15 @@ func (cmd *replayCmd) Run(c *console) error {
 		}
 		return exitError(1)
 	}
-	if rep, err = api.Start(c.ctx, rep.ID, cmd.Rate); err == nil {
-		err = cmd.follow(c, api, rep)
+	started, err := api.Start(c.ctx, rep.ID, cmd.Rate)
+	switch {
+	case errors.Is(err, context.Canceled):
+		c.note("the worker had not answered yet: it may have begun. See, and go on, with: vagus replay --resume %s", rep.ID)
+		return interrupted
+	case err != nil:
+		return fmt.Errorf("%w\nthe plan is kept: vagus replay --resume %s", err, rep.ID)
 	}
-	if errors.Is(err, context.Canceled) {
+	if err = cmd.follow(c, api, started); errors.Is(err, context.Canceled) {
 		c.note("the worker goes on with it. Watch it again with: vagus replay --resume %s", rep.ID)
 		return interrupted
 	}
@@ -313,6 +318,9 @@ func (cmd *replayCmd) summary(c *console, rep ledger.Replay, items []ops.Item) e
 			rows = append(rows, []cell{{text: strconv.Itoa(g.Units)}, {text: g.Feed}, {text: g.Kind}, {text: g.Target}, {text: string(g.Action)}, now, {text: g.Class}})
 		}
 		c.table([]column{{head: "UNITS", right: true}, {head: "FEED"}, {head: "KIND", drop: 1}, {head: "TARGET", drop: 2}, {head: "WAS TO BE"}, {head: "NOW"}, {head: "WHY"}}, rows)
+	}
+	if n := rep.Actions[ledger.Remap]; n > 0 {
+		c.note("%d were asked of their sites, which map them again when they are connected: see vagus messages show ID", n)
 	}
 	if left > 0 {
 		c.note("%d of those tried again are not in effect: vagus dead ls, vagus messages ls --status parked", left)

@@ -107,7 +107,7 @@ func judge(now time.Time, f facts) Verdict {
 		}
 		t := fmt.Sprintf("%s %s for a person", count(f.Held, f.Noun), verb)
 		if f.Parked > 0 {
-			t += fmt.Sprintf(", %s behind", number(f.Parked))
+			t += fmt.Sprintf(", %s parked", number(f.Parked))
 		}
 		return Verdict{Attention, t + ": see vagus dead ls" + lsFlags}
 	case f.Dead > 0:
