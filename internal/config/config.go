@@ -27,6 +27,9 @@ type Journal struct {
 	MaxBytes      int64         `yaml:"max_bytes"`      // of one feed, unless the feed says otherwise; when it is reached the feed refuses
 	Retention     time.Duration `yaml:"retention"`      // how long what the cloud has is kept, for replays
 	EncryptionKey broker.Secret `yaml:"encryption_key"` // none: not encrypted at rest
+	// Provision allows one start to make the streams of feeds that are new and to
+	// apply changed limits to a journal that is in use. Take it out again after.
+	Provision bool `yaml:"provision"`
 }
 
 // A Feed is one source at the site. Exactly one connector's settings are given.
@@ -95,16 +98,17 @@ type Cluster struct {
 // All is `vagus up -c`: site, hub and worker in one process. Bundles are made
 // as needed below data_dir.
 type All struct {
-	DataDir string            `yaml:"data_dir"`
-	Tenant  string            `yaml:"tenant"`
-	Site    string            `yaml:"site"`
-	Listen  string            `yaml:"listen"` // of the hub
-	Journal Journal           `yaml:"journal"`
-	Feeds   []Feed            `yaml:"feeds"`
-	Ledger  Ledger            `yaml:"ledger"` // default: SQLite below data_dir
-	Targets map[string]Target `yaml:"targets"`
-	Grace   time.Duration     `yaml:"grace"`
-	Process `yaml:",inline"`
+	DataDir  string            `yaml:"data_dir"`
+	Tenant   string            `yaml:"tenant"`
+	Site     string            `yaml:"site"`
+	Listen   string            `yaml:"listen"`    // of the hub
+	MaxBytes int64             `yaml:"max_bytes"` // of the units that the hub keeps
+	Journal  Journal           `yaml:"journal"`
+	Feeds    []Feed            `yaml:"feeds"`
+	Ledger   Ledger            `yaml:"ledger"` // default: SQLite below data_dir
+	Targets  map[string]Target `yaml:"targets"`
+	Grace    time.Duration     `yaml:"grace"`
+	Process  `yaml:",inline"`
 }
 
 // Process is what every process has.
@@ -166,7 +170,7 @@ func NewHub() *Hub {
 
 // NewAll returns the defaults.
 func NewAll() *All {
-	return &All{DataDir: "/var/lib/vagus", Tenant: "main", Site: "site", Listen: DefaultHubListen, Journal: newJournal(), Grace: 20 * time.Second, Process: process(DefaultOpsListen)}
+	return &All{DataDir: "/var/lib/vagus", Tenant: "main", Site: "site", Listen: DefaultHubListen, MaxBytes: 8 * gib, Journal: newJournal(), Grace: 20 * time.Second, Process: process(DefaultOpsListen)}
 }
 
 func (a *Agent) validate(dir string) error {

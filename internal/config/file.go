@@ -15,8 +15,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/vagus-health/vagus/broker"
 )
@@ -49,10 +53,19 @@ func Load(path string, cfg validator) error {
 	if err != nil {
 		return err
 	}
+	// The library loses the place of an error in a type of our own: the text of the value finds it again.
+	var value []byte
+	note := func(b []byte, err error) error {
+		if err != nil {
+			value = b
+		}
+		return err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict(), yaml.DisallowUnknownField(),
-		yaml.CustomUnmarshaler(func(s *broker.Secret, b []byte) error { return readSecret(s, b, dir) }))
+		yaml.CustomUnmarshaler(func(s *broker.Secret, b []byte) error { return note(b, readSecret(s, b, dir)) }),
+		yaml.CustomUnmarshaler(func(d *time.Duration, b []byte) error { return note(b, readDuration(d, b)) }))
 	if err := dec.Decode(cfg); err != nil && !errors.Is(err, io.EOF) {
-		return decodeError(path, err, cfg)
+		return decodeError(path, err, cfg, place(data, value))
 	}
 	if err := cfg.validate(dir); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -92,13 +105,58 @@ func readSecret(s *broker.Secret, data []byte, dir string) error {
 	return nil
 }
 
+func readDuration(d *time.Duration, data []byte) (err error) {
+	var text string
+	if err = yaml.Unmarshal(data, &text); err == nil {
+		*d, err = time.ParseDuration(text)
+	}
+	if err != nil {
+		return errors.New("write a duration, such as 90s, 20m or 336h")
+	}
+	return nil
+}
+
+// place finds where in a file a value with this text stands, or nil.
+func place(file, value []byte) *token.Position {
+	want := squeeze(string(value))
+	parsed, err := parser.ParseBytes(file, 0)
+	if err != nil || want == "" {
+		return nil
+	}
+	v := &finder{text: want}
+	for _, doc := range parsed.Docs {
+		ast.Walk(v, doc.Body)
+	}
+	return v.at
+}
+
+func squeeze(s string) string {
+	return strings.Join(strings.Fields(strings.NewReplacer("{", " ", "}", " ").Replace(s)), " ")
+}
+
+type finder struct {
+	text string
+	at   *token.Position
+}
+
+// Visit implements [ast.Visitor].
+func (f *finder) Visit(n ast.Node) ast.Visitor {
+	if f.at == nil && n.GetToken() != nil && squeeze(n.String()) == f.text {
+		f.at = n.GetToken().Position
+	}
+	return f
+}
+
 var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 
 // decodeError puts the file before the place, and a suggestion behind an
 // unknown field. The library's source excerpt is left out: a line may hold what
 // somebody should not have written there.
-func decodeError(path string, err error, cfg any) error {
+func decodeError(path string, err error, cfg any, at *token.Position) error {
 	text, line, column := err.Error(), 0, 0
+	if at != nil {
+		line, column = at.Line, at.Column
+	}
 	var placed yaml.Error
 	if errors.As(err, &placed) {
 		text = placed.GetMessage()

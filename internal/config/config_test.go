@@ -1,0 +1,111 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheExamplesInDeployAreRead(t *testing.T) {
+	t.Setenv("VAGUS_ODOO_KEY", "k")
+	t.Setenv("VAGUS_TOKEN", "0123456789abcdef")
+	t.Setenv("VAGUS_LEDGER", "postgres://localhost/vagus")
+	for name, cfg := range map[string]validator{"up.yaml": NewAll(), "hub.yaml": NewHub(), "agent.yaml": NewAgent()} {
+		if err := Load(filepath.Join("..", "..", "deploy", "examples", name), cfg); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// worker.yaml names secret files of a real machine: here they stand beside it.
+	text, err := os.ReadFile(filepath.Join("..", "..", "deploy", "examples", "worker.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, "worker.yaml", strings.ReplaceAll(string(text), "/etc/vagus/", ""))
+	for _, secret := range []string{"odoo.key", "token"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), secret), []byte("0123456789abcdef\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := NewWorker()
+	if err := Load(path, w); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Ops.Token.Reveal(); got != "0123456789abcdef" {
+		t.Errorf("the token is %q: the line end is not part of it", got)
+	}
+}
+
+const feed = `
+feeds:
+  - name: adt
+    target: odoo
+    mappings: [ adt.map.yaml ]
+    hl7: { listen: "127.0.0.1:2575" }
+`
+
+func TestRelativePathsAreRelativeToTheFile(t *testing.T) {
+	t.Parallel()
+	path := write(t, "agent.yaml", "data_dir: journal\nbundle: site\n"+feed)
+	a := NewAgent()
+	if err := Load(path, a); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	if diff := cmp.Diff([]string{filepath.Join(dir, "journal"), filepath.Join(dir, "site"), filepath.Join(dir, "adt.map.yaml")},
+		[]string{a.DataDir, a.Bundle, a.Feeds[0].Mappings[0]}); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
+	t.Parallel()
+	worker := "targets:\n  odoo:\n    odoo: { url: \"http://127.0.0.1:8069\", database: d, user: u, key: { env: PATH } }\n"
+	for _, c := range []struct {
+		name, text string
+		cfg        validator
+		want       []string
+		never      string
+	}{
+		{"a misspelt field", "feedz: []\n", NewAgent(), []string{"agent.yaml:1:1", `unknown field "feedz"`, `did you mean "feeds"?`}, ""},
+		{"a misspelt field of a connector", strings.Replace(feed, "listen", "listn", 1), NewAgent(), []string{"agent.yaml:6:", `did you mean "listen"?`}, ""},
+		{"a value of the wrong type", "grace: soon\n" + feed, NewAgent(), []string{"agent.yaml:1:8", "such as 90s"}, ""},
+		{"no feed", "data_dir: x\n", NewAgent(), []string{"feeds:", "add one"}, ""},
+		{"a feed that no subject can carry", strings.Replace(feed, "adt", "ADT.in", 1), NewAgent(), []string{"feeds[0].name", "a-z, 0-9 and -"}, ""},
+		{"two feeds of one name", feed + strings.TrimPrefix(feed, "\nfeeds:\n"), NewAgent(), []string{"feeds[1].name", "another feed"}, ""},
+		{"a feed without mapping", strings.Replace(feed, "[ adt.map.yaml ]", "[]", 1), NewAgent(), []string{"feeds[0].mappings"}, ""},
+		{"a feed without connector", strings.Split(feed, "    hl7")[0], NewAgent(), []string{"feeds[0].hl7", "hl7: {"}, ""},
+		{"a secret that stands in the file", worker + "ledger: { postgres: hunter2 }\n", NewWorker(), []string{"agent.yaml:4:21", "must not stand in this file"}, "hunter2"},
+		{"a variable that is not set", worker + "ledger: { postgres: { env: VAGUS_TEST_NOT_SET } }\n", NewWorker(), []string{"agent.yaml:4:", "VAGUS_TEST_NOT_SET is empty or not set"}, ""},
+		{"two ledgers", worker + "ledger: { sqlite: x.db, postgres: { env: PATH } }\n", NewWorker(), []string{"ledger: give one of"}, ""},
+		{"a ledger that forgets too soon", worker + "ledger: { sqlite: x.db }\nkeep: 24h\n", NewWorker(), []string{"keep: 24h0m0s is shorter", "720h"}, ""},
+		{"a target without connector", "targets: { odoo: {} }\nledger: { sqlite: x.db }\n", NewWorker(), []string{"targets.odoo.odoo: missing"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			err := Load(write(t, "agent.yaml", c.text), c.cfg)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%v\nhas no %q", err, w)
+				}
+			}
+			if c.never != "" && strings.Contains(err.Error(), c.never) {
+				t.Errorf("%v\nrepeats %q", err, c.never)
+			}
+		})
+	}
+}
