@@ -1,0 +1,115 @@
+package hl7
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Ack modes of [Config].
+const (
+	AckByMessage = "message"  // as MSH-15 and MSH-16 of each message ask
+	AckOriginal  = "original" // always AA, AE or AR, whatever MSH-15 and MSH-16 say
+)
+
+// Config configures a [Source]. The zero value of every field but Listen means
+// its default.
+type Config struct {
+	Listen         string        `yaml:"listen"`          // "host:port"; port 0 takes a free one
+	TLS            TLS           `yaml:"tls"`             // zero: plain TCP
+	MaxFrame       int           `yaml:"max_frame"`       // bytes of one frame's content; default 16 MiB
+	MaxConnections int           `yaml:"max_connections"` // more are closed at once; default 256
+	ReadTimeout    time.Duration `yaml:"read_timeout"`    // from a frame's first byte to its last; default 30 s
+	IdleTimeout    time.Duration `yaml:"idle_timeout"`    // between frames; default 1 h
+	WriteTimeout   time.Duration `yaml:"write_timeout"`   // of one answer; default 30 s
+	AcceptTimeout  time.Duration `yaml:"accept_timeout"`  // of storing one message or batch; default 30 s
+	AckMode        string        `yaml:"ack_mode"`        // "message" (default) or "original"
+
+	Logger *slog.Logger `yaml:"-"` // nil discards
+	Tracer trace.Tracer `yaml:"-"` // nil is a no-op
+	Meter  metric.Meter `yaml:"-"` // nil is a no-op
+}
+
+// TLS names the files of a TLS listener: version 1.2 or newer, PEM.
+type TLS struct {
+	CertFile     string `yaml:"cert_file"`
+	KeyFile      string `yaml:"key_file"`
+	ClientCAFile string `yaml:"client_ca_file"` // set: clients must show a certificate that one of these signed
+}
+
+// withDefaults returns the settings with the defaults filled in, or an error
+// that names the setting to change.
+func (c Config) withDefaults() (Config, error) {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return c, fmt.Errorf("listen: write host:port, such as 0.0.0.0:2575: %w", err)
+	}
+	orInt := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	orTime := func(v *time.Duration, def time.Duration) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	orInt(&c.MaxFrame, 16<<20)
+	orInt(&c.MaxConnections, 256)
+	orTime(&c.ReadTimeout, 30*time.Second)
+	orTime(&c.IdleTimeout, time.Hour)
+	orTime(&c.WriteTimeout, 30*time.Second)
+	orTime(&c.AcceptTimeout, 30*time.Second)
+	if c.AckMode == "" {
+		c.AckMode = AckByMessage
+	}
+	switch {
+	case c.MaxFrame < 256 || c.MaxFrame > 1<<30:
+		return c, errors.New("max_frame: use 256 bytes to 1 GiB")
+	case c.MaxConnections < 1:
+		return c, errors.New("max_connections: use 1 or more")
+	case min(c.ReadTimeout, c.IdleTimeout, c.WriteTimeout, c.AcceptTimeout) < time.Millisecond:
+		return c, errors.New("read_timeout, idle_timeout, write_timeout, accept_timeout: use 1ms or more")
+	case c.AckMode != AckByMessage && c.AckMode != AckOriginal:
+		return c, fmt.Errorf("ack_mode: use %s or %s", AckByMessage, AckOriginal)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// load returns the listener's TLS settings, or nil when TLS is not wanted.
+func (t TLS) load() (*tls.Config, error) {
+	if t == (TLS{}) {
+		return nil, nil
+	}
+	if t.CertFile == "" || t.KeyFile == "" {
+		return nil, errors.New("tls: cert_file and key_file are both needed")
+	}
+	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls: read cert_file and key_file: %w", err)
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	if t.ClientCAFile == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(t.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls: read client_ca_file: %w", err)
+	}
+	conf.ClientCAs = x509.NewCertPool()
+	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls: client_ca_file %s holds no PEM certificate", t.ClientCAFile)
+	}
+	conf.ClientAuth = tls.RequireAndVerifyClientCert
+	return conf, nil
+}

@@ -1,0 +1,121 @@
+package hl7
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// sampleADT is an invented admission of the usual size.
+var sampleADT = mustReadFile("testdata/adt_a01.hl7")
+
+func mustReadFile(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func seed(f *testing.F) {
+	f.Helper()
+	files, err := filepath.Glob("testdata/*.hl7")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no seeds in testdata", err)
+	}
+	for _, name := range files {
+		f.Add([]byte(mustReadFile(name)))
+	}
+	f.Add([]byte("MSH|^~\\&#|A\rPID|\\X41\\\\F|\"\"~^&\n\nx"))
+	f.Add([]byte("\xff\xfeM\x00S\x00H\x00|\x00^\x00~\x00"))
+}
+
+func FuzzParse(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := Parse(body)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(rebuild(m), m.Body()) {
+			t.Fatal("the views do not give the same bytes again")
+		}
+		for i := range m.Len() {
+			s := m.Segment(i)
+			for n := range s.Len() + 2 {
+				_ = s.Field(n).Text()
+			}
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if _, err := (Format{}).Decode(body); err == nil {
+			if _, err := Parse(body); err != nil {
+				t.Fatal("decoded, but not parsed")
+			}
+		}
+	})
+}
+
+// FuzzSplit checks that the messages of a batch lie in the frame, in order and
+// without overlap.
+func FuzzSplit(f *testing.F) {
+	seed(f)
+	f.Add([]byte("FHS|^~\\&\rBHS|^~\\&\rMSH|^~\\&|1\rPID|\rMSH|^~\\&|2\rBTS|2\rFTS|1"))
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		b, err := split(frame)
+		if err != nil {
+			return
+		}
+		rest, n := frame, 0
+		for _, g := range b.groups {
+			for _, m := range g.messages {
+				i := bytes.Index(rest, m)
+				if i < 0 {
+					t.Fatal("a message that is not in the frame")
+				}
+				rest = rest[i+len(m):]
+				n++
+			}
+		}
+		if n != b.count || n == 0 {
+			t.Fatalf("%d messages, counted %d", n, b.count)
+		}
+	})
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte("junk\x0bMSH|^~\\&|A\r\x1c\r\x0b\x1c\r\x0bx\x1cy\x1c\r"), uint8(3))
+	f.Fuzz(func(t *testing.T, stream []byte, chunk uint8) {
+		r := newFrameReader(&chunked{stream, int(chunk)%7 + 1}, 1000)
+		for range 1000 {
+			frame, err := r.next(func() {})
+			if err != nil {
+				return
+			}
+			if len(frame) > 1000 || bytes.Contains(frame, []byte{endBlock, carriage}) {
+				t.Fatal("a frame over the limit, or two in one")
+			}
+		}
+	})
+}
+
+// chunked gives a stream in small pieces, as a network may.
+type chunked struct {
+	data []byte
+	n    int
+}
+
+func (c *chunked) Read(p []byte) (int, error) {
+	if len(c.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), c.n)], c.data)
+	c.data = c.data[n:]
+	return n, nil
+}

@@ -1,0 +1,269 @@
+package hl7
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// Bounds of time that no site needs to choose.
+const (
+	handshakeTimeout = 10 * time.Second
+	stopGrace        = 5 * time.Second // for a frame that is half read when the source stops
+)
+
+// A Feed names the feed that a source receives for.
+type Feed struct{ Tenant, Site, Feed string }
+
+var _ broker.Source = (*Source)(nil)
+
+// A Source receives HL7 v2 messages over MLLP. It acknowledges a message after
+// accept has returned and never before.
+type Source struct {
+	feed   Feed
+	conf   Config
+	tls    *tls.Config
+	log    *slog.Logger
+	meters meters
+	reuse  *reuseWatch
+	addr   atomic.Pointer[net.Addr]
+	prefix string // of control ids of acknowledgements: differs between starts
+	serial atomic.Uint64
+}
+
+// New returns a source for one feed, or an error that names the setting at
+// fault. It opens no socket: Run does.
+func New(feed Feed, conf Config) (*Source, error) {
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("hl7: %w", err)
+	}
+	s := &Source{feed: feed, conf: conf, reuse: newReuseWatch(), prefix: rand.Text()[:10]}
+	s.log = conf.Logger.With("feed", feed.Feed, "protocol", "mllp")
+	if s.tls, err = conf.TLS.load(); err != nil {
+		return nil, fmt.Errorf("hl7: %w", err)
+	}
+	if s.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+		return nil, fmt.Errorf("hl7: make metrics: %w", err)
+	}
+	return s, nil
+}
+
+// Addr returns the address that Run listens on, or nil before it does.
+func (s *Source) Addr() net.Addr {
+	if a := s.addr.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
+
+// Run listens and receives until ctx is done. Then it takes no new connection,
+// finishes and answers the message that each connection has in hand, closes
+// them and returns nil. It returns an error only when it can not listen.
+func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.conf.Listen)
+	if err != nil {
+		return fmt.Errorf("hl7: listen: %w", err)
+	}
+	bound := ln.Addr()
+	s.addr.Store(&bound)
+	s.log.Info("listening", "address", bound.String(), "tls", s.tls != nil)
+	conns := &connections{open: make(map[*conn]struct{})}
+	stop := context.AfterFunc(ctx, func() {
+		_ = ln.Close()
+		conns.stop()
+	})
+	defer stop()
+	defer conns.wait.Wait()
+	defer ln.Close()
+	for failed := false; ; {
+		nc, err := ln.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = nc.Close()
+			}
+			return nil
+		case err != nil: // out of file descriptors, for one: it passes
+			if !failed {
+				s.log.Error("take connection", "error", err)
+			}
+			failed = true
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		failed = false
+		c := &conn{Conn: nc}
+		if !conns.add(c, s.conf.MaxConnections) {
+			_ = nc.Close()
+			s.meters.connectionRefused(ctx)
+			s.log.Warn("connection refused: max_connections are open", "max_connections", s.conf.MaxConnections)
+			continue
+		}
+		go func() {
+			defer conns.remove(c)
+			s.serve(ctx, c, accept)
+		}()
+	}
+}
+
+// serve answers the frames of one connection, one after the other, so that
+// answers have the order of the questions.
+func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
+	s.meters.connectionOpen(ctx, 1)
+	defer s.meters.connectionOpen(ctx, -1)
+	defer c.Close()
+	if s.tls != nil {
+		t := tls.Server(c.Conn, s.tls)
+		c.Conn = t
+		hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		err := t.HandshakeContext(hctx)
+		cancel()
+		if err != nil {
+			s.log.Warn("TLS handshake", "error", err)
+			return
+		}
+	}
+	frames := newFrameReader(c, s.conf.MaxFrame)
+	defer func() { s.meters.outside(ctx, frames.discarded) }()
+	var out []byte
+	for c.idle(s.conf.IdleTimeout) {
+		frame, err := frames.next(func() { c.begin(s.conf.ReadTimeout) })
+		began := time.Now()
+		hangUp := false
+		switch {
+		case errors.Is(err, errTooLarge):
+			out = s.refuse(ctx, out[:0], frame, err)
+			hangUp = true
+		case err != nil:
+			s.logBroken(c, err)
+			return
+		default:
+			out, hangUp = s.receive(ctx, accept, out[:0], frame)
+		}
+		if len(out) > 0 {
+			_ = c.SetWriteDeadline(time.Now().Add(s.conf.WriteTimeout))
+			if _, err := c.Write(out); err != nil {
+				s.log.Warn("write acknowledgement", "error", err)
+				return
+			}
+			s.meters.answered(ctx, time.Since(began))
+		}
+		if hangUp {
+			return
+		}
+		if cap(out) > 4*smallBuffer {
+			out = nil
+		}
+	}
+}
+
+// logBroken logs a connection that ended otherwise than between two frames.
+func (s *Source) logBroken(c *conn, err error) {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, io.EOF), c.isStopping():
+	case errors.As(err, &timeout) && timeout.Timeout():
+		s.log.Info("connection closed: nothing came in time")
+	default:
+		s.log.Warn("connection broke", "error", err)
+	}
+}
+
+// A conn is one connection and where it stands: the source may stop it between
+// frames at once, and inside one after a grace period.
+type conn struct {
+	net.Conn
+	mu             sync.Mutex
+	busy, stopping bool
+}
+
+// idle prepares to wait for a frame; false says that the source stops.
+func (c *conn) idle(timeout time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = false
+	if c.stopping {
+		return false
+	}
+	_ = c.SetReadDeadline(time.Now().Add(timeout))
+	return true
+}
+
+// begin notes that a frame has begun.
+func (c *conn) begin(timeout time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = true
+	if c.stopping {
+		timeout = min(timeout, stopGrace)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(timeout))
+}
+
+func (c *conn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopping = true
+	grace := time.Duration(0)
+	if c.busy {
+		grace = stopGrace
+	}
+	_ = c.SetReadDeadline(time.Now().Add(grace))
+}
+
+func (c *conn) isStopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping
+}
+
+// connections are those that are open.
+type connections struct {
+	wait    sync.WaitGroup
+	mu      sync.Mutex
+	open    map[*conn]struct{}
+	stopped bool
+}
+
+// add takes c in; false says that limit connections are open, or that the
+// source stops.
+func (cs *connections) add(c *conn, limit int) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if len(cs.open) >= limit || cs.stopped {
+		return false
+	}
+	cs.open[c] = struct{}{}
+	cs.wait.Add(1)
+	return true
+}
+
+func (cs *connections) remove(c *conn) {
+	cs.mu.Lock()
+	delete(cs.open, c)
+	cs.mu.Unlock()
+	cs.wait.Done()
+}
+
+func (cs *connections) stop() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.stopped = true
+	for c := range cs.open {
+		c.stop()
+	}
+}
