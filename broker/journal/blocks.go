@@ -86,27 +86,29 @@ func (b *blocks) sync() (grown int64, known bool, err error) {
 			return 0, false, err
 		}
 	}
-	if b.cur != nil {
-		if grown, err = b.flush(); err != nil {
+	for {
+		// Whether this is the newest block must be known before it is synced:
+		// one that is found to be full only afterwards may have got more.
+		next := b.n + 1
+		_, err := os.Stat(b.path(next, ".blk"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, false, err
 		}
-	}
-	for {
-		next := b.n + 1
-		if _, err := os.Stat(b.path(next, ".blk")); errors.Is(err, fs.ErrNotExist) {
+		newest := err != nil
+		if b.cur != nil {
+			n, err := b.flush()
+			if err != nil {
+				return 0, false, err
+			}
+			grown += n
+		}
+		if newest {
 			break
-		} else if err != nil {
-			return 0, false, err
 		}
 		if err := b.open(next); err != nil {
 			return 0, false, err
 		}
 		b.size, fresh = 0, true
-		n, err := b.flush()
-		if err != nil {
-			return 0, false, err
-		}
-		grown += n
 		if err := syncPath(b.path(next, ".key")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, false, err
 		}
