@@ -19,6 +19,7 @@ import (
 const (
 	celCostCeiling = 200_000 // refused when the file loads
 	celCostLimit   = 400_000 // stopped when it runs, should the estimate be wrong
+	celCheap       = 10_000  // below it, and without a loop, no cost is counted
 	celText        = 4 << 10 // characters of one text that enters an expression
 	celItem        = 1 << 10 // characters of one text of a list
 	celSourceBytes = 4 << 10
@@ -140,7 +141,13 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 		l.c.errorf(at, "cel-cost", "worst case costs %d units, ceiling %d: nested loops over repeating fields?", est.Max, celCostCeiling)
 		return nil
 	}
-	p.prg, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(celCostLimit), cel.InterruptCheckFrequency(celInterrupt))
+	progOptions := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if p.loops = w.loops || est.Max > celCheap; p.loops {
+		// Counting costs as much as the expression itself. One that can not
+		// loop and is cheap at its worst has nothing to count.
+		progOptions = append(progOptions, cel.CostLimit(celCostLimit), cel.InterruptCheckFrequency(celInterrupt))
+	}
+	p.prg, err = env.Program(checked, progOptions...)
 	if err != nil {
 		l.c.errorf(at, "cel", "%v", err)
 		return nil
@@ -165,11 +172,12 @@ func (l *loader) celIssues(at place, iss *cel.Issues) {
 // A celWalker turns path functions into variables before the types are
 // checked. items maps the loop variables over nodes() to their scopes.
 type celWalker struct {
-	l   *loader
-	p   *program
-	at  place
-	cs  celScope
-	ast *ast.AST
+	l     *loader
+	p     *program
+	at    place
+	cs    celScope
+	ast   *ast.AST
+	loops bool
 }
 
 func (w *celWalker) errorAt(e ast.Expr, code, format string, args ...any) {
@@ -204,6 +212,7 @@ func (w *celWalker) walk(e ast.Expr, items map[string]*scope) *scope {
 		w.errorAt(e, "cel", "messages can not be made in an expression")
 	case ast.ComprehensionKind:
 		c := e.AsComprehension()
+		w.loops = true
 		of := w.walk(c.IterRange(), items)
 		w.walk(c.AccuInit(), items)
 		in := map[string]*scope{}
@@ -265,6 +274,8 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 			w.errorAt(args[0], "cel", "the table of %s() is a literal text", name)
 		} else if w.l.m.tables[text] == nil {
 			w.errorAt(args[0], "table", "no table %q%s", text, didYouMean(text, w.l.tableNames()))
+		} else {
+			w.l.m.tables[text].used = true
 		}
 	}
 	var of *scope

@@ -166,13 +166,7 @@ func (r *run) when(x *rule) (bool, *fault) {
 	if x.when == nil {
 		return true, nil
 	}
-	in := r.inputs(x)
-	var it datum
-	if len(in) > 0 {
-		it = in[0]
-	}
-	yes, f := r.test(x.when, in)
-	_ = it
+	yes, f := r.test(x.when, r.inputs(x))
 	if f != nil {
 		f = f.in("when")
 	}

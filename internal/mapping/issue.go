@@ -78,7 +78,7 @@ const (
 	yellow = "\x1b[33m"
 	green  = "\x1b[32m"
 	dim    = "\x1b[2m"
-	plain  = "\x1b[0m"
+	reset  = "\x1b[0m"
 )
 
 // paint wraps s in an ANSI colour when colour is wanted.
@@ -86,7 +86,7 @@ func paint(on bool, colour, s string) string {
 	if !on {
 		return s
 	}
-	return colour + s + plain
+	return colour + s + reset
 }
 
 // write prints the issue with the line it is about and a caret under the place.

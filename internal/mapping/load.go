@@ -142,6 +142,7 @@ func (l *loader) mapping(doc *value) bool {
 	l.guards(doc.get("guards"))
 	l.keys(doc)
 	l.operations(doc.get("operations"), doc.at)
+	l.unusedTables()
 	doc.unknown(l.c, "a mapping", topKeys...)
 	return true
 }

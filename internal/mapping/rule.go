@@ -3,7 +3,6 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -137,6 +136,7 @@ func (l *loader) rulePolicies(r *rule, v *value) {
 		r.required = x.bool
 	}
 	l.str(v, "note")
+	v.get("default") // read once the type is known
 	if x := v.get("phi"); x != nil {
 		r.gain = l.labels(x)
 	}
@@ -326,8 +326,8 @@ func (l *loader) ruleTable(r *rule, v *value) {
 		v.unknown(l.c, "map", "table", "on_miss")
 	}
 	if r.table = l.m.tables[name]; r.table == nil {
-		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(l.m.tables))))
-	} else if r.named || len(r.inputs) == 0 {
+		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, l.tableNames()))
+	} else if r.table.used = true; r.named || len(r.inputs) == 0 {
 		l.c.errorf(at, "rule", "map takes one input: use table() in cel")
 	}
 }
@@ -352,7 +352,7 @@ func (l *loader) variables(r *rule) []variable {
 			v.typ = l.m.lets[in.let].typ
 		}
 		if !r.named {
-			v.name = "it"
+			v.name, v.index = "it", itIndex
 			if r.table != nil {
 				v.typ = cel.StringType
 			}

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -209,9 +208,9 @@ func (l *loader) checkTable(r *rule, model string) {
 }
 
 // unusedTables warns of tables that nothing reads.
-func (l *loader) unusedTables(used map[string]bool) {
-	for _, name := range slices.Sorted(maps.Keys(l.m.tables)) {
-		if !used[name] {
+func (l *loader) unusedTables() {
+	for _, name := range l.tableNames() {
+		if !l.m.tables[name].used {
 			l.c.warnf(l.m.tables[name].at, "unused", "no rule uses table %s", name)
 		}
 	}

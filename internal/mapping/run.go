@@ -325,7 +325,7 @@ func (r *run) warn(rule *rule, f *fault) {
 
 // test evaluates a condition.
 func (r *run) test(p *program, inputs []datum) (bool, *fault) {
-	v, f := r.eval(p, inputs, datum{})
+	v, f := r.eval(p, inputs, first(inputs))
 	if f != nil {
 		return false, f
 	}

@@ -17,6 +17,7 @@ type table struct {
 	other string // the result of *
 	catch bool   // there is a *
 	at    place
+	used  bool // by a rule
 }
 
 const maxTableRows = 100_000

@@ -126,11 +126,8 @@ func (s *step) all(n *tree.Node, out []*tree.Node) []*tree.Node {
 	if len(out) == from+1 && out[from].State == tree.Null {
 		return out
 	}
-	for i := range s.sels {
+	for i := 0; i < len(s.sels) && len(out) > from; i++ {
 		out = s.sels[i].keep(out, from)
-		if len(out) == from {
-			break
-		}
 	}
 	if len(s.sels) == 0 && len(out) > from {
 		out = out[:from+1]

@@ -1,0 +1,145 @@
+package mapping
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+)
+
+// diff compares two JSON values and reports, by path, only what differs.
+func diff(at string, want, got any, report func(format string, args ...any)) {
+	switch w := want.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok {
+			break
+		}
+		for _, k := range slices.Sorted(maps.Keys(merge(w, g))) {
+			below := strings.TrimPrefix(at+"."+k, ".")
+			wv, inWant := w[k]
+			gv, inGot := g[k]
+			switch {
+			case !inGot:
+				report("%s: - %s + (nothing)", below, show(wv))
+			case !inWant:
+				report("%s: - (nothing) + %s", below, show(gv))
+			default:
+				diff(below, wv, gv, report)
+			}
+		}
+		return
+	case []any:
+		g, ok := got.([]any)
+		if !ok {
+			break
+		}
+		for i := range max(len(w), len(g)) {
+			below := fmt.Sprintf("%s[%d]", at, i+1)
+			switch {
+			case i >= len(g):
+				report("%s: - %s + (nothing)", below, show(w[i]))
+			case i >= len(w):
+				report("%s: - (nothing) + %s", below, show(g[i]))
+			default:
+				diff(below, w[i], g[i], report)
+			}
+		}
+		return
+	}
+	if !same(want, got) {
+		report("%s: - %s + %s", at, show(want), show(got))
+	}
+}
+
+func merge(a, b map[string]any) map[string]any {
+	out := maps.Clone(a)
+	if out == nil {
+		out = map[string]any{}
+	}
+	maps.Copy(out, b)
+	return out
+}
+
+// same compares scalars; numbers by their value.
+func same(a, b any) bool {
+	x, aNumber := a.(json.Number)
+	y, bNumber := b.(json.Number)
+	if aNumber && bNumber {
+		p, ok := new(big.Rat).SetString(x.String())
+		q, also := new(big.Rat).SetString(y.String())
+		return ok && also && p.Cmp(q) == 0
+	}
+	switch a.(type) {
+	case nil, string, bool, json.Number:
+		switch b.(type) {
+		case nil, string, bool, json.Number:
+			return a == b
+		}
+	}
+	return false
+}
+
+func show(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "?"
+	}
+	s := string(b)
+	if cut := firstRunes(s, 200); len(cut) < len(s) {
+		return cut + "…"
+	}
+	return s
+}
+
+// plain turns a YAML value into what JSON would have given.
+func plain(v *value) any {
+	switch v.kind {
+	case yamlString:
+		return v.text
+	case yamlBool:
+		return v.bool
+	case yamlNumber:
+		return json.Number(v.text)
+	case yamlList:
+		out := make([]any, len(v.list))
+		for i, x := range v.list {
+			out[i] = plain(x)
+		}
+		return out
+	case yamlMap:
+		out := make(map[string]any, len(v.keys))
+		for _, e := range v.keys {
+			out[e.key] = plain(e.val)
+		}
+		return out
+	}
+	return nil
+}
+
+// sentAt finds "patient.name": a key of an operation, or a field of its vals
+// or on_create.
+func sentAt(ops []any, key string) (any, bool) {
+	id, field, _ := strings.Cut(key, ".")
+	for _, o := range ops {
+		op, _ := o.(map[string]any)
+		if op["op"] != id {
+			continue
+		}
+		for _, part := range []string{"vals", "on_create"} {
+			if vals, ok := op[part].(map[string]any); ok {
+				if v, sent := vals[field]; sent {
+					return v, true
+				}
+			}
+		}
+		switch field {
+		case "xid", "do", "model", "on", "on_none", "by":
+			v, ok := op[field]
+			return v, ok
+		}
+	}
+	return nil, false
+}
