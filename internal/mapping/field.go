@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"cel.dev/cel-go/common/types"
 
@@ -56,14 +57,20 @@ func (c *constant) datum() datum {
 }
 
 func (x *rule) requiredFault(s tree.State) *fault {
-	what, is := "it", "absent"
-	if len(x.inputs) == 1 {
-		what = x.inputs[0].text
+	what, verb, state := "it", "is", "absent"
+	if len(x.inputs) > 0 {
+		names := make([]string, len(x.inputs))
+		for i := range x.inputs {
+			names[i] = x.inputs[i].text
+		}
+		if what = strings.Join(names, " and "); len(names) > 1 {
+			verb = "are"
+		}
 	}
 	if s == tree.Null {
-		is = "null"
+		state = "null"
 	}
-	return &fault{class: ClassRequired, text: fmt.Sprintf("required, but %s is %s", what, is)}
+	return &fault{class: ClassRequired, text: fmt.Sprintf("required, but %s %s %s", what, verb, state)}
 }
 
 // field runs one rule of an operation and puts its value where it goes.

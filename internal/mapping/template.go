@@ -105,7 +105,8 @@ func (t *template) expand(r *run, escape func(string) string) (text string, miss
 
 // escapeXID makes a value fit for an external identifier, whose name may hold
 // no space and whose lists are joined by commas: other characters than letters,
-// digits, _ . and - are written as %XX.
+// digits, . and - are written as %XX. So is _, which stands between values: two
+// pairs of values never make one identifier.
 func escapeXID(s string) string {
 	plain := true
 	for i := 0; i < len(s); i++ {
@@ -127,5 +128,5 @@ func escapeXID(s string) string {
 }
 
 func xidByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-'
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-'
 }
