@@ -1,0 +1,271 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/ledger"
+)
+
+// room says whether another unit of the stream may be taken in hand.
+func (l *lane) room() bool {
+	return l.stalled == nil && l.hand < l.cfg.Take && l.bytes < handBytes && l.windowed < windowMax
+}
+
+// take takes what the reader has, without waiting for more: under a backlog
+// batches form by themselves.
+func (l *lane) take() {
+	if l.stalled != nil && l.byID[l.stalled.row.ID] == nil {
+		it := l.stalled
+		l.stalled = nil
+		l.accept(it)
+	}
+	for l.reader != nil && l.room() && l.working() {
+		select {
+		case it, ok := <-l.reader.units:
+			if !ok {
+				l.readerEnded()
+				return
+			}
+			l.accept(it)
+		default:
+			return
+		}
+	}
+}
+
+// readerEnded drops what was taken from the stream and starts again from the
+// ledger's cursors: the stream may be another one now.
+func (l *lane) readerEnded() {
+	l.reader.close()
+	l.log.Info("reading the stream again from the ledger's cursors", "reason", l.reader.err)
+	l.reader = nil
+	l.keeper.forget()
+	l.dirty = true
+}
+
+// accept takes one unit of the stream in hand.
+func (l *lane) accept(it *item) {
+	if it.part < 0 {
+		l.log.Error("a message of the stream has a subject that is no unit's; it is passed over", "seq", it.row.Seq)
+		l.metrics.count("stray", 1)
+		return
+	}
+	p := l.parts[it.part]
+	if p == nil || p.reader != l.reader || p.leaving || p.lost.Load() || it.row.Seq <= p.taken {
+		return
+	}
+	if l.byID[it.row.ID] != nil { // sent twice: the second waits for what becomes of the first
+		l.stalled = it
+		return
+	}
+	it.p = p
+	p.taken = it.row.Seq
+	p.window = append(p.window, it)
+	l.windowed++
+	l.byID[it.row.ID] = it
+	l.hand++
+	l.bytes += len(it.row.Body)
+	l.unclaimed = append(l.unclaimed, it)
+}
+
+// takeDue takes units in hand that waited in the ledger and whose time has
+// come.
+func (l *lane) takeDue(ctx context.Context) {
+	if time.Now().Before(l.dueAt) || !l.mayTakeDue() {
+		return
+	}
+	leases, anyHeld := make([]ledger.Lease, 0, len(l.parts)), false
+	for _, p := range l.parts {
+		if !p.leaving {
+			leases = append(leases, p.lease)
+			anyHeld = anyHeld || len(p.held) > 0
+		}
+	}
+	call, cancel := context.WithTimeout(ctx, ledgerCall)
+	defer cancel()
+	rows, err := l.ledger.Due(call, leases, 2*l.cfg.Batch) // those in hand are among them
+	if err != nil {
+		l.failed(ctx, "the ledger does not say what is due", err)
+		return
+	}
+	l.dueAt = time.Now().Add(duePollFar)
+	if anyHeld || len(rows) > 0 {
+		l.dueAt = time.Now().Add(duePoll)
+	}
+	for _, row := range rows {
+		p := l.parts[row.Partition]
+		if p == nil || p.leaving || l.byID[row.ID] != nil {
+			continue
+		}
+		it := dueItem(p, row)
+		p.held[it.key] = struct{}{}
+		l.byID[row.ID] = it
+		if it.unit == nil {
+			l.decideDead(it, it.row.Class, it.row.Reason, false)
+			continue
+		}
+		l.enqueue(it)
+	}
+}
+
+func (l *lane) mayTakeDue() bool {
+	due := len(l.byID) - l.hand
+	return due < 2*l.cfg.Batch && len(l.parts) > l.leaving && l.working() && !l.waiting() && l.keeper.fresh()
+}
+
+// claim tells the ledger what is about to be applied, and learns what it knows.
+func (l *lane) claim(ctx context.Context) {
+	if len(l.unclaimed) == 0 || l.waiting() || !l.working() {
+		return
+	}
+	rows := make([]ledger.Unit, 0, len(l.unclaimed))
+	for _, it := range l.unclaimed {
+		row := it.row
+		row.Status, row.Class, row.Reason, row.Body = ledger.Claimed, "", "", nil
+		rows = append(rows, row)
+	}
+	call, cancel := context.WithTimeout(ctx, ledgerCall)
+	claims, err := l.ledger.Claim(call, leasesOf(l.unclaimed), rows)
+	cancel()
+	if err != nil {
+		l.failed(ctx, "the ledger takes no claims", err)
+		return
+	}
+	l.worked()
+	items := l.unclaimed
+	l.unclaimed = nil
+	for i, it := range items {
+		l.claimed(it, claims[i])
+	}
+}
+
+// claimed sends a unit on its way, with what the ledger said.
+func (l *lane) claimed(it *item, c ledger.Claim) {
+	it.inDoubt = c.InDoubt
+	if c.Collision {
+		it.row.Warning = collision
+		l.log.Warn(collision, "unit", it.row.ID, "message", it.row.MessageID, "feed", it.row.Feed)
+		l.metrics.count("collision", 1)
+	}
+	if c.Status != "" {
+		// The ledger knows what became of it: it was sent twice, or read again.
+		l.metrics.count("duplicate", 1)
+		l.decided = append(l.decided, it)
+		return
+	}
+	_, behind := it.p.held[it.key]
+	switch {
+	case it.unit == nil:
+		l.decideDead(it, it.row.Class, it.row.Reason, false)
+	case it.unit.Verdict == broker.Skip:
+		s := it.decide(ledger.Skipped, false)
+		s.Unit.Class, s.Unit.Reason, s.Unit.Remappable = it.unit.Class, it.unit.Reason, true
+		l.decided = append(l.decided, it)
+	case it.unit.Verdict != broker.Apply:
+		l.decideDead(it, it.unit.Class, it.unit.Reason, false)
+		it.outcome.Unit.Remappable = true
+	case behind:
+		it.decide(ledger.Parked, false)
+		l.decided = append(l.decided, it)
+	default:
+		l.enqueue(it)
+	}
+}
+
+// enqueue puts a unit behind those of its key that are in hand.
+func (l *lane) enqueue(it *item) {
+	q := append(l.queues[it.key], it)
+	l.queues[it.key] = q
+	if len(q) == 1 {
+		l.runnable(it)
+	}
+}
+
+func (l *lane) runnable(it *item) {
+	if it.due || it.errs > 0 {
+		l.trouble = append(l.trouble, it)
+	} else {
+		l.ready = append(l.ready, it)
+	}
+}
+
+// decideDead makes a unit a dead letter. Later ones of its key wait, if the
+// unit says so.
+func (l *lane) decideDead(it *item, class, reason string, attempt bool) {
+	s := it.decide(ledger.Dead, attempt)
+	s.Unit.Class, s.Unit.Reason, s.Unit.Hold = class, reason, it.hold()
+	l.decided = append(l.decided, it)
+	if s.Unit.Hold {
+		l.holdBehind(it)
+	}
+}
+
+// holdBehind parks the units in hand that follow this one in its key, and from
+// now on those that come.
+func (l *lane) holdBehind(first *item) {
+	first.p.held[first.key] = struct{}{}
+	q := l.queues[first.key]
+	if len(q) < 2 {
+		return
+	}
+	kept := q[:1] // it is first itself, or one before it that may be under way
+	for _, it := range q[1:] {
+		if it.row.Seq < first.row.Seq {
+			kept = append(kept, it)
+			continue
+		}
+		it.decide(ledger.Parked, false)
+		l.decided = append(l.decided, it)
+	}
+	l.queues[first.key] = kept
+}
+
+// drop lets go of everything in hand of a partition. Calls under way go on;
+// what they bring is not recorded.
+func (l *lane) drop(p *partition) {
+	keep := func(items []*item) []*item {
+		kept := items[:0]
+		for _, it := range items {
+			if it.p != p {
+				kept = append(kept, it)
+			}
+		}
+		clear(items[len(kept):])
+		return kept
+	}
+	l.unclaimed, l.ready, l.trouble, l.decided = keep(l.unclaimed), keep(l.ready), keep(l.trouble), keep(l.decided)
+	for id, it := range l.byID {
+		if it.p == p {
+			delete(l.byID, id)
+			delete(l.queues, it.key)
+			l.letGo(it)
+		}
+	}
+	delete(l.moved, p)
+	l.windowed -= len(p.window)
+	p.window = nil
+	if l.stalled != nil && l.stalled.part == p.no {
+		l.stalled = nil
+	}
+}
+
+// letGo takes a unit out of the counts of what is in hand.
+func (l *lane) letGo(it *item) {
+	if !it.due {
+		l.hand--
+		l.bytes -= len(it.row.Body)
+	}
+}
+
+func leasesOf(items []*item) []ledger.Lease {
+	seen, leases := map[*partition]bool{}, []ledger.Lease(nil)
+	for _, it := range items {
+		if !seen[it.p] {
+			seen[it.p] = true
+			leases = append(leases, it.p.lease)
+		}
+	}
+	return leases
+}

@@ -1,0 +1,335 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/ledger"
+	"github.com/vagus-health/vagus/broker/stream"
+)
+
+const (
+	handBytes  = 64 << 20        // bodies in hand
+	windowMax  = 4096            // units in hand, and those settled before an earlier one of their partition
+	duePoll    = time.Second     // while keys wait
+	duePollFar = 2 * time.Second // while none is known to: a person may ask for a replay
+	ledgerCall = 10 * time.Second
+)
+
+// A lane delivers to one target. All fields below loop belong to the goroutine
+// of run, but those that say otherwise.
+type lane struct {
+	target  string
+	worker  string
+	cfg     TargetConfig
+	grace   time.Duration
+	js      jetstream.JetStream
+	ledger  ledger.Ledger
+	log     *slog.Logger
+	tracer  tracer
+	metrics *laneMetrics
+	events  *events
+	keeper  *keeper
+	breaker *gobreaker.CircuitBreaker[[]broker.Outcome]
+
+	mu      sync.Mutex // guards running and status, which others see too
+	running map[*chunk]struct{}
+	status  TargetStatus
+
+	// loop
+	parts    map[int]*partition
+	draining map[int]int // calls under way with units of a partition, by number: also of its lost predecessors
+	dirty    bool        // the leases may have changed, or what they wait for
+	leaving  int         // partitions that are given back as soon as nothing of them is in hand
+	reader   *reader
+	reread   bool // the partitions that the reader reads are not the right ones
+
+	byID      map[string]*item   // in hand
+	hand      int                // of byID, those from the stream
+	bytes     int                // of their bodies
+	windowed  int                // units in all windows
+	stalled   *item              // read, but an item with its id is in hand
+	unclaimed []*item            // in hand, the ledger does not know yet
+	queues    map[string][]*item // by key: what is to be applied, in order; the first may be under way
+	ready     []*item            // firsts of their queues
+	trouble   []*item            // firsts of their queues that failed before
+	decided   []*item            // to be settled
+	moved     map[*partition]struct{}
+
+	results  chan *chunk
+	inFlight int
+	probed   chan error
+	probing  bool
+
+	dueAt     time.Time // next look for due units
+	heldAt    time.Time // next look for held keys
+	heldStale bool
+	probeAt   time.Time
+	probes    *backoff.ExponentialBackOff
+	retryAt   time.Time // nothing of the ledger or stream before: they failed
+	retries   *backoff.ExponentialBackOff
+	lastOK    time.Time // start of the last Apply that answered
+	problem   string    // last trouble of ledger or stream that was logged
+	illness   string    // and of the target
+	flip      bool      // with one slot: it is the turn of those that failed
+	published time.Time
+}
+
+func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *events) *lane {
+	log := w.log.With("target", target)
+	l := &lane{target: target, worker: w.id, cfg: cfg, grace: w.cfg.Grace, js: w.js, ledger: w.ledger, log: log,
+		tracer: tracer{w.cfg.Tracer}, metrics: m, events: ev,
+		keeper:  newKeeper(w.ledger, target, w.id, w.cfg.LeaseTTL, log),
+		running: map[*chunk]struct{}{}, parts: map[int]*partition{}, draining: map[int]int{},
+		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{},
+		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1),
+		probes:  exponential(cfg.Breaker.ProbeMin, cfg.Breaker.ProbeMax),
+		retries: exponential(50*time.Millisecond, 2*time.Second),
+	}
+	l.keeper.onLost = l.cancelLost
+	l.breaker = gobreaker.NewCircuitBreaker[[]broker.Outcome](gobreaker.Settings{
+		Name: target, Timeout: cfg.Breaker.ProbeMin / 2, // the lane's own timer says when to probe
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= cfg.Breaker.Failures },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errWithdrawn) },
+		OnStateChange: l.breakerChanged,
+	})
+	l.status = TargetStatus{Target: target, Breaker: gobreaker.StateClosed.String(), BreakerSince: time.Now()}
+	return l
+}
+
+func exponential(lo, hi time.Duration) *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{InitialInterval: lo, MaxInterval: hi, Multiplier: 2, RandomizationFactor: 0.2}
+}
+
+// run delivers until ctx is done and ends in an orderly way.
+func (l *lane) run(ctx context.Context) {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx by the grace
+	defer stop()
+	keep, stopKeeper := context.WithCancel(work)
+	var keeping sync.WaitGroup
+	keeping.Go(func() { l.keeper.run(keep) })
+	for ctx.Err() == nil {
+		l.step(ctx, work)
+	}
+	l.finish(work, func() {
+		stopKeeper()
+		keeping.Wait()
+	})
+}
+
+// step is one turn of the loop. It takes what is there and waits only if it
+// found nothing to do.
+func (l *lane) step(ctx, work context.Context) {
+	l.adopt(ctx)
+	l.take()
+	l.takeDue(ctx)
+	l.claim(ctx)
+	l.dispatch(work)
+	l.settle(ctx)
+	l.refreshHeld(ctx)
+	l.dispatch(work) // what the settled ones let go
+	l.probe(work)
+	l.publish()
+	l.wait(ctx)
+}
+
+// wait returns when there may be something to do.
+func (l *lane) wait(ctx context.Context) {
+	now := time.Now()
+	next := now.Add(duePollFar)
+	earlier := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	if l.mayTakeDue() {
+		earlier(l.dueAt)
+	}
+	if !l.probing && l.breaker.State() != gobreaker.StateClosed {
+		earlier(l.probeAt)
+	}
+	if l.heldStale && l.keeper.fresh() {
+		earlier(l.heldAt)
+	}
+	if l.pendingLedger() {
+		next = now
+	}
+	if now.Before(l.retryAt) && !next.After(l.retryAt) {
+		next = l.retryAt
+	}
+	var units <-chan *item
+	if l.reader != nil && l.room() && l.working() {
+		units = l.reader.units
+	}
+	timer := time.NewTimer(max(time.Until(next), 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.keeper.changed:
+		l.dirty = true
+	case it, ok := <-units:
+		if ok {
+			l.accept(it)
+		} else {
+			l.readerEnded()
+		}
+	case c := <-l.results:
+		l.returned(c)
+	case err := <-l.probed:
+		l.probeReturned(err)
+	}
+	for more := true; more; {
+		select {
+		case c := <-l.results:
+			l.returned(c)
+		case <-l.keeper.changed:
+			l.dirty = true
+		default:
+			more = false
+		}
+	}
+}
+
+// pendingLedger says whether a call of the ledger or the stream is wanted now.
+func (l *lane) pendingLedger() bool {
+	return l.dirty || l.reread && l.leaving == 0 || len(l.unclaimed) > 0 && l.working() || len(l.decided) > 0 || len(l.moved) > 0
+}
+
+// working says whether the lane takes work.
+func (l *lane) working() bool { return l.breaker.State() == gobreaker.StateClosed }
+
+// adopt drops what was lost, prepares what was gained, and gives back what is
+// over the fair share and no longer in hand.
+func (l *lane) adopt(ctx context.Context) {
+	if !l.dirty && (!l.reread || l.leaving > 0) || l.waiting() {
+		return
+	}
+	l.dirty = false
+	held, share := l.keeper.snapshot()
+	for no, p := range l.parts {
+		if p.lost.Load() {
+			l.drop(p)
+			delete(l.parts, no)
+			l.reread = true
+		}
+	}
+	var gained, leaving []*partition
+	staying := 0
+	for _, p := range held {
+		switch {
+		case l.parts[p.no] != nil && p.leaving:
+			leaving = append(leaving, p)
+		case l.parts[p.no] != nil:
+			staying++
+		case l.draining[p.no] == 0: // else: a call of its predecessor is under way; returned looks again
+			gained = append(gained, p)
+		}
+	}
+	if err := l.prepare(ctx, gained); err != nil {
+		l.failed(ctx, "a partition can not be taken up", err)
+		l.dirty = true
+		return
+	}
+	staying += len(gained)
+	for _, p := range l.parts { // in map order, which is random: workers that share do not shed the same ones
+		if staying <= share {
+			break
+		}
+		if !p.leaving {
+			p.leaving = true
+			leaving = append(leaving, p)
+			staying--
+		}
+	}
+	var back []*partition
+	for _, p := range leaving {
+		if len(p.window) == 0 && !l.inHand(p) {
+			back = append(back, p)
+			l.drop(p)
+			delete(l.parts, p.no)
+			l.reread = true
+		}
+	}
+	if len(back) > 0 {
+		l.keeper.release(ctx, back)
+	}
+	l.leaving = len(leaving) - len(back)
+	l.metrics.partitions.Store(int64(len(l.parts)))
+	if l.leaving == 0 && l.reread {
+		if err := l.read(ctx); err != nil {
+			l.failed(ctx, "the stream can not be read", err)
+		}
+	}
+}
+
+func (l *lane) inHand(p *partition) bool {
+	for _, it := range l.byID {
+		if it.p == p {
+			return true
+		}
+	}
+	return l.draining[p.no] > 0
+}
+
+// prepare loads what the lane must know of partitions before it takes units of
+// them.
+func (l *lane) prepare(ctx context.Context, gained []*partition) error {
+	if len(gained) == 0 {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, ledgerCall)
+	defer cancel()
+	if err := l.loadHeld(call, gained); err != nil {
+		return err
+	}
+	st, err := l.js.Stream(call, stream.Units)
+	if err != nil {
+		return err
+	}
+	for _, p := range gained {
+		if err := l.resume(call, st.CachedInfo(), p); err != nil {
+			return err
+		}
+	}
+	for _, p := range gained {
+		l.parts[p.no] = p
+	}
+	l.reread = true
+	l.dueAt = time.Now()
+	return nil
+}
+
+// read starts a reader for the partitions that the lane has now, in place of
+// the one before.
+func (l *lane) read(ctx context.Context) error {
+	if l.reader != nil {
+		l.reader.close()
+		l.reader = nil
+	}
+	if len(l.parts) == 0 {
+		l.reread = false
+		return nil
+	}
+	from, numbers := ^uint64(0), make([]int, 0, len(l.parts))
+	for _, p := range l.parts {
+		from = min(from, max(p.next, p.taken+1))
+		numbers = append(numbers, p.no)
+	}
+	l.stalled = nil // it is read again
+	var err error
+	l.reader, err = startReader(ctx, l.js, l.target, numbers, from)
+	l.reread = err != nil
+	for _, p := range l.parts {
+		p.reader = l.reader
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/stream"
+)
+
+const (
+	readAhead      = 512     // messages that a reader asks for at once
+	readAheadBytes = 8 << 20 // and bytes, unless the server allows larger messages
+	idleCheck      = 5 * time.Second
+	// wideFrom is the number of partitions from which one filter for all of
+	// the target's costs less than one for each, although the reader drops some.
+	wideFrom = broker.Partitions / 2
+)
+
+// A reader reads a lane's partitions, decodes what it reads and offers it on
+// units, which is closed when it can not go on (then err says why). It uses
+// one ephemeral consumer that acknowledges nothing. Any doubt about the
+// consumer (a gap, silence, a new connection) ends it: the lane looks where
+// it stands in the ledger and starts another.
+type reader struct {
+	units   chan *item
+	err     error // once units is closed
+	pending atomic.Uint64
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+// startReader reads the target's partitions from sequence from on. Units of
+// other partitions may come too.
+func startReader(ctx context.Context, js jetstream.JetStream, target string, partitions []int, from uint64) (*reader, error) {
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second}
+	if len(partitions) >= wideFrom {
+		cfg.FilterSubject = "unit.*." + target + ".>"
+	} else {
+		for _, p := range partitions {
+			cfg.FilterSubjects = append(cfg.FilterSubjects, stream.PartitionFilter(target, p))
+		}
+	}
+	call, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	c, err := js.CreateConsumer(call, stream.Units, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", stream.Units, err)
+	}
+	limit := max(readAheadBytes, int(js.Conn().MaxPayload())+1<<20)
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, limit), jetstream.PullExpiry(20*time.Second), jetstream.PullHeartbeat(5*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", stream.Units, err)
+	}
+	r := &reader{units: make(chan *item, readAhead/2), done: make(chan struct{})}
+	r.pending.Store(c.CachedInfo().NumPending)
+	ctx, r.stop = context.WithCancel(ctx)
+	cut := js.Conn().StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
+	go func() {
+		defer close(r.done)
+		defer close(r.units)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			select {
+			case <-ctx.Done():
+			case <-cut: // what was on its way is lost, and the consumer may be another server's
+			}
+			it.Stop()
+			js.Conn().RemoveStatusListener(cut)
+		}()
+		r.err = r.run(ctx, c, it)
+		r.stop()
+		<-ended
+		// A courtesy: the server forgets it by itself.
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = js.DeleteConsumer(bye, stream.Units, c.CachedInfo().Name)
+	}()
+	return r, nil
+}
+
+// close ends the reader and returns when its goroutine has stopped.
+func (r *reader) close() {
+	r.stop()
+	<-r.done
+}
+
+var errGap = errors.New("messages of the consumer are missing")
+
+func (r *reader) run(ctx context.Context, c jetstream.Consumer, it jetstream.MessagesContext) error {
+	var last, owed uint64 // by the consumer's own count
+	for {
+		m, err := it.Next(jetstream.NextMaxWait(idleCheck))
+		if errors.Is(err, nats.ErrTimeout) {
+			// What it had delivered when it was last asked is here by now.
+			if owed > last {
+				return errGap
+			}
+			call, cancel := context.WithTimeout(ctx, idleCheck)
+			info, err := c.Info(call)
+			cancel()
+			if err != nil {
+				return err
+			}
+			owed = info.Delivered.Consumer
+			r.pending.Store(info.NumPending)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		md, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if md.Sequence.Consumer != last+1 {
+			return errGap
+		}
+		last = md.Sequence.Consumer
+		r.pending.Store(md.NumPending)
+		select {
+		case r.units <- readItem(m.Subject(), m.Headers(), m.Data(), md.Sequence.Stream, md.Timestamp):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

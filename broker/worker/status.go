@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"time"
+)
+
+// TargetStatus is what this worker knows about one target.
+type TargetStatus struct {
+	Target       string
+	Breaker      string // "closed", "half-open" or "open"
+	BreakerSince time.Time
+	Problem      string    // class of the last error while the target was unwell, or ""
+	Partitions   int       // held by this worker
+	InHand       int       // units taken and not settled
+	HeldKeys     int       // keys whose units wait, in these partitions
+	Backlog      uint64    // units of these partitions in the stream that are not in hand
+	Oldest       time.Time // ReceivedAt of the oldest unit in hand, or zero
+	LastApplied  time.Time // since this worker runs, or zero
+	Settled      uint64    // outcomes recorded since this worker runs
+}
+
+// Status returns a snapshot of each target, sorted by name. It is at most two
+// seconds old.
+func (w *Worker) Status() []TargetStatus {
+	out := make([]TargetStatus, 0, len(w.lanes))
+	for _, l := range w.lanes {
+		out = append(out, l.snapshot())
+	}
+	return out
+}
+
+func (l *lane) snapshot() TargetStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status
+}
+
+// publish brings the snapshot up to date.
+func (l *lane) publish() {
+	now := time.Now()
+	if now.Sub(l.published) < 100*time.Millisecond {
+		return
+	}
+	l.published = now
+	var oldest time.Time
+	for _, it := range l.byID {
+		if oldest.IsZero() || it.row.ReceivedAt.Before(oldest) {
+			oldest = it.row.ReceivedAt
+		}
+	}
+	held, backlog := 0, uint64(0)
+	for _, p := range l.parts {
+		held += len(p.held)
+	}
+	if l.reader != nil {
+		backlog = l.reader.pending.Load() + uint64(len(l.reader.units))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.status
+	s.Partitions, s.InHand, s.HeldKeys, s.Backlog, s.Oldest = len(l.parts), len(l.byID), held, backlog, oldest
+}
