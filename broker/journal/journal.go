@@ -261,9 +261,13 @@ func (j *Journal) Run(ctx context.Context) error {
 }
 
 func (j *Journal) watch(ctx context.Context) {
+	patience := stuckAfter
+	if j.full.Load() != nil { // what owes an answer since then will never give it
+		patience = watchEvery
+	}
 	var stuck []string
 	for _, l := range j.lanes {
-		if l.stuck(stuckAfter) {
+		if l.stuck(patience) {
 			stuck = append(stuck, l.feed)
 		}
 	}

@@ -1,0 +1,199 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+func openTest(t *testing.T, dir string) *Journal {
+	t.Helper()
+	j, err := Open(context.Background(), Config{Dir: dir, Feeds: []Feed{{Name: "adt"}, {Name: "lab"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return j
+}
+
+func testMessage(i int) *broker.Message {
+	body := make([]byte, 1000)
+	return &broker.Message{ID: broker.NewMessageID("t", "s", "adt", strconv.Itoa(i), body), Feed: "adt", SenderID: strconv.Itoa(i), Body: body}
+}
+
+func TestAfterAFailedFsyncNothingIsAcceptedAnyMore(t *testing.T) {
+	t.Parallel()
+	j := openTest(t, t.TempDir())
+	ctx := context.Background()
+	if err := j.Append(ctx, "adt", testMessage(1)); err != nil {
+		t.Fatal(err)
+	}
+	l := j.lanes["adt"]
+	l.syncMu.Lock()
+	_ = l.blocks.cur.Close() // its Sync fails from now on
+	l.syncMu.Unlock()
+	for _, feed := range []string{"adt", "adt", "lab"} { // the first fails, the others are not tried
+		m := testMessage(2)
+		m.Feed = feed
+		if err := j.Append(ctx, feed, m); err == nil || !strings.Contains(err.Error(), "until the agent is started again") {
+			t.Errorf("append to %s gives %v", feed, err)
+		}
+	}
+	if err := j.Err(); err == nil || errors.Is(err, broker.ErrFull) {
+		t.Errorf("its state is %v, want an error that does not pass", err)
+	}
+	j.watch(ctx)
+	if j.Err() == nil {
+		t.Error("the watch has made it accept again")
+	}
+	r, err := j.Read(ctx, "adt", Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := r.Next(ctx); err != nil || e.SenderID != "1" {
+		t.Errorf("what was stored can not be read: %v", err)
+	}
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.Next(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a message that was not synced is read: %v", err)
+	}
+}
+
+func TestAServerThatWritesElsewhereIsNoticed(t *testing.T) {
+	t.Parallel()
+	j := openTest(t, t.TempDir())
+	ctx := context.Background()
+	if err := j.Append(ctx, "adt", testMessage(1)); err != nil {
+		t.Fatal(err)
+	}
+	l := j.lanes["adt"]
+	l.syncMu.Lock()
+	l.blocks.close()
+	l.blocks = blocks{dir: t.TempDir()}
+	l.syncMu.Unlock()
+	if err := j.Append(ctx, "adt", testMessage(2)); err == nil || !strings.Contains(err.Error(), "set sync_always") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+func TestARestartOfTheServerFailsWhoWaitsAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	j := openTest(t, t.TempDir())
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	acked := map[string]bool{}
+	writing, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for s := range 8 {
+		wg.Go(func() {
+			for i := s * 1000; writing.Err() == nil; i++ {
+				if err := j.Append(ctx, "adt", testMessage(i)); err == nil {
+					mu.Lock()
+					acked[strconv.Itoa(i)] = true
+					mu.Unlock()
+				} else if !errors.Is(err, broker.ErrFull) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	r, err := j.Read(ctx, "adt", Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	next := func() {
+		e, err := r.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[e.SenderID]++
+	}
+	for range 3 {
+		for range 200 {
+			next()
+		}
+		if err := j.restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	wg.Wait()
+	st, err := j.Stats(ctx, "adt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(seen) < int(st.Messages) {
+		next()
+	}
+	for id := range acked {
+		if seen[id] != 1 {
+			t.Errorf("message %s was acknowledged and is read %d times", id, seen[id])
+		}
+	}
+}
+
+func TestAMarkSurvivesATornWrite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "mark")
+	reopen := func() (uint64, bool) {
+		m, seq, open, err := openMark(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.close()
+		return seq, open
+	}
+	if _, open := reopen(); open {
+		t.Error("a new mark is open")
+	}
+	m, _, _, err := openMark(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	for _, seq := range []uint64{0, 7, 1 << 40} {
+		if err := m.set(seq); err != nil {
+			t.Fatal(err)
+		}
+		if got, open := reopen(); !open || got != seq {
+			t.Errorf("it says %d, %v, want %d", got, open, seq)
+		}
+	}
+	newest := int64(m.turn%2) * markSlot
+	if _, err := m.f.WriteAt([]byte{0xff}, newest+9); err != nil {
+		t.Fatal(err)
+	}
+	if got, open := reopen(); !open || got != 7 {
+		t.Errorf("torn, it says %d, %v, want the one before", got, open)
+	}
+	if err := m.clear(); err != nil {
+		t.Fatal(err)
+	}
+	if _, open := reopen(); open {
+		t.Error("it is open after clear")
+	}
+}
+
+func TestMountOptionsAreFound(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"/", "/proc", os.TempDir()} {
+		if options, err := mountOptions(dir); err != nil || !strings.Contains(options, "r") {
+			t.Errorf("%s: %q, %v", dir, options, err)
+		}
+	}
+}
