@@ -1,0 +1,301 @@
+package odoo
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+type kind byte
+
+const (
+	insert     kind = iota // insert if absent: what exists is not touched
+	update                 // by external id
+	updateByID             // by database id
+)
+
+// A row is one record's part in a call of load.
+type row struct {
+	model string
+	kind  kind
+	key   string // external id
+	id    int64  // database id
+	add   bool   // many2many cells add
+	cells []cell
+
+	done    int64    // the record's database id, when verdict is nil
+	verdict *verdict // why not
+}
+
+// group says which rows may share a call.
+func (r *row) group() string {
+	var b strings.Builder
+	b.WriteString(r.model)
+	b.WriteByte('0' + byte(r.kind))
+	if r.add && r.kind != insert {
+		b.WriteByte('+')
+	}
+	for _, c := range r.cells {
+		b.WriteByte(' ')
+		b.WriteString(c.column)
+	}
+	return b.String()
+}
+
+// loadAll loads rows in as few calls as their columns and the batch size allow.
+// It returns an error when the target as a whole is unwell.
+func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
+	byGroup := map[string][]*row{}
+	var order []string
+	for _, r := range rows {
+		g := r.group()
+		if byGroup[g] == nil {
+			order = append(order, g)
+		}
+		byGroup[g] = append(byGroup[g], r)
+	}
+	var batches [][]*row
+	for _, g := range order {
+		for b := range slices.Chunk(byGroup[g], t.batch) {
+			batches = append(batches, b)
+		}
+	}
+	if len(batches) == 1 {
+		return t.load(ctx, p, batches[0])
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan []*row)
+	var wg sync.WaitGroup
+	for range min(len(batches), cap(t.client.slots)) {
+		wg.Go(func() {
+			for b := range work {
+				if err := t.load(ctx, p, b); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, b := range batches {
+		work <- b
+	}
+	close(work)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// attempts at a batch that collides with somebody else's work, and the pause
+// between them. Collisions measured on a real server were over at the second.
+const attempts = 4
+
+// load loads rows of one group in one call; when Odoo refuses some, which takes
+// all of them back, it finds out which.
+func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
+	columns, data := table(rows)
+	args := []any{columns, data}
+	kw := map[string]any{"context": t.loadContext(rows[0])}
+	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		res, err := t.client.execute(ctx, rows[0].model, "load", args, kw)
+		if err != nil {
+			return t.callFailed(ctx, p, rows, columns, err)
+		}
+		ids, messages, ok := answer(res, len(rows))
+		if !ok {
+			return t.callFailed(ctx, p, rows, columns, &fault{class: "net.garbage"})
+		}
+		if ids != nil {
+			for i, r := range rows {
+				r.done = ids[i]
+			}
+			return nil
+		}
+		collided := (*verdict)(nil)
+		for i := range messages {
+			messages[i].verdict = judge(&fault{class: "row", text: messages[i].text}, messages[i].field, columns)
+			if messages[i].verdict.act == again {
+				collided = &messages[i].verdict
+			}
+		}
+		if collided == nil {
+			return t.blame(ctx, p, rows, messages)
+		}
+		if try == attempts {
+			fail(rows, *collided)
+			return nil
+		}
+		pause := time.NewTimer(time.Duration(50+rand.IntN(200)) * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// blame finds the rows that Odoo refuses. Messages name rows, but not always
+// the right one, so a row is judged only by the answer to itself alone, and the
+// others go in without it.
+func (t *Target) blame(ctx context.Context, p *pass, rows []*row, messages []message) error {
+	if len(rows) == 1 {
+		v := unknown
+		if len(messages) > 0 {
+			v = messages[0].verdict
+		}
+		fail(rows, v)
+		return nil
+	}
+	named := make([]bool, len(rows))
+	count := 0
+	for _, m := range messages {
+		if m.record >= 0 && m.record < len(rows) && !named[m.record] {
+			named[m.record] = true
+			count++
+		}
+	}
+	if count == 0 || count == len(rows) {
+		return t.halves(ctx, p, rows)
+	}
+	rest := make([]*row, 0, len(rows)-count)
+	for i, r := range rows {
+		if !named[i] {
+			rest = append(rest, r)
+		}
+	}
+	if err := t.load(ctx, p, rest); err != nil {
+		return err
+	}
+	for i, r := range rows {
+		if named[i] {
+			if err := t.load(ctx, p, []*row{r}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *Target) halves(ctx context.Context, p *pass, rows []*row) error {
+	if err := t.load(ctx, p, rows[:len(rows)/2]); err != nil {
+		return err
+	}
+	return t.load(ctx, p, rows[len(rows)/2:])
+}
+
+// callFailed handles a call that gave no result at all.
+func (t *Target) callFailed(ctx context.Context, p *pass, rows []*row, columns []string, cause error) error {
+	v, err := p.assess(ctx, cause, columns)
+	if err != nil {
+		return err
+	}
+	if v.act == again || v.act == none { // not from load
+		v.act = retry
+	}
+	// A call that ran into the timeout would do so several times more.
+	if len(rows) == 1 || v.whole || v.class == "odoo.timeout" {
+		fail(rows, v)
+		return nil
+	}
+	return t.halves(ctx, p, rows)
+}
+
+func fail(rows []*row, v verdict) {
+	for _, r := range rows {
+		r.verdict = &v
+	}
+}
+
+// table is load's fields and data.
+func table(rows []*row) ([]string, [][]any) {
+	first := rows[0]
+	columns := make([]string, 1, len(first.cells)+1)
+	columns[0] = "id"
+	if first.kind == updateByID {
+		columns[0] = ".id"
+	}
+	for _, c := range first.cells {
+		columns = append(columns, c.column)
+	}
+	data := make([][]any, len(rows))
+	cells := make([]any, len(rows)*len(columns))
+	for i, r := range rows {
+		d := cells[i*len(columns) : (i+1)*len(columns) : (i+1)*len(columns)]
+		d[0] = r.key
+		if r.kind == updateByID {
+			d[0] = strconv.FormatInt(r.id, 10)
+		}
+		for k, c := range r.cells {
+			d[k+1] = c.value
+		}
+		data[i] = d
+	}
+	return columns, data
+}
+
+func (t *Target) loadContext(r *row) map[string]any {
+	c := map[string]any{
+		"tracking_disable": true, "mail_create_nosubscribe": true, // no chatter, no followers
+		"tz":   "UTC", // load converts datetimes from the context's zone
+		"lang": t.lang,
+	}
+	switch {
+	case r.kind == insert:
+		c["mode"], c["noupdate"] = "update", true
+	case r.add:
+		c["update_many2many"] = true
+	}
+	if r.kind == updateByID {
+		c["active_test"] = false // else an archived record's id is "unknown"
+	}
+	return c
+}
+
+// A message is what load says about a row.
+type message struct {
+	record  int // index of the row, or -1
+	field   string
+	text    string
+	verdict verdict
+}
+
+// answer reads load's result: ids of all rows, or errors.
+func answer(res any, rows int) (ids []int64, errs []message, ok bool) {
+	m, ok := res.(map[string]any)
+	if !ok {
+		return nil, nil, false
+	}
+	if list, isList := m["ids"].([]any); isList {
+		if len(list) != rows {
+			return nil, nil, false
+		}
+		ids = make([]int64, rows)
+		for i, v := range list {
+			if ids[i], ok = asInt(v); !ok || ids[i] <= 0 {
+				return nil, nil, false
+			}
+		}
+		return ids, nil, true
+	}
+	list, _ := m["messages"].([]any)
+	for _, v := range list {
+		e, _ := v.(map[string]any)
+		if e["type"] != "error" {
+			continue
+		}
+		one := message{record: -1}
+		if i, ok := asInt(e["record"]); ok {
+			one.record = int(i)
+		}
+		one.field, _ = e["field"].(string)
+		one.text, _ = e["message"].(string)
+		errs = append(errs, one)
+	}
+	return nil, errs, true
+}

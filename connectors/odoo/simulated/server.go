@@ -1,0 +1,285 @@
+// Package simulated is an Odoo 18 server for tests and demonstrations: the part
+// of its external API that package odoo speaks, on both wires, with a database
+// in memory and faults on demand. Its behaviour was compared with a real server
+// call by call (the contract suite of package odoo runs against both).
+//
+// It is no Odoo: models are declared, computed fields and business logic are
+// those few that the declared models need, and there is one company.
+package simulated
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says what the server holds. The zero Config works.
+type Config struct {
+	Database string // default "demo"
+	User     string // default "vagus"
+	Key      string // default "simulated"
+	// Users are further users.
+	Users []User
+	// Models adds models, and fields to the models of a stock Odoo.
+	Models map[string]Model
+	// Seeds are records from the start, in order.
+	Seeds []Seed
+	// History keeps every effect, see [Server.Effects]. Its memory grows.
+	History bool
+}
+
+// A User may log in.
+type User struct {
+	Login, Key  string
+	NoModelData bool // may not read ir.model.data, as most integration users
+	ReadOnly    bool // may not create or write
+
+	uid      int64
+	archived bool
+}
+
+// A Server answers as Odoo does. Safe for concurrent use.
+type Server struct {
+	cfg   Config
+	store *store
+
+	mu      sync.Mutex // guards all below, and store
+	users   []User
+	faults  []*Fault
+	poisons map[string]Poison
+	calls   map[string]*Count
+
+	latency atomic.Int64
+	down    atomic.Bool
+
+	lmu      sync.Mutex // guards the listener's state
+	addr     string
+	listener net.Listener
+	http     *http.Server
+	done     chan struct{}
+}
+
+// New returns a server with its database filled. It listens once Start is
+// called; until then it can be used as an [http.Handler].
+func New(c Config) *Server {
+	if c.Database == "" {
+		c.Database = "demo"
+	}
+	if c.User == "" {
+		c.User = "vagus"
+	}
+	if c.Key == "" {
+		c.Key = "simulated"
+	}
+	models := stockModels()
+	extend(models, c.Models)
+	s := &Server{cfg: c, store: newStore(models, c.History), poisons: map[string]Poison{}, calls: map[string]*Count{}}
+	s.users = append([]User{{Login: c.User, Key: c.Key}}, c.Users...)
+	for i := range s.users {
+		s.users[i].uid = int64(i) + 2
+	}
+	s.seed(c.Seeds)
+	return s
+}
+
+func (s *Server) seed(seeds []Seed) {
+	t := &tx{store: s.store}
+	make1 := func(model, xid string, values map[string]any) int64 {
+		id, e := t.create(model, values)
+		if e == nil && xid != "" {
+			e = t.name(xid, model, id, true)
+		}
+		if e != nil {
+			return 0
+		}
+		return id
+	}
+	byCode := map[string]int64{}
+	for _, c := range countries {
+		byCode[c[0]] = make1("res.country", "base."+strings.ToLower(c[0]), map[string]any{"code": c[0], "name": c[1]})
+	}
+	for _, st := range states {
+		make1("res.country.state", "base.state_"+strings.ToLower(st[2]+"_"+st[0]),
+			map[string]any{"code": st[0], "name": st[1], "country_id": byCode[st[2]]})
+	}
+	make1("res.partner", "base.main_partner", map[string]any{"name": "My Company", "is_company": true})
+	for _, u := range s.users {
+		make1("res.users", "", map[string]any{"name": u.Login, "login": u.Login})
+	}
+	for _, sd := range seeds {
+		make1(sd.Model, sd.XID, sd.Values)
+	}
+	t.effects = nil
+	s.store.effects = nil
+}
+
+// Start listens on a loopback address, "127.0.0.1:0" or one with a fixed port,
+// and returns the URL. Close ends it.
+func (s *Server) Start(addr string) (string, error) {
+	s.lmu.Lock()
+	defer s.lmu.Unlock()
+	if s.listener != nil {
+		return "", errors.New("simulated: already started")
+	}
+	s.addr = addr
+	if err := s.listen(); err != nil {
+		return "", err
+	}
+	return "http://" + s.addr, nil
+}
+
+// listen opens the address and serves it. The caller holds lmu.
+func (s *Server) listen() error {
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("simulated: %w", err)
+	}
+	s.addr = l.Addr().String() // the port stays when it comes back
+	s.listener = l
+	s.http = &http.Server{Handler: s, ReadTimeout: time.Minute}
+	s.done = make(chan struct{})
+	go func(h *http.Server, done chan struct{}) {
+		defer close(done)
+		_ = h.Serve(l)
+	}(s.http, s.done)
+	return nil
+}
+
+// Close stops listening, breaks open connections and waits for the calls in hand.
+func (s *Server) Close() error {
+	s.lmu.Lock()
+	defer s.lmu.Unlock()
+	return s.stop()
+}
+
+func (s *Server) stop() error {
+	if s.listener == nil {
+		return nil
+	}
+	err := s.http.Close()
+	<-s.done
+	s.listener = nil
+	return err
+}
+
+// SetDown takes the server down, so that connections are refused and open ones
+// break, or up again at the same address with everything it had.
+func (s *Server) SetDown(down bool) error {
+	s.lmu.Lock()
+	defer s.lmu.Unlock()
+	s.down.Store(down)
+	if s.addr == "" { // used as a handler
+		return nil
+	}
+	if down {
+		return s.stop()
+	}
+	if s.listener != nil {
+		return nil
+	}
+	return s.listen()
+}
+
+// SetLatency makes every answer take at least this long.
+func (s *Server) SetLatency(d time.Duration) { s.latency.Store(int64(d)) }
+
+const page500 = `<!doctype html>
+<html lang=en>
+<title>500 Internal Server Error</title>
+<h1>Internal Server Error</h1>
+<p>The server encountered an internal error and was unable to complete your request. Either the server is overloaded or there is an error in the application.</p>
+`
+
+const maxBody = 128 << 20
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Server", "Werkzeug/2.2.2 Python/3.11.2")
+	w.Header().Set("Connection", "close") // no keep-alive, ever
+	if s.down.Load() {
+		hangUp(w)
+		return
+	}
+	xml, isXML := strings.CutPrefix(r.URL.Path, "/xmlrpc/2/")
+	switch {
+	case isXML && r.Method != http.MethodPost:
+		w.Header().Set("Allow", "OPTIONS, POST")
+		html(w, http.StatusMethodNotAllowed, "405 Method Not Allowed", "Method Not Allowed", "The method is not allowed for the requested URL.")
+		return
+	case r.URL.Path == "/jsonrpc" && r.Method != http.MethodPost:
+		html(w, http.StatusBadRequest, "400 Bad Request", "Bad Request", "Request inferred type is compatible with [&#39;http&#39;] but &#39;/jsonrpc&#39; is type=&#39;json&#39;.")
+		return
+	case r.URL.Path == "/web/health":
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_, _ = io.WriteString(w, `{"status": "pass"}`)
+		return
+	case !isXML && r.URL.Path != "/jsonrpc":
+		html(w, http.StatusNotFound, "404 Not Found", "Not Found", "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")
+		return
+	}
+	// A compressed body is not decompressed: it will not parse.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return
+	}
+	if !s.wait(r.Context(), time.Duration(s.latency.Load())) {
+		return
+	}
+	if f := s.before(body); f != nil {
+		s.misbehave(w, f)
+		return
+	}
+	var status int
+	var contentType string
+	var answer []byte
+	if isXML {
+		status, contentType, answer = s.serveXML(xml, body)
+	} else {
+		status, contentType, answer = s.serveJSON(body)
+	}
+	if status == 0 || s.after(body) {
+		hangUp(w)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(answer)
+}
+
+func (s *Server) wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func html(w http.ResponseWriter, status int, title, head, text string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=en>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n", title, head, text)
+}
+
+// hangUp closes the connection without an answer.
+func hangUp(w http.ResponseWriter) {
+	if h, ok := w.(http.Hijacker); ok {
+		if conn, _, err := h.Hijack(); err == nil {
+			_ = conn.Close()
+			return
+		}
+	}
+	panic(http.ErrAbortHandler) // net/http's own way to close without an answer
+}

@@ -1,0 +1,299 @@
+package simulated
+
+import (
+	"strings"
+	"time"
+)
+
+// store is the database. One lock guards all of it: a transaction is what runs
+// under it, with an undo log for what fails.
+type store struct {
+	models  map[string]*Model
+	tables  map[string]*table
+	xids    map[string]*xid // by complete external id
+	xidSeq  int64
+	effects []Effect
+	keep    bool // effects are kept
+	seq     int64
+	now     func() time.Time
+}
+
+type table struct {
+	rows map[int64]*record
+	ids  []int64 // ascending
+	next int64
+	// index[field][value] are the ids of the records with this text: char fields only, made at the first search.
+	index map[string]map[string]map[int64]bool
+}
+
+type record struct {
+	values           map[string]any // string, bool, int64, float64, []int64; what is empty is absent
+	created, written time.Time
+	writes           int
+	xids             []string
+}
+
+type xid struct {
+	id       int64 // of the ir.model.data row
+	model    string
+	res      int64
+	noupdate bool
+}
+
+func newStore(models map[string]*Model, keep bool) *store {
+	s := &store{models: models, tables: map[string]*table{}, xids: map[string]*xid{}, keep: keep, now: time.Now}
+	for name := range models {
+		s.tables[name] = &table{rows: map[int64]*record{}, next: 1, index: map[string]map[string]map[int64]bool{}}
+	}
+	return s
+}
+
+// A tx is one transaction.
+type tx struct {
+	*store
+	uid     int64
+	undo    []func()
+	effects []Effect
+}
+
+// mark and rollback are a savepoint.
+func (t *tx) mark() (int, int) { return len(t.undo), len(t.effects) }
+
+func (t *tx) rollback(undo, effects int) {
+	for i := len(t.undo) - 1; i >= undo; i-- {
+		t.undo[i]()
+	}
+	t.undo, t.effects = t.undo[:undo], t.effects[:effects]
+}
+
+func (t *tx) commit() {
+	for _, e := range t.effects {
+		t.seq++
+		e.Seq = t.seq
+		if t.keep {
+			t.store.effects = append(t.store.effects, e)
+		}
+	}
+}
+
+func (t *tx) effect(kind, model string, id int64, r *record, values map[string]any) {
+	if t.keep {
+		t.effects = append(t.effects, Effect{At: t.now(), Kind: kind, Model: model, ID: id, XIDs: append([]string(nil), r.xids...), Values: values})
+	}
+}
+
+// create makes a record. Values are those of write: checked and typed.
+func (t *tx) create(model string, values map[string]any) (int64, *exception) {
+	m, tb := t.models[model], t.tables[model]
+	for name, f := range m.Fields {
+		if _, given := values[name]; !given && f.Default != nil {
+			values[name] = f.Default
+		}
+	}
+	id := tb.next
+	tb.next++ // a sequence does not roll back
+	r := &record{values: map[string]any{}, created: t.now(), written: t.now()}
+	tb.rows[id] = r
+	tb.ids = append(tb.ids, id)
+	t.undo = append(t.undo, func() {
+		delete(tb.rows, id)
+		for i := len(tb.ids) - 1; i >= 0; i-- {
+			if tb.ids[i] == id {
+				tb.ids = append(tb.ids[:i], tb.ids[i+1:]...)
+				break
+			}
+		}
+	})
+	if e := t.assign(model, id, r, values, true); e != nil {
+		return 0, e
+	}
+	t.effect("create", model, id, r, values)
+	return id, nil
+}
+
+// write changes a record.
+func (t *tx) write(model string, id int64, values map[string]any) *exception {
+	r, ok := t.tables[model].rows[id]
+	if !ok {
+		return missingError(model, id, t.uid)
+	}
+	if e := t.assign(model, id, r, values, false); e != nil {
+		return e
+	}
+	written := r.written
+	r.written = t.now()
+	r.writes++
+	t.undo = append(t.undo, func() { r.written = written; r.writes-- })
+	t.effect("write", model, id, r, values)
+	return nil
+}
+
+// assign sets values and checks the record as a whole.
+func (t *tx) assign(model string, id int64, r *record, values map[string]any, made bool) *exception {
+	m := t.models[model]
+	for name, v := range values {
+		t.put(model, id, r, name, v)
+	}
+	if model == "res.partner" {
+		if e := t.partner(id, r, values, made); e != nil {
+			return e
+		}
+	}
+	for name, f := range m.Fields {
+		if _, has := r.values[name]; f.Required && !has && f.Type != "boolean" {
+			return &exception{class: "odoo.exceptions.ValidationError", field: name,
+				message: "The operation cannot be completed:\n- Create/update: a mandatory field is not set.\n- Delete: another model requires the record being deleted. If possible, archive it instead.\n\nModel: " +
+					m.Label + " (" + model + ")\nField: " + f.Label + " (" + name + ")\n",
+				row: "Missing required value for the field '" + f.Label + "' (" + name + ")"}
+		}
+	}
+	if m.Rule != nil {
+		if text := m.Rule(r.values); text != "" {
+			return validationError("%s", text)
+		}
+	}
+	return nil
+}
+
+// put sets one field of one record, keeping the indexes.
+func (t *tx) put(model string, id int64, r *record, name string, v any) {
+	old, had := r.values[name]
+	set := func(v any, has bool) {
+		if ix := t.tables[model].index[name]; ix != nil {
+			if s, ok := r.values[name].(string); ok {
+				delete(ix[s], id)
+			}
+			if s, ok := v.(string); ok && has {
+				if ix[s] == nil {
+					ix[s] = map[int64]bool{}
+				}
+				ix[s][id] = true
+			}
+		}
+		if has {
+			r.values[name] = v
+		} else {
+			delete(r.values, name)
+		}
+	}
+	has := true
+	switch v := v.(type) {
+	case nil:
+		has = false
+	case bool:
+		has = v
+	case []int64:
+		has = len(v) > 0
+	}
+	set(v, has)
+	t.undo = append(t.undo, func() { set(old, had) })
+}
+
+// addressFields follow the parent.
+var addressFields = []string{"street", "street2", "zip", "city", "state_id", "country_id"}
+
+// partner is what res.partner adds: company_type is is_company in other words,
+// a contact needs a name, hierarchies have no loops, and the address of a child
+// of type contact is its parent's.
+func (t *tx) partner(id int64, r *record, values map[string]any, made bool) *exception {
+	if ct, ok := values["company_type"]; ok {
+		t.put("res.partner", id, r, "is_company", ct == "company")
+		t.put("res.partner", id, r, "company_type", nil) // computed
+	}
+	if _, has := r.values["name"]; !has && r.values["type"] == "contact" {
+		return &exception{class: "odoo.exceptions.ValidationError", message: "The operation cannot be completed: Contacts require a name",
+			row: "'Contacts require a name'"}
+	}
+	rows := t.tables["res.partner"].rows
+	parent, _ := r.values["parent_id"].(int64)
+	for p, n := parent, 0; p != 0; n++ {
+		if p == id || n > 100 {
+			return validationError("You cannot create recursive Partner hierarchies.")
+		}
+		if rows[p] == nil {
+			break
+		}
+		p, _ = rows[p].values["parent_id"].(int64)
+	}
+	_, moved := values["parent_id"]
+	if p := rows[parent]; p != nil && r.values["type"] == "contact" && (made || moved) && hasAddress(p) {
+		for _, f := range addressFields {
+			t.put("res.partner", id, r, f, p.values[f])
+		}
+	}
+	for _, f := range addressFields {
+		if _, ok := values[f]; ok && !made {
+			t.childrenFollow(id, r)
+			break
+		}
+	}
+	return nil
+}
+
+func hasAddress(r *record) bool {
+	for _, f := range addressFields {
+		if _, ok := r.values[f]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *tx) childrenFollow(id int64, r *record) {
+	for child, c := range t.tables["res.partner"].rows {
+		if c.values["parent_id"] == id && c.values["type"] == "contact" {
+			for _, f := range addressFields {
+				t.put("res.partner", child, c, f, r.values[f])
+			}
+		}
+	}
+}
+
+// unlink deletes a record and its external ids.
+func (t *tx) unlink(model string, id int64) *exception {
+	tb := t.tables[model]
+	r, ok := tb.rows[id]
+	if !ok {
+		return missingError(model, id, t.uid)
+	}
+	for _, x := range r.xids {
+		x, old := x, t.xids[x]
+		delete(t.xids, x)
+		t.undo = append(t.undo, func() { t.xids[x] = old })
+	}
+	for name := range r.values {
+		t.put(model, id, r, name, nil)
+	}
+	delete(tb.rows, id)
+	for i, x := range tb.ids {
+		if x == id {
+			tb.ids = append(tb.ids[:i:i], tb.ids[i+1:]...)
+			break
+		}
+	}
+	t.effect("unlink", model, id, r, nil)
+	return nil
+}
+
+// name gives a record an external id.
+func (t *tx) name(key, model string, id int64, noupdate bool) *exception {
+	_, name, _ := strings.Cut(key, ".")
+	if strings.Contains(name, " ") {
+		return &exception{class: "psycopg2.errors.CheckViolation",
+			message: "new row for relation \"ir_model_data\" violates check constraint \"ir_model_data_name_nospaces\"\nDETAIL:  Failing row contains (" + key + ").\n"}
+	}
+	t.xidSeq++
+	x := &xid{id: t.xidSeq, model: model, res: id, noupdate: noupdate}
+	t.xids[key] = x
+	r := t.tables[model].rows[id]
+	r.xids = append(r.xids, key)
+	t.undo = append(t.undo, func() {
+		delete(t.xids, key)
+		r.xids = r.xids[:len(r.xids)-1]
+	})
+	// The effect of the creation was noted before the name was given.
+	if n := len(t.effects); n > 0 && t.effects[n-1].ID == id && t.effects[n-1].Model == model {
+		t.effects[n-1].XIDs = append([]string(nil), r.xids...)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+// Package odoo applies units to an Odoo database (13 to 18; see README.md)
+// through its external API, so that applying one twice changes nothing.
+package odoo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+var _ broker.Target = (*Target)(nil)
+
+// A Target is one Odoo database. Safe for concurrent use.
+type Target struct {
+	client *client
+	batch  int
+	lang   string
+	log    *slog.Logger
+	refs   refCache
+
+	mu sync.Mutex
+	// claimed holds the external ids that an Apply works on: two at once would
+	// only make each other fail, or hide one's values behind the other's.
+	claimed    map[string]bool
+	freed      chan struct{} // closed when claimed shrinks
+	blindSince time.Time     // when the user was found not to be allowed to read ir.model.data
+}
+
+// New returns the target that the configuration describes. It makes no call.
+func New(c Config) (*Target, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	cl, err := newClient(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Target{client: cl, batch: c.Batch, lang: c.Lang, log: c.Logger,
+		claimed: map[string]bool{}, freed: make(chan struct{})}, nil
+}
+
+// Check authenticates, which takes a working server, worker, database and key.
+func (t *Target) Check(ctx context.Context) error {
+	res, err := t.client.send(ctx, "common", "authenticate", "", "", []any{t.client.db, t.client.user, t.client.key.Reveal(), map[string]any{}})
+	if err != nil {
+		return t.unwellIf(err, true)
+	}
+	if uid, ok := asInt(res); !ok || uid <= 0 {
+		return t.unwellIf(&fault{class: "AccessDenied"}, true)
+	}
+	return nil
+}
+
+// Apply implements [broker.Target]. Operations run in waves: the first of all
+// units, then the second, so that a unit's later operations may name the
+// records of its earlier ones; the rows of a wave that go to one model with the
+// same columns travel in one call.
+func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outcome, error) {
+	p := &pass{t: t, states: make([]state, len(units))}
+	var xids []string
+	waves := 0
+	for i, u := range units {
+		s := &p.states[i]
+		s.unit = u
+		s.results = make(map[string]result, len(u.Ops))
+		if o := check(u); o != nil {
+			s.outcome = o
+			continue
+		}
+		waves = max(waves, len(u.Ops))
+		for j := range u.Ops {
+			if xid := xidOf(u, &u.Ops[j]); xid != "" {
+				xids = append(xids, xid)
+			}
+		}
+	}
+	if err := t.claim(ctx, xids); err != nil {
+		return nil, err
+	}
+	defer t.release(xids)
+	if err := p.run(ctx, xids, waves); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, t.unwellIf(err, true)
+	}
+	outcomes := make([]broker.Outcome, len(units))
+	for i := range p.states {
+		outcomes[i] = p.states[i].final()
+	}
+	return outcomes, nil
+}
+
+// unwellIf turns a fault that concerns the target as a whole into the error
+// for our caller. With always, every fault does.
+func (t *Target) unwellIf(err error, always bool) error {
+	var f *fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	v := judge(f, "", nil)
+	if v.act == unwell || always {
+		return &unwellError{class: v.class, reason: v.reason}
+	}
+	return nil
+}
+
+// claim waits until nobody else works on any of the external ids, and takes them all.
+func (t *Target) claim(ctx context.Context, xids []string) error {
+	for {
+		t.mu.Lock()
+		busy := false
+		for _, x := range xids {
+			busy = busy || t.claimed[x]
+		}
+		if !busy {
+			for _, x := range xids {
+				t.claimed[x] = true
+			}
+			t.mu.Unlock()
+			return nil
+		}
+		freed := t.freed
+		t.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (t *Target) release(xids []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, x := range xids {
+		delete(t.claimed, x)
+	}
+	close(t.freed)
+	t.freed = make(chan struct{})
+}
+
+// check refuses a unit that can never be applied, before anything of it is.
+func check(u *broker.Unit) *broker.Outcome {
+	bad := func(class, format string, args ...any) *broker.Outcome {
+		return &broker.Outcome{Result: broker.Rejected, Class: class, Reason: fmt.Sprintf(format, args...)}
+	}
+	for i := range u.Ops {
+		op := &u.Ops[i]
+		switch op.Do {
+		case "upsert", "create", "update", "archive":
+		case "merge", "call":
+			return bad("odoo.unsupported", "operation %s is a %s, which this target cannot do yet; nothing of the unit was applied", safe(op.ID), op.Do)
+		default:
+			return bad("odoo.invalid", "operation %s does something unknown; correct the mapping", safe(op.ID))
+		}
+		if !identifier.MatchString(op.Model) {
+			return bad("odoo.invalid", "operation %s names no model; correct the mapping", safe(op.ID))
+		}
+		if op.XID == "" && len(op.By) == 0 && op.Do != "create" {
+			return bad("odoo.invalid", "operation %s says neither by external id nor by fields which record it means; correct the mapping", safe(op.ID))
+		}
+		if !validXID(op.XID) {
+			return bad("odoo.invalid_xid", "the external id of operation %s holds a space, comma or control character; correct the mapping", safe(op.ID))
+		}
+		for _, vals := range []broker.Values{op.Vals, op.OnCreate} {
+			for f := range vals {
+				if !fieldName.MatchString(f) {
+					return bad("odoo.invalid", "operation %s has a field whose name is not one; correct the mapping", safe(op.ID))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// xidOf is the external id of the record that the operation is about, or "".
+// What is only ever made, or matched by fields and then made, gets one of its
+// own, so that a repeat finds it.
+func xidOf(u *broker.Unit, op *broker.Operation) string {
+	if op.XID != "" {
+		return op.XID
+	}
+	if op.Do == "create" || op.Do == "upsert" {
+		return "vagus_unit." + u.ID + "_" + safe(op.ID)
+	}
+	return ""
+}
+
+func validXID(xid string) bool {
+	for _, c := range xid {
+		if c <= ' ' || c == ',' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	fieldName = re(`^[a-z_][a-zA-Z0-9_]*$`)
+	opName    = re(`^[A-Za-z0-9_.#-]{1,80}$`)
+)
+
+// safe returns an operation's id when it looks like one.
+func safe(id string) string {
+	if !opName.MatchString(id) {
+		return "unnamed"
+	}
+	return id
+}
