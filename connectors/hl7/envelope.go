@@ -9,6 +9,7 @@ import (
 // its header's fields as received. Reading one allocates nothing, save for the
 // character sets that are transcoded as a whole.
 type envelope struct {
+	header []byte // "MSH"; "FHS" or "BHS" for the beginning of a batch
 	delims delimiters
 	fields [19][]byte // fields[10] is MSH-10; 1 to 18
 	chars  charset
@@ -32,7 +33,7 @@ func readEnvelope(body []byte) (envelope, error) {
 	}
 	e.delims = d
 	line := firstLine(body[start:])
-	e.fields[1] = line[3:4]
+	e.header, e.fields[1] = line[:3], line[3:4]
 	rest := line[4:]
 	for n := 2; n < len(e.fields); n++ {
 		i := bytes.IndexByte(rest, d.field)
@@ -62,6 +63,8 @@ func firstLine(b []byte) []byte {
 // check says what a message needs to be taken at all: a type and a control id.
 func (e *envelope) check() *syntaxError {
 	switch {
+	case string(e.header) != "MSH":
+		return &syntaxError{errSequence, "MSH", 0, "the message does not begin with MSH"}
 	case len(e.controlID()) == 0:
 		return &syntaxError{errRequired, "MSH", 10, "no message control id"}
 	case len(e.controlID()) > maxControlID:

@@ -183,8 +183,14 @@ func (s *Source) refuse(ctx context.Context, dst, frame []byte, err error) []byt
 	s.meters.received(ctx, r)
 	s.log.WarnContext(ctx, "frame refused", "reason", r.reason, "detail", r.text, "bytes", len(frame))
 	env, envErr := readEnvelope(frame)
-	if envErr != nil {
+	switch {
+	case envErr != nil:
 		env = envelope{}
+	case string(env.header) != "MSH": // a batch: FHS-11 and BHS-11 are its control id
+		env.fields[10] = env.fields[11]
+		for _, n := range [...]int{9, 11, 12, 15, 16, 18} {
+			env.fields[n] = nil
+		}
 	}
 	enhanced := false
 	if envErr == nil {
