@@ -16,9 +16,9 @@ var ErrWrongKey = errors.New("wrong encryption key")
 
 const canaryLen = 16 + sha256.Size // nonce, HMAC of it under the key
 
-// checkKey tells whether key (or old, while a key is being changed) is the one
-// that the store was made with. It must be asked before the server starts.
-func checkKey(store, key, old string) error {
+// checkKey tells whether key is the one that the store was made with. It must
+// be asked before the server starts.
+func checkKey(store, key string) error {
 	data, err := os.ReadFile(filepath.Join(store, "canary"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -32,10 +32,10 @@ func checkKey(store, key, old string) error {
 		return fmt.Errorf("%s/canary is damaged: restore it from a copy of the store", store)
 	case key == "":
 		return fmt.Errorf("%w: the store is encrypted and no key is given: give the key that it was made with", ErrWrongKey)
-	case sings(data, key), old != "" && sings(data, old):
+	case sings(data, key):
 		return nil
 	}
-	return fmt.Errorf("%w: the store was made with another key: give that one; to change keys give it as the old key. Nothing was touched", ErrWrongKey)
+	return fmt.Errorf("%w: the store was made with another key: give that one. Nothing was touched", ErrWrongKey)
 }
 
 // keepCanary writes the canary of the key that the store now has.

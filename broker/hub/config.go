@@ -31,8 +31,10 @@ type Config struct {
 
 	Cluster Cluster
 
-	Key    string // encryption at rest, at least 32 characters; "" means none
-	OldKey string // the key before, in the start that changes it
+	// Key encrypts the store at rest: at least 32 characters, "" means not. It
+	// is chosen once: nats-server 2.15.2, asked to change it (prev_key), removes
+	// streams that are empty.
+	Key string
 
 	PingInterval time.Duration // 0 means 5 s; a peer that misses two is gone
 	Watch        time.Duration // how often Run looks for new and removed sites; 0 means 1 s

@@ -55,7 +55,7 @@ func open(ctx context.Context, c Config) (*Hub, error) {
 	if _, err := c.ensure(); err != nil {
 		return nil, err
 	}
-	if err := checkKey(c.Store, c.Key, c.OldKey); err != nil {
+	if err := checkKey(c.Store, c.Key); err != nil {
 		return nil, err
 	}
 	h := &Hub{cfg: c}
@@ -181,7 +181,9 @@ func (h *Hub) Check(ctx context.Context) error {
 }
 
 // Reload takes up the directory as it is now: sites, certificates. Run does it
-// by itself; a program that has just added a site need not wait for it.
+// by itself; a program that has just added a site need not wait for it. It
+// loads twice: nats-server 2.15.2 connects what a new account imports only in
+// the reload after the one that brought the account.
 func (h *Hub) Reload(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -200,15 +202,17 @@ func (h *Hub) reloadIfChanged(ctx context.Context) error {
 // reload holds mu. The digest is kept only when all went well, so that Run
 // tries again.
 func (h *Hub) reload(ctx context.Context, now [sha256.Size]byte) error {
-	opts, err := h.options()
-	if err != nil {
-		return err
+	for range 2 {
+		opts, err := h.options()
+		if err != nil {
+			return err
+		}
+		// The server closes the connections of users that are gone.
+		if err := h.srv.ReloadOptions(opts); err != nil {
+			return fmt.Errorf("reload: %w (a new tenant needs a restart)", err)
+		}
 	}
-	// The server closes the connections of users that are gone.
-	if err := h.srv.ReloadOptions(opts); err != nil {
-		return fmt.Errorf("reload: %w (a new tenant needs a restart)", err)
-	}
-	err = h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error {
+	err := h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error {
 		if _, err := js.Stream(ctx, stream.Down); errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil // not provisioned yet: provisioning makes the consumers
 		}
@@ -306,7 +310,7 @@ func (h *Hub) options() (*server.Options, error) {
 	}
 	opts.NoSigs = true
 	opts.DisableJetStreamBanner = true
-	opts.JetStreamKey, opts.JetStreamOldKey = h.cfg.Key, h.cfg.OldKey
+	opts.JetStreamKey = h.cfg.Key
 	if h.cfg.Key != "" {
 		opts.JetStreamCipher = server.AES
 	}

@@ -21,7 +21,7 @@ const KeyVariable = "VAGUS_HUB_KEY"
 // Render makes what is missing in the hub's directory and returns the
 // configuration of a stock nats-server 2.12 or newer that is equivalent to the
 // embedded one. After AddSite or RemoveSite render it again and reload the
-// server. It holds the cluster's secret: write it with mode 0600. A stock
+// server, twice: see Hub.Reload. It holds the cluster's secret: write it with mode 0600. A stock
 // server does not look at the canary: provision once, and never again on a
 // store that has been used.
 func Render(c Config) (string, error) {
@@ -75,7 +75,14 @@ func (c *Config) render(withKey bool) (string, error) {
 	return b.String(), nil
 }
 
+// renderAccount writes a tenant's account and one for each of its sites. A
+// site has an account of its own because a server does not check the reply
+// subject of what a client asks: in the tenant's account a site could have its
+// last unit, whose content it chooses, "answered" to another site's subject or
+// to $JS.API.STREAM.DELETE, past all its permissions. From its own account a
+// site reaches only what is exported to it, and answers stay in that account.
 func (c *Config) renderAccount(line func(string, ...any), tenant string, sites []Site) error {
+	q := strconv.Quote
 	admin, err := readPublic(filepath.Join(c.Dir, "tenants", tenant, "admin.nkey"))
 	if err != nil {
 		return err
@@ -84,19 +91,36 @@ func (c *Config) renderAccount(line func(string, ...any), tenant string, sites [
 	if err != nil {
 		return err
 	}
-	line("  %s {", strconv.Quote(account(tenant)))
-	line("    jetstream { max_mem: 0, max_file: %d, max_streams: 3, max_consumers: 5000, max_bytes_required: true }", c.reserve().Reserve()*int64(max(c.Replicas, 1)))
-	line("    users: [\n      { nkey: %s }", admin)
 	user := func(nkey string, publish, subscribe []string) {
 		line("      { nkey: %s, permissions: { publish: { allow: [%s] }, subscribe: { allow: [%s] } } }", nkey, quoteAll(publish), quoteAll(subscribe))
 	}
+	line("  %s {", q(tenantAccount(tenant)))
+	line("    jetstream { max_mem: 0, max_file: %d, max_streams: 3, max_consumers: 5000, max_bytes_required: true }", c.reserve().Reserve()*int64(max(c.Replicas, 1)))
+	line("    users: [\n      { nkey: %s }", admin)
 	user(worker, workerPublish, []string{"_INBOX.>"})
+	line("    ]")
+	line("    exports: [")
 	for _, s := range sites {
-		if s.Tenant == tenant {
-			user(s.Nkey, sitePublish(s.Name), []string{"_INBOX_" + s.Name + ".>"})
+		for _, subject := range sitePublish(s.Name) {
+			if s.Tenant == tenant {
+				line("      { service: %s, response_type: %s, accounts: [%s] }", q(subject), responseType(subject), q(siteAccount(s.Name)))
+			}
 		}
 	}
 	line("    ]\n  }")
+	for _, s := range sites {
+		if s.Tenant != tenant {
+			continue
+		}
+		line("  %s {", q(siteAccount(s.Name)))
+		line("    users: [")
+		user(s.Nkey, sitePublish(s.Name), []string{"_INBOX_" + s.Name + ".>"})
+		line("    ]\n    imports: [")
+		for _, subject := range sitePublish(s.Name) {
+			line("      { service: { account: %s, subject: %s } }", q(tenantAccount(tenant)), q(subject))
+		}
+		line("    ]\n  }")
+	}
 	return nil
 }
 
@@ -122,14 +146,14 @@ func sitePublish(site string) []string {
 	return []string{
 		"unit." + site + ".>",
 		"$JS.API.DIRECT.GET." + stream.Units + ".unit." + site + ".>",
-		"$JS.API.CONSUMER.INFO." + own,
 		"$JS.API.CONSUMER.MSG.NEXT." + own,
 		"$JS.ACK." + own + ".>",
 	}
 }
 
-// workerPublish is all that a worker may publish. It makes consumers, no
-// streams, and can neither purge nor delete.
+// workerPublish is what a worker may publish. It keeps a worker from making or
+// deleting streams by mistake; a worker that is taken over is not held by it,
+// because it is in the tenant's account (see renderAccount).
 var workerPublish = []string{
 	"down.>", "event.>",
 	"$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES",
@@ -141,8 +165,18 @@ var workerPublish = []string{
 	"$JS.ACK." + stream.Units + ".>", "$JS.ACK." + stream.Events + ".>", "$JS.FC.>",
 }
 
-// account names a tenant's account so that none can be taken for SYS.
-func account(tenant string) string { return "tenant-" + tenant }
+// responseType says how many answers a question has: a pull gives messages and
+// then a status.
+func responseType(subject string) string {
+	if strings.Contains(subject, ".MSG.NEXT.") {
+		return "stream"
+	}
+	return "singleton"
+}
+
+// Accounts are named so that none can be taken for another's, or for SYS.
+func tenantAccount(tenant string) string { return "tenant-" + tenant }
+func siteAccount(site string) string     { return "site-" + site }
 
 func (c *Config) tenants() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(c.Dir, "tenants"))

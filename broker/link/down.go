@@ -18,6 +18,7 @@ import (
 const (
 	downMax  = 64 << 10         // bytes of a command
 	downTime = 20 * time.Second // for one command; the hub gives it again after 30 s
+	pullTime = 25 * time.Second // how long the hub keeps a question open
 )
 
 // remap is a request on its way through its lane, whose goroutine alone sends.
@@ -27,12 +28,14 @@ type remap struct {
 	done    chan error // room for one
 }
 
-// serveDown takes the site's commands, one at a time, until ctx is done.
-func (l *Link) serveDown(ctx context.Context, js jetstream.JetStream) {
+// serveDown takes the site's commands, one at a time, until ctx is done. It
+// speaks the pull protocol itself (JetStream API, CONSUMER.MSG.NEXT): a
+// library asks for the consumer's description first, which a site may not.
+func (l *Link) serveDown(ctx context.Context, nc *nats.Conn) {
 	b := newBackoff()
 	var last string
 	for ctx.Err() == nil {
-		err := l.takeDown(ctx, js, b.Reset)
+		err := l.takeDown(ctx, nc, b.Reset)
 		if ctx.Err() != nil {
 			return
 		}
@@ -44,61 +47,71 @@ func (l *Link) serveDown(ctx context.Context, js jetstream.JetStream) {
 	}
 }
 
-func (l *Link) takeDown(ctx context.Context, js jetstream.JetStream, flows func()) error {
-	c, err := js.Consumer(ctx, stream.Down, l.cfg.Bundle.Name)
+func (l *Link) takeDown(ctx context.Context, nc *nats.Conn, flows func()) error {
+	wire, cut := whileConnected(ctx, nc)
+	defer cut()
+	inbox := nc.NewInbox()
+	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
-		pull, cancel := context.WithTimeout(ctx, 25*time.Second)
-		batch, err := c.Fetch(1, jetstream.FetchContext(pull))
-		if err != nil {
-			cancel()
+	defer func() { _ = sub.Unsubscribe() }()
+	next := "$JS.API.CONSUMER.MSG.NEXT." + stream.Down + "." + l.cfg.Bundle.Name
+	ask := fmt.Appendf(nil, `{"batch":1,"expires":%d}`, pullTime)
+	for wire.Err() == nil {
+		if err := nc.PublishRequest(next, inbox, ask); err != nil {
 			return err
 		}
-		for m := range batch.Messages() {
-			l.handle(ctx, m)
-		}
+		// Whatever comes is the answer: a command, or a status such as 408, nothing came.
+		pull, cancel := context.WithTimeout(wire, pullTime+5*time.Second)
+		m, err := sub.NextMsgWithContext(pull)
 		cancel()
-		if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
-			return err
+		if err != nil {
+			return errors.Join(err, context.Cause(wire))
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			l.handle(wire, nc, m)
+		case "404", "408":
+		default:
+			return fmt.Errorf("status %s %s", status, m.Header.Get("Description"))
 		}
 		flows()
 	}
-	return ctx.Err()
+	return context.Cause(wire)
 }
 
 // handle carries one command out and answers it: done, again later, or never.
-func (l *Link) handle(ctx context.Context, m jetstream.Msg) {
+func (l *Link) handle(ctx context.Context, nc *nats.Conn, m *nats.Msg) {
 	ctx, cancel := context.WithTimeout(ctx, downTime)
 	defer cancel()
 	err := l.remap(ctx, m)
+	answer := "+ACK"
 	var reject *broker.RejectError
 	switch {
-	case err == nil:
-		err = m.DoubleAck(ctx)
 	case errors.As(err, &reject):
 		l.cfg.Logger.Error("command from the cloud refused", "class", reject.Code, "err", reject.Err)
-		err = m.TermWithReason(reject.Code)
-	default:
+		answer = "+TERM " + reject.Code
+	case err != nil:
 		l.cfg.Logger.Warn("command from the cloud has to wait", "err", err)
-		err = m.NakWithDelay(5 * time.Second)
+		answer = fmt.Sprintf(`-NAK {"delay":%d}`, 5*time.Second)
 	}
-	if err != nil && ctx.Err() == nil {
+	// With a reply subject the hub confirms that it knows.
+	if _, err := nc.RequestWithContext(ctx, m.Reply, []byte(answer)); err != nil && ctx.Err() == nil {
 		l.cfg.Logger.Warn("command from the cloud not answered; it comes again", "err", err)
 	}
 }
 
 // remap maps a message of the journal again and has its lane send the units.
 // A RejectError says that the command can never be carried out.
-func (l *Link) remap(ctx context.Context, m jetstream.Msg) error {
+func (l *Link) remap(ctx context.Context, m *nats.Msg) error {
 	refuse := func(code, text string) error { return &broker.RejectError{Code: code, Err: errors.New(text)} }
-	tokens := strings.Split(m.Subject(), ".")
+	tokens := strings.Split(m.Subject, ".")
 	if len(tokens) != 4 || tokens[2] != stream.DownRemap {
 		return refuse("down.unknown_kind", "this agent knows remap only; a newer one may know it")
 	}
 	var r stream.Remap
-	if len(m.Data()) > downMax || json.Unmarshal(m.Data(), &r) != nil || r.Check() != nil {
+	if len(m.Data) > downMax || json.Unmarshal(m.Data, &r) != nil || r.Check() != nil {
 		return refuse("down.malformed", "it is not a remap request")
 	}
 	ln := l.lanes[r.Feed]

@@ -175,7 +175,7 @@ func (l *Link) Run(ctx context.Context) error {
 		wg.Go(func() { ln.run(ctx, nc, js) })
 		wg.Go(func() { ln.trim(ctx) })
 	}
-	wg.Go(func() { l.serveDown(ctx, js) })
+	wg.Go(func() { l.serveDown(ctx, nc) })
 	wg.Wait()
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -193,13 +192,4 @@ func serverHasBatchPublish(js jetstream.JetStream) bool {
 		return false
 	}
 	return major > 2 || major == 2 && minor >= 14
-}
-
-// GenuineUnit says whether a message of UNITS was published to its subject by
-// the site that the subject names. The server checks that for what a site
-// publishes, but not for the reply subject of what it asks: a site that asks
-// for its own last message "with the answer to unit.<other>.…" has the server
-// write there. Such an answer carries the server's headers, which this finds.
-func GenuineUnit(h nats.Header) bool {
-	return h.Get(jetstream.StreamHeader) == "" && h.Get(jetstream.SequenceHeader) == ""
 }
