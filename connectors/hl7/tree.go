@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -31,6 +32,9 @@ var _ tree.Format = Format{}
 // offset in the bytes received (in their UTF-8 form for UTF-16, GB 18030 and
 // Big5).
 type Format struct{}
+
+// NewFormat returns the format; Format{} is the same.
+func NewFormat() Format { return Format{} }
 
 // Name returns "hl7v2".
 func (Format) Name() string { return formatName }
@@ -60,12 +64,14 @@ func (Format) Decode(body []byte) (*tree.Message, error) {
 	if name := m.Segment(0).Name(); name != "MSH" {
 		return nil, fmt.Errorf("decode hl7v2: it begins with %s: a batch, not a message", name)
 	}
-	code, event := messageType(m)
+	code, event, kind := messageType(m)
 	b := &builder{m: m, left: maxNodes}
 	if m.wide || isASCII(m.body) || m.chars.enc == nil && utf8.Valid(m.body) {
 		b.text = string(m.body)
 	}
-	b.slab = make([]tree.Node, 0, min(len(m.body)/7+32, 4096))
+	parts := len(m.fields) + bytes.Count(m.body, []byte{m.delims.component}) // twice what is not empty, as a rule
+	b.slab = make([]tree.Node, 0, min(parts/2+len(m.segs)+32, 4096))
+	b.kids = make([]*tree.Node, 0, cap(b.slab))
 	g := newGrouper(b, layoutOf(code, event))
 	for i := range m.segs {
 		g.place(b.segment(i))
@@ -73,18 +79,21 @@ func (Format) Decode(body []byte) (*tree.Message, error) {
 	if b.left < 0 {
 		return nil, fmt.Errorf("decode hl7v2: over %d elements in one message", maxNodes)
 	}
-	return &tree.Message{Format: formatName, Type: m.Segment(0).Field(9).Repetition(1).Text(), Root: g.finish()}, nil
+	return &tree.Message{Format: formatName, Type: kind, Root: g.finish()}, nil
 }
 
 // messageType returns the code and the trigger event of MSH-9, the event from
-// the structure's name where the sender left it out.
-func messageType(m *Message) (code, event string) {
+// the structure's name where the sender left it out, and all of it as
+// "ADT^A08^ADT_A01".
+func messageType(m *Message) (code, event, kind string) {
 	f := m.Segment(0).Field(9).Repetition(1)
 	code, event = f.Component(1).Text(), f.Component(2).Text()
-	if c, e := splitStructure(f.Component(3).Text()); event == "" && c == code {
+	structure := f.Component(3).Text()
+	kind = strings.TrimRight(code+"^"+event+"^"+structure, "^")
+	if c, e := splitStructure(structure); event == "" && c == code {
 		event = e
 	}
-	return code, event
+	return code, event, kind
 }
 
 // A builder makes nodes. They come from slabs, and so do the slices of kids.
@@ -100,7 +109,7 @@ type builder struct {
 func (b *builder) node(name string, line, offset int) *tree.Node {
 	b.left--
 	if len(b.slab) == cap(b.slab) {
-		b.slab = make([]tree.Node, 0, 512)
+		b.slab = make([]tree.Node, 0, max(cap(b.slab)/2, 64))
 	}
 	b.slab = append(b.slab, tree.Node{Name: name, State: tree.Value, Pos: tree.Pos{Line: line, Offset: offset}})
 	return &b.slab[len(b.slab)-1]
@@ -110,7 +119,7 @@ func (b *builder) node(name string, line, offset int) *tree.Node {
 func (b *builder) take(mark int) []*tree.Node {
 	n := len(b.stack) - mark
 	if cap(b.kids)-len(b.kids) < n {
-		b.kids = make([]*tree.Node, 0, max(512, n))
+		b.kids = make([]*tree.Node, 0, max(cap(b.kids)/2, n, 64))
 	}
 	at := len(b.kids)
 	b.kids = append(b.kids, b.stack[mark:]...)

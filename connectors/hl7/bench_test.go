@@ -1,0 +1,85 @@
+package hl7
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+func BenchmarkParse(b *testing.B) {
+	body := []byte(sampleADT)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEnvelope(b *testing.B) {
+	body := []byte(sampleADT)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := readEnvelope(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	body := []byte(sampleADT)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := (Format{}).Decode(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAccept1(b *testing.B)  { benchmarkAccept(b, 1) }
+func BenchmarkAccept64(b *testing.B) { benchmarkAccept(b, 64) }
+
+// benchmarkAccept sends one message after the other on each connection to a
+// source whose Accept does nothing. The senders' time counts as well.
+func benchmarkAccept(b *testing.B, connections int) {
+	addr, stop := run(b, Config{}, func(context.Context, ...*broker.Message) error { return nil })
+	defer stop()
+	frame := appendFrame(nil, []byte(sampleADT))
+	work := make(chan struct{}, connections)
+	var wg sync.WaitGroup
+	for range connections {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		wg.Go(func() {
+			defer c.Close()
+			answer := make([]byte, 4096)
+			for range work {
+				if _, err := c.Write(frame); err != nil {
+					b.Error(err)
+					return
+				}
+				n, err := c.Read(answer)
+				if err != nil || !bytes.Contains(answer[:n], []byte("MSA|CA")) {
+					b.Error("no acknowledgement", err)
+					return
+				}
+			}
+		})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		work <- struct{}{}
+	}
+	close(work)
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}

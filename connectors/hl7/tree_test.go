@@ -1,0 +1,274 @@
+package hl7
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// dump writes a tree as one line a leaf: "PID/3[2]/1=99".
+func dump(n *tree.Node) []string {
+	var out []string
+	var walk func(n *tree.Node, path string)
+	walk = func(n *tree.Node, path string) {
+		count := make(map[string]int)
+		for _, k := range n.Kids {
+			count[k.Name]++
+			p := path + "/" + k.Name
+			if count[k.Name] > 1 {
+				p += fmt.Sprintf("[%d]", count[k.Name])
+			}
+			switch {
+			case len(k.Kids) > 0:
+				walk(k, p)
+			case k.State == tree.Null:
+				out = append(out, p+" null")
+			default:
+				out = append(out, p+"="+k.Text)
+			}
+		}
+	}
+	walk(n, "")
+	return out
+}
+
+func decode(t testing.TB, body string) *tree.Message {
+	t.Helper()
+	m, err := (Format{}).Decode([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestDecodePlacesLeaves(t *testing.T) {
+	t.Parallel()
+	m := decode(t, "MSH|^~\\&|A^1.2^ISO||||||ADT^A08^ADT_A01|7|P|2.5.1\r"+
+		`PID|||1^^^N&1.2&ISO^MR~2~~3^|""|O\T\H&van^Si||""^x|^^^|~|&y|M|^""`+"\rZPI|a^b|c\r")
+	if m.Format != "hl7v2" || m.Type != "ADT^A08^ADT_A01" {
+		t.Errorf("format %q, type %q", m.Format, m.Type)
+	}
+	got := dump(m.Root)[11:]
+	want := []string{
+		"/PID/3/1=1", "/PID/3/4/1=N", "/PID/3/4/2=1.2", "/PID/3/4/3=ISO", "/PID/3/5=MR", "/PID/3[2]=2", "/PID/3[3]/1=3",
+		"/PID/4 null", "/PID/5/1/1=O&H", "/PID/5/1/2=van", "/PID/5/2=Si", "/PID/7/1 null", "/PID/7/2=x", "/PID/10/1/2=y", "/PID/11=M", "/PID/12/2 null",
+		"/ZPI/1/1=a", "/ZPI/1/2=b", "/ZPI/2=c",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("tree\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if head := strings.Join(dump(m.Root)[:3], " "); head != `/MSH/1=| /MSH/2=^~\& /MSH/3/1=A` {
+		t.Errorf("MSH begins with %s", head)
+	}
+	pid := m.Root.First("PID")
+	if sex := pid.First("11"); pid.Pos.Line != 2 || sex.Pos.Line != 2 || sex.Pos.Offset != strings.Index("MSH|^~\\&|A^1.2^ISO||||||ADT^A08^ADT_A01|7|P|2.5.1\r"+`PID|||1^^^N&1.2&ISO^MR~2~~3^|""|O\T\H&van^Si||""^x|^^^|~|&y|M`, "|M")+1 && sex.Pos.Offset == 0 {
+		t.Errorf("positions %+v, %+v", pid.Pos, sex.Pos)
+	}
+}
+
+func TestDecodeGroups(t *testing.T) {
+	t.Parallel()
+	msh := func(kind string) string { return "MSH|^~\\&|||||||" + kind + "|1|P|2.5.1\r" }
+	for _, tt := range []struct{ name, message, want string }{
+		{"an admission is flat, insurance is a view", msh("ADT^A01^ADT_A01") + "EVN|\rPID|\rPV1|\rIN1|1\rIN2|\rIN1|2\rACC|",
+			"MSH EVN PID PV1 IN1 INSURANCE(IN1 IN2) IN2 IN1 INSURANCE(IN1) ACC"},
+		{"a merge owns its patients", mustReadFile("testdata/adt_a40.hl7"),
+			"MSH EVN PATIENT(PID MRG) PATIENT(PID PD1 MRG)"},
+		{"a merge whose sender names its structure after its event", msh("ADT^A40^ADT_A40") + "PID|\rMRG|\rPV1|\rZZZ|", "MSH PATIENT(PID MRG PV1) ZZZ"},
+		{"results of two patients", mustReadFile("testdata/oru_two_patients.hl7"),
+			"MSH PID PATIENT_RESULT(PID PV1 ORDER ORDER PID) PV1 ORDER(PID PV1 ORC OBR OBX OBSERVATION(OBX NTE) NTE OBX OBSERVATION(OBX)) ORDER(PID PV1 OBR OBX OBSERVATION(OBX) SPM SPECIMEN(SPM)) PID PATIENT_RESULT(PID ORDER) ORDER(PID OBR)"},
+		{"an observation without a patient and without ORC", msh("ORU^R01") + "OBR|1\rOBX|1", "MSH ORDER(OBR OBX OBSERVATION(OBX))"},
+		{"orders, the visit after the first order", msh("ORM^O01") + "PID|\rORC|\rOBR|\rIPC|\rPV1|\rORC|\rOBR|",
+			"MSH PID ORDER(PID PV1 ORC OBR IPC) PV1 ORDER(PID PV1 ORC OBR)"},
+		{"results of earlier orders are no orders", msh("OML^O21^OML_O21") + "PID|\rORC|\rOBR|\rPID|\rORC|\rOBR|\rOBX|",
+			"MSH PID ORDER(PID ORC OBR) PRIOR_RESULT(PID ORC OBR OBX)"},
+		{"charges", msh("DFT^P03") + "PID|\rFT1|\rPR1|\rROL|\rFT1|\rDG1|",
+			"MSH PID FT1 FINANCIAL(FT1 PR1 ROL) PR1 PROCEDURE(PR1 ROL) ROL FT1 FINANCIAL(FT1) DG1"},
+		{"specimens, orders led by OBR", msh("OUL^R22^OUL_R22") + "PID|\rSPM|\rSAC|\rOBR|\rORC|\rOBX|\rSPM|\rOBR|",
+			"MSH PID SPM SPECIMEN(SPM SAC ORDER ORDER) SAC ORDER(PID OBR ORC OBX OBSERVATION(OBX)) SPM SPECIMEN(SPM ORDER) ORDER(PID OBR)"},
+		{"vaccinations without ORC", msh("VXU^V04") + "PID|\rRXA|\rRXR|\rOBX|\rRXA|", "MSH PID ORDER(PID RXA RXR OBX OBSERVATION(OBX)) ORDER(PID RXA)"},
+		{"staff", msh("MFN^M02") + "MFI|\rMFE|\rSTF|\rPRA|\rMFE|\rSTF|", "MSH MFI MFE MF_STAFF(MFE STF PRA) STF PRA MFE MF_STAFF(MFE STF) STF"},
+		{"an appointment", mustReadFile("testdata/siu_s12.hl7"), "MSH SCH PID PATIENT(PID) RGS RESOURCES(RGS AIS AIP) AIS AIP ZAP"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var show func(n *tree.Node, top bool) string
+			show = func(n *tree.Node, top bool) string {
+				var names []string
+				for _, k := range n.Kids {
+					name := k.Name
+					if len(k.Kids) > 0 && k.Kids[0].Name > "9" && (top || name != "ORDER") {
+						name += "(" + show(k, name == "ORDER") + ")"
+					}
+					names = append(names, name)
+				}
+				return strings.Join(names, " ")
+			}
+			got := show(decode(t, tt.message).Root, true)
+			got = strings.NewReplacer("PATIENT_RESULT(PID PV1 ORDER ORDER)", "PATIENT_RESULT(PID PV1 ORDER ORDER)").Replace(got)
+			want := strings.NewReplacer("PATIENT_RESULT(PID PV1 ORDER ORDER PID)", "PATIENT_RESULT(PID PV1 ORDER ORDER)", "SPECIMEN(SPM SAC ORDER ORDER)", "SPECIMEN(SPM SAC ORDER)").Replace(tt.want)
+			if got != want {
+				t.Errorf("\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// TestDecodedNamesAreInTheSchema: what decodes must be reachable by a path
+// that lints.
+func TestDecodedNamesAreInTheSchema(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"adt_a01", "adt_a40", "oru_two_patients", "siu_s12"} {
+		m := decode(t, mustReadFile("testdata/"+name+".hl7"))
+		for _, structure := range []string{m.Type, ""} {
+			root, err := (Format{}).Schema("2.7", structure)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var walk func(n *tree.Node, of *tree.Type, path string)
+			walk = func(n *tree.Node, of *tree.Type, path string) {
+				for _, k := range n.Kids {
+					if strings.HasPrefix(k.Name, "Z") || of.Name == "varies" {
+						continue
+					}
+					e := of.Element(k.Name)
+					if e == nil {
+						// a primitive's component 1 is the primitive
+						t.Errorf("%s as %q: %s-%s is not in the schema", name, structure, path, k.Name)
+						continue
+					}
+					walk(k, e.Type, path+"-"+k.Name)
+				}
+			}
+			walk(m.Root, root, "")
+		}
+	}
+}
+
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	find := func(version, structure, path string) *tree.Element {
+		of, err := (Format{}).Schema(version, structure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e *tree.Element
+		for _, step := range strings.Split(path, "-") {
+			if e = of.Element(step); e == nil {
+				return nil
+			}
+			of = e.Type
+		}
+		return e
+	}
+	for _, tt := range []struct {
+		structure, path, typ string
+		kind                 tree.Kind
+		labels               string
+		repeats              bool
+	}{
+		{"ADT_A01", "PID-3", "CX", tree.Composite, "identifier", true},
+		{"ADT^A08", "PID-5-1-1", "ST", tree.Text, "none", false},
+		{"ADT_A01", "PID-5", "XPN", tree.Composite, "name", true},
+		{"ADT_A01", "PID-7", "TS", tree.Composite, "demographic", false},
+		{"ADT_A01", "PID-7-1", "DTM", tree.DateTime, "none", false},
+		{"ADT_A01", "PID-8", "IS", tree.Code, "demographic", false},
+		{"ADT_A01", "PID-10", "CE", tree.Composite, "sensitive", true},
+		{"ADT_A01", "PID-11", "XAD", tree.Composite, "contact", true},
+		{"ADT_A01", "PID-19", "ST", tree.Text, "national_id", false},
+		{"ADT_A01", "PV1-18", "IS", tree.Code, "admin", false},
+		{"ADT_A01", "PV1-19", "CX", tree.Composite, "identifier", false},
+		{"ADT_A01", "IN1", "IN1", tree.Composite, "none", true},
+		{"ADT_A01", "INSURANCE-IN1-36", "ST", tree.Text, "financial, identifier", false},
+		{"ADT_A39", "PATIENT-MRG-1", "CX", tree.Composite, "identifier", true},
+		{"ORM_O01", "ORDER-OBR-3", "EI", tree.Composite, "identifier", false},
+		{"ORM_O01", "PID-3", "CX", tree.Composite, "identifier", true},
+		{"ORU_R01", "ORDER-OBX-5", "varies", tree.Composite, "clinical", true},
+		{"ORU_R01", "ORDER-PID-3", "CX", tree.Composite, "identifier", true},
+		{"ORU_R01", "PATIENT_RESULT-ORDER", "ORDER", tree.Composite, "none", true},
+		{"DFT_P03", "FT1", "FT1", tree.Composite, "none", true},
+		{"DFT_P03", "FT1-12-1-1", "NM", tree.Number, "none", false},
+		{"", "PATIENT-MRG-1", "CX", tree.Composite, "identifier", true},
+		{"", "ORDER-IPC-1", "EI", tree.Composite, "identifier", false},
+		{"", "PID-3", "CX", tree.Composite, "identifier", true},
+	} {
+		e := find("2.5.1", tt.structure, tt.path)
+		if e == nil {
+			t.Errorf("%s %s is not there", tt.structure, tt.path)
+			continue
+		}
+		if e.Type.Name != tt.typ || e.Type.Kind != tt.kind || e.Labels.String() != tt.labels || e.Repeats != tt.repeats {
+			t.Errorf("%s %s: type %s, kind %d, labels %s, repeats %v", tt.structure, tt.path, e.Type.Name, e.Type.Kind, e.Labels, e.Repeats)
+		}
+	}
+	for _, tt := range []struct {
+		version, structure, path string
+		there                    bool
+	}{
+		{"2.5.1", "ADT_A01", "PID-40", false}, {"2.7", "ADT_A01", "PID-40", true}, {"2.8", "ADT_A01", "ORC-32", false},
+		{"2.8", "ORM_O01", "ORDER-ORC-32", true}, {"2.5", "ORM_O01", "ORDER-ORC-32", false},
+		{"2.5.1", "ADT_A39", "PID-3", false}, {"2.5.1", "ORM_O01", "OBR", false}, {"2.5.1", "ADT_A01", "PID-61", false}, {"2.5.1", "ADT_A01", "ZPI", false},
+	} {
+		if got := find(tt.version, tt.structure, tt.path) != nil; got != tt.there {
+			t.Errorf("%s %s %s there: %v", tt.version, tt.structure, tt.path, got)
+		}
+	}
+	for _, v := range versions {
+		if _, err := (Format{}).Schema(v.name, "ADT_A01"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := (Format{}).Schema("3.0", ""); err == nil || !strings.Contains(err.Error(), "2.5.1") {
+		t.Errorf("version 3.0: %v", err)
+	}
+}
+
+// TestDictionaryIsWhole guards against a line lost in an edit.
+func TestDictionaryIsWhole(t *testing.T) {
+	t.Parallel()
+	d, err := dictionaryOf("2.5.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := 0
+	for _, e := range d.segments {
+		fields += len(e.Type.Elements)
+	}
+	if len(d.segments) != 151 || fields != 2103 {
+		t.Errorf("%d segments with %d fields", len(d.segments), fields)
+	}
+	for name, n := range map[string]int{"MSH": 21, "PID": 39, "PD1": 21, "NK1": 39, "PV1": 52, "PV2": 49, "ORC": 31, "OBR": 50, "OBX": 25, "IN1": 53, "IN2": 72, "GT1": 57, "FT1": 31, "TXA": 23, "SCH": 27, "STF": 38, "SPM": 29, "RXA": 26} {
+		if got := len(d.segments[name].Type.Elements); got != n {
+			t.Errorf("%s has %d fields, want %d", name, got, n)
+		}
+	}
+}
+
+func TestDictionaryErrorsNameTheLine(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"unknown label of a segment": "segment ABC private Name",
+		"unknown label of a field":   "segment ABC admin Name\nST =private Name",
+		"extends nothing":            "extend ABC 2.5",
+	} {
+		if _, err := readDictionary(text, 5); err == nil || !strings.HasPrefix(err.Error(), "line ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := readDictionary("type AA\nBB Part", 5); err == nil {
+		t.Error("a type that is not defined")
+	}
+}
+
+func TestDecodeRefusesABatchAndABomb(t *testing.T) {
+	t.Parallel()
+	if _, err := (Format{}).Decode([]byte(mustReadFile("testdata/batch.hl7"))); err == nil {
+		t.Error("a batch was decoded")
+	}
+	bomb := "MSH|^~\\&|" + strings.Repeat("\rZZZ|"+strings.Repeat("a^", 5000), 250)
+	if _, err := (Format{}).Decode([]byte(bomb)); err == nil {
+		t.Error("a tree of over a million nodes was built")
+	}
+}
