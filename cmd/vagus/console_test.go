@@ -119,7 +119,7 @@ func scene() map[string]any {
 		{At: applied.MappedAt, What: "mapped", Reason: "by hl7-adt-patient@4#1f2e3d4c"},
 		{At: applied.StoredAt.Add(-time.Second), What: "stored", Reason: "in the cloud, at position 1"},
 		{At: applied.ClaimedAt, What: "claimed", Reason: "by a worker for odoo"},
-		{At: applied.ClaimedAt.Add(30 * time.Second), What: "attempt", Worker: "worker-1", Class: "odoo.timeout", Reason: "no answer within 30 s"},
+		{At: applied.ClaimedAt.Add(30 * time.Second), What: "attempt", Worker: "worker-1", Took: 30 * time.Second, Class: "odoo.timeout", Reason: "no answer within 30 s"},
 		{At: applied.ClaimedAt.Add(30 * time.Second), What: "parked", Worker: "worker-1"},
 		{At: applied.ClaimedAt.Add(95 * time.Minute), What: "applied", Worker: "worker-2"},
 	}

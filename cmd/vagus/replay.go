@@ -22,7 +22,7 @@ type replayCmd struct {
 	Query      string        `placeholder:"QUERY" help:"Instead of ids: \"feed=adt status=dead class=odoo.timeout since=2h\"; also site, target, kind, sender_id, until; several statuses as status=dead,parked."`
 	DryRun     bool          `help:"Show and store the plan, do nothing."`
 	AllowStale bool          `help:"Also what a later message of its key has overtaken: it will undo that one's effect."`
-	Rate       float64       `placeholder:"N" help:"Units a second at most; as fast as the worker can if not given."`
+	Rate       float64       `placeholder:"N" help:"Units a second at most; the worker's own rate if not given."`
 	Yes        bool          `short:"y" help:"Do not ask."`
 	Resume     string        `placeholder:"REPLAY-ID" help:"Start a stored plan, or follow one that runs."`
 	List       bool          `help:"List the plans that were made, newest first."`

@@ -51,6 +51,9 @@ func (cmd *traceCmd) Run(c *console) error {
 				what = append(what, s)
 			}
 		}
+		if h.Took > 0 {
+			what = append(what, "took "+age(h.Took))
+		}
 		rows = append(rows, []cell{{text: h.At.In(c.loc).Format("2 Jan 15:04:05.000")}, {text: delay}, {h.What, statusInk(ledger.Status(h.What))}, {text: strings.Join(what, ": ")}})
 	}
 	for _, r := range u.Records {

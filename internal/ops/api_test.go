@@ -192,6 +192,13 @@ func TestAnAbbreviationThatMeansTwoListsThem(t *testing.T) {
 	if err != nil || r.Total != 2 {
 		t.Errorf("replay of a message of two units: %+v, %v", r, err)
 	}
+	// But never what nobody named: a beginning that two messages share.
+	a, b := opstest.NewUnit(2, "adt", "a"), opstest.NewUnit(3, "adt", "b")
+	a.ID, b.ID = "mmmm"+a.ID[4:], "mmmm"+b.ID[4:]
+	opstest.Put(t, l, a, b)
+	if r, err := c.Plan(t.Context(), ops.PlanRequest{Query: ops.Query{IDs: []string{"mmmm"}}}); !errors.As(err, &e) || e.Code != 409 || !strings.Contains(e.Fix, b.ID) {
+		t.Errorf("replay of two messages by one beginning: %+v, %v", r, err)
+	}
 }
 
 func TestWhoDiscardedIsWrittenDown(t *testing.T) {
@@ -350,7 +357,10 @@ func TestStatusPutsTheLedgerAndTheWorkersTogether(t *testing.T) {
 
 func TestNoAnswerLogOrMetricHoldsTheContentOfAMessage(t *testing.T) {
 	t.Parallel()
-	s, f, c := stage(t, nil)
+	l := newLedger(t)
+	f := opstest.Fill(t, l)
+	s := opstest.Serve(t, leaky{l}, nil)
+	c := s.Client(t)
 	// Everything that can be asked or done, once.
 	plan, err := c.Plan(t.Context(), ops.PlanRequest{Query: ops.Query{Status: []ledger.Status{ledger.Dead, ledger.Parked}}})
 	if err != nil {
@@ -379,6 +389,23 @@ func TestNoAnswerLogOrMetricHoldsTheContentOfAMessage(t *testing.T) {
 	if !strings.Contains(asked.String(), f.Held) {
 		t.Error("the answers say nothing of the units: this test proves nothing")
 	}
+}
+
+// A leaky ledger hands out bodies where it must not.
+type leaky struct{ ledger.Ledger }
+
+func (l leaky) Unit(ctx context.Context, id string) (ledger.Unit, []ledger.Hop, error) {
+	u, hops, err := l.Ledger.Unit(ctx, id)
+	u.Body = opstest.Body(u)
+	return u, hops, err
+}
+
+func (l leaky) Units(ctx context.Context, f ledger.Filter) ([]ledger.Unit, error) {
+	us, err := l.Ledger.Units(ctx, f)
+	for i := range us {
+		us[i].Body = opstest.Body(us[i])
+	}
+	return us, err
 }
 
 func TestAnAgentAnswersItsStatusOnly(t *testing.T) {
@@ -457,5 +484,27 @@ func TestAClientSaysWhatToLookAt(t *testing.T) {
 		if _, err := ops.NewClient(url, broker.Secret{}, ""); err == nil || strings.Contains(err.Error(), "secret@") {
 			t.Errorf("%q: %v", url, err)
 		}
+	}
+}
+
+func TestARateThatNobodyWouldKeepIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	f := opstest.Fill(t, l)
+	url := start(t, ops.ServerConfig{Tokens: token("me", opstest.Secret), API: ops.NewAPI(ops.APIConfig{Ledger: l})})
+	c, err := ops.NewClient(url, broker.NewSecret(opstest.Secret), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := c.Plan(t.Context(), ops.PlanRequest{Query: ops.Query{IDs: []string{f.Held}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *ops.Error
+	if _, err := c.Start(t.Context(), plan.ID, 5); !errors.As(err, &e) || e.Code != 400 || !strings.Contains(e.Fix, "without --rate") {
+		t.Errorf("with a rate: %v", err)
+	}
+	if r, err := c.Start(t.Context(), plan.ID, 0); err != nil || !r.Running {
+		t.Errorf("without a rate: %+v, %v", r, err)
 	}
 }

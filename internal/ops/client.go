@@ -101,8 +101,8 @@ func (c *Client) Plan(ctx context.Context, p PlanRequest) (ledger.Replay, error)
 	return call[ledger.Replay](ctx, c, http.MethodPost, "/v1/replays", p)
 }
 
-// Start has the worker carry out a plan, rate units a second (0: as fast as it
-// can). Starting it again is harmless.
+// Start has the worker carry out a plan, rate units a second (0: at its
+// own rate). Starting it again is harmless.
 func (c *Client) Start(ctx context.Context, id string, rate float64) (ledger.Replay, error) {
 	return call[ledger.Replay](ctx, c, http.MethodPost, "/v1/replays/"+url.PathEscape(id)+"/start", StartRequest{rate})
 }

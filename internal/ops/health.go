@@ -10,9 +10,9 @@ import (
 // A Check is one condition of readiness.
 type Check struct {
 	Name string
-	// Do returns nil if the condition holds. It honours ctx. Its error is shown
+	// Run returns nil if the condition holds. It honours ctx. Its error is shown
 	// without a token: it names no secret.
-	Do func(ctx context.Context) error
+	Run func(ctx context.Context) error
 	// Advisory checks are shown and decide nothing: a site whose link is down is
 	// ready, because it can accept.
 	Advisory bool
@@ -67,7 +67,7 @@ func (h *readiness) answer(ctx context.Context) readyAnswer {
 	for i, c := range h.checks {
 		wg.Go(func() {
 			a.Checks[i] = checkAnswer{Name: c.Name, OK: true, Advisory: c.Advisory}
-			if err := c.Do(ctx); err != nil {
+			if err := c.Run(ctx); err != nil {
 				a.Checks[i].OK = false
 				a.Checks[i].Error = clip(err.Error(), 300)
 			}

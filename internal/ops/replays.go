@@ -76,7 +76,7 @@ func (a *api) fullIDs(ctx context.Context, ids []string) ([]string, error) {
 
 // A StartRequest starts a plan.
 type StartRequest struct {
-	Rate float64 `json:"rate,omitempty"` // units a second; 0 = as fast as the worker can
+	Rate float64 `json:"rate,omitempty"` // units a second; 0 = at the worker's own rate
 }
 
 func (a *api) start(r *http.Request) (any, error) {
@@ -85,7 +85,7 @@ func (a *api) start(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if !(req.Rate >= 0 && req.Rate <= maxRate) {
-		return nil, bad("rate is out of bounds", fmt.Sprintf("use units a second, up to %d; 0 is as fast as the worker can", maxRate))
+		return nil, bad("rate is out of bounds", fmt.Sprintf("use units a second, up to %d; 0 is the worker's own", maxRate))
 	}
 	by, err := caller(r)
 	if err != nil {

@@ -153,8 +153,8 @@ func TestASiteWhoseLinkIsDownIsReady(t *testing.T) {
 	t.Parallel()
 	var down atomic.Bool
 	url := start(t, ops.ServerConfig{Checks: []ops.Check{
-		{Name: "link", Advisory: true, Do: func(context.Context) error { return errors.New("no route to the hub") }},
-		{Name: "journal", Do: func(context.Context) error {
+		{Name: "link", Advisory: true, Run: func(context.Context) error { return errors.New("no route to the hub") }},
+		{Name: "journal", Run: func(context.Context) error {
 			if down.Load() {
 				return errors.New("disk full")
 			}
@@ -181,7 +181,7 @@ func TestASiteWhoseLinkIsDownIsReady(t *testing.T) {
 
 func TestACheckThatHangsIsCutOff(t *testing.T) {
 	t.Parallel()
-	url := start(t, ops.ServerConfig{Checks: []ops.Check{{Name: "ledger", Do: func(ctx context.Context) error {
+	url := start(t, ops.ServerConfig{Checks: []ops.Check{{Name: "ledger", Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}}}})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 )
 
@@ -20,8 +21,8 @@ type TargetStatus struct {
 	Backlog      int       `json:"backlog"`           // units in the stream that no cursor has passed
 	Oldest       time.Time `json:"oldest,omitzero"`   // when the oldest of them was received
 	Rate         float64   `json:"rate,omitempty"`    // units settled a second, lately; 0 = not known
-	Partitions   int       `json:"partitions"`        // that somebody must hold
-	Held         int       `json:"held"`              // that a worker, any worker, holds
+	Partitions   int       `json:"partitions"`        // that some worker must hold; from the ledger's leases
+	Held         int       `json:"held"`              // of these, that some worker does hold
 	LastApplied  time.Time `json:"last_applied,omitzero"`
 }
 
@@ -152,6 +153,10 @@ func (t *TargetLine) facts() facts {
 	}
 }
 
+// leaseSlack is how far the ledger's clock may be behind ours before a lease
+// that is renewed every second looks expired.
+const leaseSlack = 15 * time.Second
+
 // maxDead is how many dead letters are looked at to count who waits behind them.
 const maxDead = 1000
 
@@ -250,8 +255,20 @@ func (a *api) lanes(ctx context.Context, s *Status) error {
 		})
 	}
 	for i := range s.Targets {
-		keys := all[s.Targets[i].Target]
-		s.Targets[i].HeldKeys, s.Targets[i].HeldNoun = len(keys), noun(keys)
+		t := &s.Targets[i]
+		keys := all[t.Target]
+		t.HeldKeys, t.HeldNoun = len(keys), noun(keys)
+		parts, err := a.cfg.Ledger.Cursors(ctx, t.Target)
+		if err != nil {
+			return fmt.Errorf("list leases: %w", err)
+		}
+		t.Partitions = broker.Partitions
+		t.Held = 0
+		for _, p := range parts {
+			if p.Owner != "" && p.Expires.After(s.At.Add(-leaseSlack)) {
+				t.Held++
+			}
+		}
 	}
 	slices.SortFunc(s.Targets, func(x, y TargetLine) int { return strings.Compare(x.Target, y.Target) })
 	slices.SortFunc(s.Lanes, func(x, y Lane) int {

@@ -237,3 +237,10 @@ func (f *Fake) Requeue(_ context.Context, id, unit string) (ledger.ReplayItem, e
 	}
 	return ledger.ReplayItem{}, ledger.ErrNotFound
 }
+
+func (f *Fake) Cursors(context.Context, string) (ps []ledger.PartitionState, _ error) {
+	for i := range broker.Partitions {
+		ps = append(ps, ledger.PartitionState{Partition: i, Owner: "worker-1", Expires: time.Now().Add(time.Minute)})
+	}
+	return ps, nil
+}

@@ -185,7 +185,7 @@ func Serve(t testing.TB, l ledger.Ledger, edit func(*Stage)) *Stage {
 	api := ops.NewAPI(ops.APIConfig{
 		Service: "vagus-worker", Ledger: l, Log: log, Now: func() time.Time { return Now },
 		Targets: func(context.Context) ([]ops.TargetStatus, error) {
-			return []ops.TargetStatus{{Target: "odoo", Breaker: "closed", Partitions: 64, Held: 64}}, nil
+			return []ops.TargetStatus{{Target: "odoo", Breaker: "closed"}}, nil
 		},
 		StartReplay: func(_ context.Context, id string, rate float64) error {
 			s.Rates <- rate
