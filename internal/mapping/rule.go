@@ -45,6 +45,7 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 			l.c.unsupported(x.at, "%s: lines of %s", k, field)
 		}
 	}
+	v.unknown(l.c, "a rule", ruleKeys...)
 	sc := rc.scope
 	if e := v.get("each"); e != nil {
 		if sc = l.ruleEach(r, e, v, sc); sc == nil {
@@ -64,7 +65,6 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 	if w := v.get("when"); w != nil {
 		r.when = l.condition(w, w.at, sc, l.variables(r))
 	}
-	v.unknown(l.c, "a rule", ruleKeys...)
 	if l.c.issues[before:].failed() {
 		return nil
 	}

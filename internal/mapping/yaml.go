@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -109,10 +110,10 @@ func (v *value) get(key string) *value {
 	return nil
 }
 
-// unknown reports the keys of a map that get was not asked for.
+// unknown reports the keys of a map that are neither known nor read already.
 func (v *value) unknown(c *collector, what string, known ...string) {
 	for _, e := range v.keys {
-		if !e.val.used {
+		if !e.val.used && !slices.Contains(known, e.key) {
 			c.errorf(e.at, "unknown-key", "%s has no key %q%s", what, e.key, didYouMean(e.key, known))
 		}
 	}

@@ -1,0 +1,265 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+const testSnapshot = `{"odoo":"18.0","models":{
+"res.partner":{"name":{"type":"char"},"ref":{"type":"char"},"comment":{"type":"html"},"active":{"type":"boolean","default":true},
+ "color":{"type":"integer"},"credit_limit":{"type":"float"},"birth":{"type":"date"},"seen":{"type":"datetime"},"secret":{"type":"binary"},
+ "gender":{"type":"selection","selection":["male","female"]},"country_id":{"type":"many2one","relation":"res.country"},
+ "parent_id":{"type":"many2one","relation":"res.partner"},"category_id":{"type":"many2many","relation":"res.partner.category"},
+ "child_ids":{"type":"one2many","relation":"res.partner"},"credit":{"type":"monetary","compute":true},"total":{"type":"float","readonly":true}},
+"res.partner.category":{"name":{"type":"char","required":true},"color":{"type":"integer"}},
+"res.country":{"code":{"type":"char"},"name":{"type":"char"},"phone_code":{"type":"integer"}}}}`
+
+const testHead = `kind: mapping
+format: 1
+id: test
+version: 3
+source: { format: hl7v2, version: "2.5.1", zone: America/New_York, when: { MSH-9.1: ADT } }
+target: { odoo: "18.0", snapshot: snap.json }
+idempotency: ["{MSH-10}"]
+egress: { allow: [name, identifier, contact, demographic, admin] }
+`
+
+// withFields is a mapping with one operation and these lines of fields.
+func withFields(fields string) string {
+	return testHead + `tables: { sex: { M: male, F: female, U: "" }, any: { A: x, "*": other } }
+operations:
+  - id: p
+    model: res.partner
+    do: upsert
+    match: { xid: "t.p_{PID-3[first].1}" }
+    fields:
+      ` + strings.ReplaceAll(strings.TrimSpace(fields), "\n", "\n      ") + "\n"
+}
+
+func testFS(files ...string) fstest.MapFS {
+	fsys := fstest.MapFS{"snap.json": {Data: []byte(testSnapshot)}}
+	for i := 0; i < len(files); i += 2 {
+		fsys[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+	}
+	return fsys
+}
+
+func mustLoad(t testing.TB, text string, files ...string) *Mapping {
+	t.Helper()
+	m, err := Load(testFS(append(files, "m.yaml", text)...), "m.yaml", []tree.Format{fakeFormat{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestAWrongFieldIsAnErrorAtItsPlace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ fields, want string }{
+		{`nam: PID-5[first].1.1`, `16:7: error[odoo-field]: res.partner has no field "nam" (did you mean "name"?)`},
+		{`name: PID-61`, `16:17: error[path]: PID has parts 1..39, no PID-61`},
+		{`name: "PID-3[0].1"`, `16:20: error[path]: [0]: repetitions count from 1`},
+		{`name: PID-5.1.1`, `16:13: warning[repeats]: 5 repeats in PID-5.1.1 and the first one is taken: write 5[first], or choose`},
+		{`name: mrm`, `error[path]: ADT_A01 has no mrm`},
+		{`name: PID-5[*].1`, `is a list: choose one`},
+		{`active: true`, `16:15: error[type]: a boolean of itself is no rule: write { value: true }`},
+		{`color: 3`, `a number of itself is no rule`},
+		{`name: { form: PID-8 }`, `16:15: error[unknown-key]: a rule has no key "form" (did you mean "from"?)`},
+		{`name: { from: PID-8, value: x }`, `from and value: a rule starts from one of them`},
+		{`name: { required: true }`, `the rule has no from, value, text, op or cel`},
+		{`birth: PID-30`, `error[odoo-type]: res.partner.birth is date: it gets PID-30, and PID-30 is a code, not a date; add as: {date: FORMAT}`},
+		{`seen: NK1[first]-8`, `a date without a time, and no time is made up`},
+		{`active: PID-7`, `a date and time, not a boolean`},
+		{`color: PID-7`, `a date and time, not a number`},
+		{`birth: { from: PID-8, as: { date: DD.MM.YY } }`, `error[as]`},
+		{`active: { value: "yes" }`, `active is boolean, and this is text`},
+		{`color: { value: 1.5 }`, `color is integer, and this is a number`},
+		{`gender: { value: man }`, `gender has no option "man" (did you mean "male"?); there are: male, female`},
+		{`gender: { from: PID-8, map: sexx }`, `no table "sexx" (did you mean "sex"?)`},
+		{`gender: { from: PID-8, map: any }`, `table any gives "other", which res.partner.gender (selection) does not take`},
+		{`gender: { from: PID-8, map: { table: sex, on_mis: skip } }`, `map has no key "on_mis" (did you mean "on_miss"?)`},
+		{`name: { from: PID-8, on_error: skp }`, `on_error is one of skip, reject, dead_letter (did you mean "skip"?)`},
+		{`name: { from: PID-8, required: true, default: x }`, `required and default exclude each other`},
+		{`name: { from: PID-19 }`, `error[egress]: p.name carries national_id data (from PID-19), which egress.allow does not let out`},
+		{`name: { cel: "v('OBX[first]-5[first]')" }`, `p.name carries clinical data (from OBX[first]-5[first])`},
+		{`name: { text: "x {PID-19}" }`, `carries national_id data`},
+		{`comment: { from: PID-8, phi: [clinical] }`, `carries clinical data`},
+		{`name: { from: PID-19, declassify: { drop: [national_id], because: short } }`, `a reason that an auditor reads`},
+		{`name: { from: PID-8, phi: [clinic] }`, `no PHI label "clinic" (did you mean "clinical"?)`},
+		{`credit: PID-25`, `res.partner.credit can not be written: Odoo computes it`},
+		{`total: PID-25`, `it is read-only`},
+		{`child_ids: { each: "NK1[*]", key: "{NK1-1}", mode: merge, fields: {} }`, `not supported yet: lines (one2many)`},
+		{`secret: PID-8`, `not supported yet: fields of type binary`},
+		{`category_id: [ { each: "PV1-18[*]", ref: name, mode: add } ]`, `not supported yet: a list of rules`},
+		{`category_id: { each: "PV1-18[*]", ref: name }`, `each needs mode: add or mode: replace`},
+		{`category_id: { each: PV1-18, ref: name, mode: add }`, `each goes over a list: write [*] in PV1-18`},
+		{`country_id: PID-8`, `res.partner.country_id is many2one: say with ref: how the res.country is found`},
+		{`country_id: { from: PID-8, ref: cod }`, `res.country has no field "cod" (did you mean "code"?)`},
+		{`country_id: { from: PID-8, ref: { by: { code: itt } } }`, `undeclared reference to 'itt'`},
+		{`country_id: { from: PID-8, ref: { xid: "base.{it}" } }`, `not supported yet: ref by xid`},
+		{`country_id: { from: PID-8, ref: { by: { code.x: it } } }`, `res.country.code is char: nothing can follow it`},
+		{`parent_id: { op: q }`, `error[op-order]: "q" is not an earlier operation`},
+		{`name: { from: PID-8, ref: name }`, `name is char: ref is for relations`},
+		{`name: { from: { a: PID-8 } }`, `named inputs are for cel`},
+		{`name: { from: PID-8, only_on: update }`, `not supported yet: only_on: update`},
+		{`name: { from: PID-8, cel: "it + 1" }`, `16:37: error[cel]: found no matching overload for '_+_' applied to '(string, int)'`},
+		{`name: { from: PID-8, cel: "itt" }`, `undeclared reference to 'itt'`},
+		{`name: { cel: "v('PID-61')" }`, `16:23: error[path]: PID has parts 1..39, no PID-61`},
+		{`name: { cel: "v('PID' + '-8')" }`, `the path of v() is a literal text`},
+		{`name: { cel: "v('NK1[*]-1')" }`, `v() takes one value: NK1[*]-1 is a list`},
+		{`name: { cel: "values('NK1-1')[0]" }`, `values() takes a list: write [*] in NK1-1`},
+		{`name: { cel: "table('sx', v('PID-8'))" }`, `no table "sx" (did you mean "sex"?)`},
+		{`active: { cel: "v('PID-8')" }`, `res.partner.active is boolean: it gets the expression gives string`},
+		{`credit_limit: { cel: "1.5 + 1.0" }`, `the expression gives double`},
+		{`credit_limit: { cel: "num('PID-25') + 1" }`, `found no matching overload for '_+_' applied to '(decimal, int)'`},
+		{`color: { cel: "size(values('NK1[*]-1').filter(a, values('NK1[*]-1').exists(b, values('NK1[*]-1').exists(c, a == b && b == c))))" }`,
+			`error[cel-cost]: worst case costs`},
+		{`name: { cel: "'a'.v('PID-8')" }`, `v() is called on an item of nodes()`},
+		{`color: { cel: "size(nodes('NK1[*]').filter(n, n.v('PID-8') == ''))" }`, `PID-8 is not a part of NK1`},
+		{`name: { text: "{PID-8" }`, `the { is not closed`},
+		{`name: &a PID-8`, `anchors and aliases are not part of the language`},
+		{"name: PID-8\nname: PID-8", `error`},
+	} {
+		var out bytes.Buffer
+		fsys := testFS("m.yaml", withFields(c.fields))
+		LintCommand(Output{W: &out}, fsys, []tree.Format{fakeFormat{}}, []string{"m.yaml"})
+		if !strings.Contains(out.String(), c.want) {
+			t.Errorf("%s\nwant %s\ngot\n%s", c.fields, c.want, out.String())
+		}
+	}
+}
+
+func TestAWrongFileIsAnErrorThatNamesTheFix(t *testing.T) {
+	t.Parallel()
+	whole := withFields("name: PID-8")
+	for _, c := range []struct{ old, new, want string }{
+		{"kind: mapping", "kind: map", `kind: mapping, kind: fragment or kind: tests`},
+		{"format: 1", "format: 2", `format: 1 is the format that this program reads`},
+		{"id: test", "id: Test One", `id is lower-case letters`},
+		{"version: 3", "version: x", `version is a number from 1`},
+		{"hl7v2", "hl7", `no format "hl7" (did you mean "hl7v2"?); there are: hl7v2`},
+		{`"2.5.1"`, `"2.9"`, `no version "2.9"; there are: 2.5.1`},
+		{"America/New_York", "EST5", `is no time zone of the IANA database`},
+		{"MSH-9.1: ADT", "MSH-9.1: 5", `a condition's value is text`},
+		{"MSH-9.1: ADT", "MSH-99: ADT", `MSH has parts 1..21`},
+		{"snap.json", "snop.json", `snop.json`},
+		{"snap.json", "../../snap.json", `outside of the mapping tree`},
+		{`odoo: "18.0"`, `odoo: "17.0"`, `the mapping is for Odoo 17.0 and the snapshot is of Odoo 18.0`},
+		{"idempotency:", "idempotence:", `a mapping has no key "idempotence" (did you mean "idempotency"?)`},
+		{"egress:", "egres:", `egress: {allow: [labels]} is missing`},
+		{"model: res.partner", "model: res.partners", `the snapshot has no model "res.partners" (did you mean "res.partner"?)`},
+		{"do: upsert", "do: upset", `do is one of`},
+		{"do: upsert", "do: create", `not supported yet: do: create`},
+		{"do: upsert", "do: merge", `merge needs on:`},
+		{`match: { xid: "t.p_{PID-3[first].1}" }`, "", `error[no-identity]: operation p: upsert needs match: — without identity a replay would duplicate records`},
+		{`t.p_{PID-3[first].1}`, `t p {PID-3[first].1}`, `an external identifier is module.name without spaces`},
+		{`t.p_{PID-3[first].1}`, `{PID-8}.p`, `its module is not filled in`},
+		{`t.p_{PID-3[first].1}`, `t.p_{PID-19}`, `p.match carries national_id data (from PID-19)`},
+		{"res.partner\n    do: upsert\n    match: { xid: \"t.p_{PID-3[first].1}\" }\n    fields:\n      name: PID-8",
+			"res.partner.category\n    do: upsert\n    match: { xid: \"t.p_{PID-3[first].1}\" }\n    fields:\n      color: PID-25", `res.partner.category.name is required by Odoo`},
+		{"operations:", "emit: { format: x12 }\noperations:", `not supported yet: emit`},
+		{"operations:", "let: { MSH: PID-8 }\noperations:", `a name is lower-case letters`},
+		{"operations:", "let: { a: { cel: \"1 ==\" } }\noperations:", `error[cel]: Syntax error`},
+		{"operations:", "let: { a: { from: PID-8, default: true } }\noperations:", `the default of a is bool and its value string`},
+		{"operations:", "guards: [ { when: \"v('PID-8')\", do: reject, because: x } ]\noperations:", `when: is true or false, and this gives string`},
+		{"operations:", "guards: [ { when: \"true\", do: reject } ]\noperations:", `a guard says do: and because:`},
+		{"tables: {", "tables: { c: c.csv, ", `c.csv`},
+		{"tables: {", "tables: { unused: {A: B}, ", `warning[unused]: no rule uses table unused`},
+	} {
+		if !strings.Contains(whole, c.old) {
+			t.Fatalf("%q is not in the file", c.old)
+		}
+		text := strings.Replace(whole, c.old, c.new, 1)
+		var all []string
+		for _, i := range Lint(testFS("m.yaml", text), "m.yaml", []tree.Format{fakeFormat{}}) {
+			all = append(all, i.String())
+		}
+		if got := strings.Join(all, "\n"); !strings.Contains(got, c.want) {
+			t.Errorf("%s → %s\nwant %s\ngot  %s", c.old, c.new, c.want, got)
+		}
+	}
+}
+
+func TestAFragmentTakesItsParametersAndTheFilesOwnFieldsWin(t *testing.T) {
+	t.Parallel()
+	fragment := "kind: fragment\nid: f\nparams: { a: { type: XAD } }\nfields: { ref: \"${a}.3\", name: \"${a}.1.1\" }\n"
+	text := strings.Replace(withFields("name: PID-8"), "    fields:", "    include: [ { fragment: f.yaml, with: { a: \"PID-11[first]\" } } ]\n    fields:", 1)
+	m := mustLoad(t, text, "f.yaml", fragment)
+	if n := len(m.ops[0].rules); n != 2 {
+		t.Fatalf("%d rules", n)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{`PID-11[first]`, `PID-5[first]`, `f.yaml takes a path to XAD, and PID-5[first] is XPN`},
+		{`a: "PID`, `b: "PID`, `f.yaml needs with: {a: path}`},
+	} {
+		_, err := Load(testFS("f.yaml", fragment, "m.yaml", strings.Replace(text, c.old, c.new, 1)), "m.yaml", []tree.Format{fakeFormat{}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v; want %s", err, c.want)
+		}
+	}
+}
+
+func TestTheHashIsOfAllFilesAndOfNothingElse(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(withFields("gender: { from: PID-8, map: sex2 }"), "tables: {", "tables: { sex2: s.csv, ", 1)
+	csv := "code,odoo,note\nM,male,\n"
+	one := mustLoad(t, text, "s.csv", csv)
+	if again := mustLoad(t, text, "s.csv", csv); again.String() != one.String() || !strings.HasPrefix(one.String(), "test@3#") || len(one.String()) != len("test@3#")+12 {
+		t.Errorf("%s and %s", one, again)
+	}
+	for what, other := range map[string]*Mapping{
+		"table":    mustLoad(t, text, "s.csv", csv+"F,female,\n"),
+		"file":     mustLoad(t, text+"# x\n", "s.csv", csv),
+		"snapshot": mustLoad(t, text, "s.csv", csv, "snap.json", testSnapshot+" "),
+	} {
+		if other.Hash == one.Hash {
+			t.Errorf("another %s, the same hash", what)
+		}
+	}
+}
+
+func TestASetRefusesTwoMappingsOfOneID(t *testing.T) {
+	t.Parallel()
+	fsys := testFS("a.yaml", withFields("name: PID-8"), "b.yaml", withFields("name: PID-8"))
+	if _, err := LoadSet(fsys, []string{"a.yaml", "b.yaml"}, []tree.Format{fakeFormat{}}); err == nil || !strings.Contains(err.Error(), "b.yaml: id test is that of a.yaml too") {
+		t.Error(err)
+	}
+}
+
+func TestLintPrintsTheLineWithACaretAndJSON(t *testing.T) {
+	t.Parallel()
+	fsys := testFS("m.yaml", withFields("nam: PID-8"))
+	var text, js bytes.Buffer
+	if LintCommand(Output{W: &text}, fsys, []tree.Format{fakeFormat{}}, []string{"m.yaml"}) {
+		t.Error("passed")
+	}
+	if want := "   |       nam: PID-8\n   |       ^\n"; !strings.Contains(text.String(), want) {
+		t.Error(text.String())
+	}
+	LintCommand(Output{W: &js, JSON: true}, fsys, []tree.Format{fakeFormat{}}, []string{"m.yaml"})
+	lines := bytes.Split(bytes.TrimSpace(js.Bytes()), []byte("\n"))
+	var i Issue
+	if err := json.Unmarshal(lines[len(lines)-1], &i); err != nil || i.Code != "odoo-field" || i.Line != 16 || i.Severity != Error {
+		t.Error(err, js.String())
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(withFields("name: PID-8"))
+	f.Add(withFields("gender: { from: PID-8, map: sex }\ncountry_id: { from: { a: PID-8 }, ref: { by: { code: \"a + 'x'\" } } }"))
+	f.Add(testHead + "let: { a: PID-8 }\nguards: [ { when: \"a == ''\", do: skip, because: b } ]\noperations: []\n")
+	f.Add("kind: fragment\nfields: { a: \"${b}\" }\n")
+	f.Add("kind: tests\nmapping: m.yaml\ncases: [ { name: a, input: b, expect: { ops: [ { a: [ 1 ] } ] } } ]\n")
+	if b, err := os.ReadFile("../../mappings/admissions/adt-patient.map.yaml"); err == nil {
+		f.Add(string(b))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		Lint(testFS("m.yaml", text), "m.yaml", []tree.Format{fakeFormat{}})
+	})
+}
