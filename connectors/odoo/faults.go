@@ -100,6 +100,10 @@ var rules = []rule{
 	{"InterfaceError ClientDisconnected", nil, verdict{act: retry, class: "odoo.interrupted", reason: "the call was interrupted inside the server"}},
 	{"row", re(`connection already closed|terminating connection|server closed the connection|Unknown database error|current transaction is aborted|statement timeout|out of (shared )?memory|No space left|read-only transaction|too many clients`), verdict{act: retry, class: "odoo.interrupted", reason: "PostgreSQL interrupted the call; see its log"}},
 
+	// A required value is missing. The text speaks of deleted records as well, so
+	// this stands before those.
+	{warnings, re(`Missing required value|a mandatory field is not set|violates not-null constraint|Contacts require a name`), missingValue},
+
 	// What the operation refers to is not there (yet).
 	{"row", re(`No matching record found for (database id|external id)`), verdict{act: stale, class: "odoo.missing_reference", reason: "the record that it refers to does not exist yet, or not any more"}},
 	{"row", re(`Unknown database identifier`), verdict{act: stale, class: "odoo.missing_record", reason: "the record does not exist any more"}},
@@ -123,7 +127,6 @@ var rules = []rule{
 	{"row", re(`does not seem to be|not found in selection field|^Invalid database id|^Unknown value .* for boolean field|No matching record found for name`), badValue},
 	{"row", re(`out of range|invalid input syntax|value too long|invalid byte sequence|NUL \(0x00\)`), badValue},
 	{"ValueError InvalidTextRepresentation NumericValueOutOfRange StringDataRightTruncation DatetimeFieldOverflow InvalidDatetimeFormat", nil, badValue},
-	{warnings, re(`Missing required value|a mandatory field is not set|violates not-null constraint|Contacts require a name`), missingValue},
 	{"NotNullViolation", nil, missingValue},
 
 	// Odoo's own rules, and those of its modules.

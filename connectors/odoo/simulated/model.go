@@ -59,7 +59,7 @@ func stockModels() map[string]*Model {
 			"category_id": {Type: "many2many", Label: "Tags", Relation: "res.partner.category"},
 		}},
 		"res.partner.category": {Label: "Partner Tags", Fields: map[string]Field{
-			"name": {Type: "char", Label: "Tag Name", Required: true}, "active": active,
+			"name": {Type: "char", Label: "Name", Required: true}, "active": active,
 			"color": {Type: "integer", Label: "Color"}, "parent_id": many2one("Category", "res.partner.category"),
 		}},
 		"res.country": {Label: "Country", Fields: map[string]Field{
