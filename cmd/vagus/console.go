@@ -79,7 +79,7 @@ func (c *console) fail(err error) int {
 		return int(exit)
 	case errors.Is(err, context.Canceled):
 		return int(interrupted)
-	case errors.As(err, &e):
+	case errors.As(err, &e) && err.Error() == e.Error(): // else its wrapping says more
 		c.note("vagus: %s", e.Message)
 		if e.Fix != "" {
 			c.note("  %s", e.Fix)

@@ -61,9 +61,11 @@ func (cmd *replayCmd) Run(c *console) error {
 		return err
 	}
 	table := cmd.Output == "table"
-	if table {
-		c.plan(rep)
+	shown := *c
+	if !table {
+		shown.out = c.err // the plan is seen before anybody is asked, and out stays one JSON value
 	}
+	shown.plan(rep)
 	todo := rep.Actions[ledger.RetryNow] + rep.Actions[ledger.Remap]
 	fresh := !rep.Running && rep.Done < rep.Total
 	switch {
@@ -211,7 +213,7 @@ func (cmd *replayCmd) follow(c *console, api *ops.Client, rep ledger.Replay) err
 		if rep.Done >= rep.Total {
 			break
 		}
-		if err := c.pause(); err != nil {
+		if err := c.pause(c.poll); err != nil {
 			return err
 		}
 		var now ledger.Replay
@@ -240,6 +242,7 @@ func (cmd *replayCmd) follow(c *console, api *ops.Client, rep ledger.Replay) err
 	}
 	var items []ops.Item
 	for deadline := c.now().Add(cmd.Wait); ; {
+		began := time.Now()
 		if items, err = api.Items(c.ctx, rep.ID); err != nil {
 			return err
 		}
@@ -253,7 +256,8 @@ func (cmd *replayCmd) follow(c *console, api *ops.Client, rep ledger.Replay) err
 			break
 		}
 		bar.wait(open)
-		if err := c.pause(); err != nil {
+		// A long plan takes long to read: leave the worker most of its time.
+		if err := c.pause(max(c.poll, 5*time.Since(began))); err != nil {
 			return err
 		}
 	}
@@ -329,9 +333,9 @@ func (cmd *replayCmd) summary(c *console, rep ledger.Replay, items []ops.Item) e
 	return nil
 }
 
-// pause waits for the time between two questions.
-func (c *console) pause() error {
-	t := time.NewTimer(c.poll)
+// pause waits between two questions.
+func (c *console) pause(d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -312,7 +312,11 @@ func hops(u ledger.Unit, history []ledger.Hop) []ledger.Hop {
 		}
 	}
 	add(u.ReceivedAt, "received", "by feed "+u.Feed+" of site "+u.Site)
-	add(u.MappedAt, "mapped", "by "+u.Mapping)
+	by := ""
+	if u.Mapping != "" { // no mapping wanted some
+		by = "by " + u.Mapping
+	}
+	add(u.MappedAt, "mapped", by)
 	add(u.StoredAt, "stored", "in the cloud, at position "+strconv.FormatUint(u.Seq, 10))
 	n := len(hs)
 	if !slices.ContainsFunc(history, func(h ledger.Hop) bool { return h.What == string(ledger.Claimed) }) {

@@ -53,11 +53,11 @@ type facts struct {
 	Feed         string // "" for the target as a whole
 	Breaker      string // "closed" (also ""), "half-open", "open"
 	BreakerSince time.Time
-	Problem      string // why the breaker is open: a class or a sentence
-	Unowned      int    // partitions that no worker holds
-	Backlog      int    // not settled yet, in the stream
-	Oldest       time.Time
-	Rate         float64 // settled a second, lately; 0 = not known
+	Problem      string    // why the breaker is open: a class or a sentence
+	Unowned      int       // partitions that no worker holds
+	Backlog      int       // not settled yet, in the stream
+	Oldest       time.Time // of the backlog; zero = not known
+	Rate         float64   // settled a second, lately; 0 = not known
 	Parked       int
 	OldestParked time.Time
 	Dead         int
@@ -94,7 +94,7 @@ func judge(now time.Time, f facts) Verdict {
 		return Verdict{Broken, t + wait(waiting)}
 	case f.Unowned > 0 && f.Backlog > 0:
 		return Verdict{Broken, fmt.Sprintf("standing: %s of %s have no worker%s: start one", count(f.Unowned, "partition"), f.Target, wait(waiting))}
-	case f.Backlog > 0 && older(now, f.Oldest, stuckAfter) && older(now, f.LastApplied, stuckAfter) && f.Rate <= 0:
+	case f.Backlog > 0 && !f.Oldest.IsZero() && older(now, f.Oldest, stuckAfter) && older(now, f.LastApplied, stuckAfter) && f.Rate <= 0:
 		t := "stuck: nothing was applied"
 		if !f.LastApplied.IsZero() {
 			t += " since " + clock(now, f.LastApplied)
@@ -118,13 +118,19 @@ func judge(now time.Time, f facts) Verdict {
 		return Verdict{Attention, fmt.Sprintf("%s %s a person: see vagus dead ls%s", count(f.Dead, "dead letter"), verb, lsFlags)}
 	case f.Breaker == "half-open":
 		return Verdict{Attention, "waiting: " + f.Target + " is being tried again" + wait(waiting)}
-	case f.Backlog > 0 && older(now, f.Oldest, lateAfter):
+	case f.Backlog > 0 && older(now, backlogSince(f.Oldest, f.LastApplied), lateAfter):
 		t := "behind: " + number(f.Backlog) + " to go"
 		if f.Feed != "" {
 			t += " at " + f.Target
 		}
-		if f.Rate <= 0 {
+		switch {
+		case f.Rate > 0:
+		case !f.Oldest.IsZero():
 			return Verdict{Attention, t + ", the oldest waits " + span(now.Sub(f.Oldest))}
+		case !f.LastApplied.IsZero():
+			return Verdict{Attention, t + ", nothing applied since " + clock(now, f.LastApplied)}
+		default:
+			return Verdict{Attention, t}
 		}
 		left := time.Duration(float64(f.Backlog) / f.Rate * float64(time.Second))
 		v := Verdict{Fine, t + ", about " + span(left)}
@@ -192,6 +198,15 @@ func judgeIntake(now time.Time, f FeedStatus) Verdict {
 		return Verdict{Fine, "idle since " + clock(now, f.LastReceived)}
 	}
 	return Verdict{Fine, "receiving"}
+}
+
+// backlogSince dates a backlog: by its oldest unit or, while the worker has none
+// of it in hand and can not know, by the last success.
+func backlogSince(oldest, lastApplied time.Time) time.Time {
+	if oldest.IsZero() {
+		return lastApplied
+	}
+	return oldest
 }
 
 // older says whether t is unknown or longer ago than d.

@@ -46,6 +46,12 @@ func TestTheVerdictSaysInPlainWordsHowALaneDoes(t *testing.T) {
 			facts{Feed: "adt", Backlog: 100, Oldest: ago(time.Minute), Rate: 50}, Fine, "behind: 100 to go at odoo, about 2 s"},
 		"without a rate the oldest tells": {
 			facts{Backlog: 7, Oldest: ago(3 * time.Minute), LastApplied: ago(4 * time.Minute)}, Attention, "behind: 7 to go, the oldest waits 3 min"},
+		"backlog of unknown age flows while something is applied": {
+			facts{Backlog: 7, LastApplied: ago(3 * time.Second)}, Fine, "flowing"},
+		"backlog of unknown age dates from the last success": {
+			facts{Backlog: 7, LastApplied: ago(3 * time.Hour)}, Attention, "behind: 7 to go, nothing applied since 00:24"},
+		"a worker that has just begun is not stuck": {
+			facts{Backlog: 7}, Attention, "behind: 7 to go"},
 		"backlog and nothing applied is stuck": {
 			facts{Backlog: 340, Oldest: ago(20 * time.Minute), LastApplied: ago(24 * time.Minute)}, Broken, "stuck: nothing was applied since 03:00, 340 wait: see the worker's log"},
 		"backlog that was never begun is stuck": {
