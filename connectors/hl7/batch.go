@@ -29,8 +29,8 @@ type group struct {
 // from MSH to the next header or trailer. The counts in BTS-1 and FTS-1 are
 // checked where they are given. Errors are *syntaxError.
 func split(frame []byte) (batch, error) {
-	if cs, ok := wideCharset(frame); ok && cs.bom != nil || ok && frame[0]*frame[1] == 0 {
-		return batch{groups: []group{{messages: [][]byte{frame}}}, count: 1}, nil // UTF-16: no batches
+	if isUTF16(frame) { // one message: the delimiters of a batch are two bytes wide
+		return batch{groups: []group{{messages: [][]byte{frame}}}, count: 1}, nil
 	}
 	start, d, err := readDelimiters(frame)
 	if err != nil {

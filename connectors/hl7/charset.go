@@ -48,7 +48,8 @@ var (
 	bomLE    = []byte{0xff, 0xfe}
 	bomBE    = []byte{0xfe, 0xff}
 	win1252  = charset{enc: charmap.Windows1252}
-	headerLE = []byte("\x00S\x00H\x00")
+	headerLE = []byte("M\x00S\x00H\x00")
+	headerBE = []byte("\x00M\x00S\x00H")
 )
 
 func charsetNamed(msh18 []byte) charset {
@@ -63,15 +64,8 @@ func charsetNamed(msh18 []byte) charset {
 // UTF-8 before it can be split. UTF-16 shows in the first bytes; GB 18030 and
 // Big5 are declared in MSH-18.
 func wideCharset(b []byte) (charset, bool) {
-	switch {
-	case bytes.HasPrefix(b, bomLE):
-		return charset{utf16LE.enc, bomLE}, true
-	case bytes.HasPrefix(b, bomBE):
-		return charset{utf16BE.enc, bomBE}, true
-	case len(b) > 7 && b[0] != 0 && bytes.Equal(b[1:6], headerLE[:5]):
-		return utf16LE, true
-	case len(b) > 7 && b[0] == 0 && bytes.Equal(b[2:6], headerLE[:4]):
-		return utf16BE, true
+	if cs, ok := utf16Of(b); ok {
+		return cs, true
 	}
 	start, d, err := readDelimiters(b)
 	if err != nil {
@@ -91,6 +85,26 @@ func wideCharset(b []byte) (charset, bool) {
 		return big5, true
 	}
 	return charset{}, false
+}
+
+// utf16Of recognises UTF-16 by its mark, or by the zeros in "MSH".
+func utf16Of(b []byte) (cs charset, ok bool) {
+	switch {
+	case bytes.HasPrefix(b, bomLE):
+		return charset{utf16LE.enc, bomLE}, true
+	case bytes.HasPrefix(b, bomBE):
+		return charset{utf16BE.enc, bomBE}, true
+	case bytes.HasPrefix(b, headerLE):
+		return utf16LE, true
+	case bytes.HasPrefix(b, headerBE):
+		return utf16BE, true
+	}
+	return charset{}, false
+}
+
+func isUTF16(b []byte) bool {
+	_, ok := utf16Of(b)
+	return ok
 }
 
 // decodeAll returns the UTF-8 form of bytes of the character set, without its

@@ -59,7 +59,7 @@ func New(feed Feed, conf Config) (*Source, error) {
 	return s, nil
 }
 
-// Addr returns the address that Run listens on, or nil before it does.
+// Addr returns the address that Run listens on, or nil while it does not.
 func (s *Source) Addr() net.Addr {
 	if a := s.addr.Load(); a != nil {
 		return *a
@@ -77,6 +77,7 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 	}
 	bound := ln.Addr()
 	s.addr.Store(&bound)
+	defer s.addr.Store(nil)
 	s.log.Info("listening", "address", bound.String(), "tls", s.tls != nil)
 	conns := &connections{open: make(map[*conn]struct{})}
 	stop := context.AfterFunc(ctx, func() {
@@ -86,7 +87,8 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 	defer stop()
 	defer conns.wait.Wait()
 	defer ln.Close()
-	for failed := false; ; {
+	failed, full := false, false // logged when they change
+	for {
 		nc, err := ln.Accept()
 		switch {
 		case ctx.Err() != nil:
@@ -110,9 +112,13 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 		if !conns.add(c, s.conf.MaxConnections) {
 			_ = nc.Close()
 			s.meters.connectionRefused(ctx)
-			s.log.Warn("connection refused: max_connections are open", "max_connections", s.conf.MaxConnections)
+			if !full {
+				s.log.Warn("connections are refused: max_connections are open", "max_connections", s.conf.MaxConnections)
+			}
+			full = true
 			continue
 		}
+		full = false
 		go func() {
 			defer conns.remove(c)
 			s.serve(ctx, c, accept)
