@@ -212,9 +212,10 @@ func (t *target) set(f func()) {
 type killable struct {
 	ledger.Ledger
 	broker.Target
-	dead  atomic.Bool
-	mu    sync.Mutex
-	pause chan struct{}
+	dead    atomic.Bool
+	mu      sync.Mutex
+	pause   chan struct{} // ledger calls wait until it is closed
+	outcast bool          // no more leases
 }
 
 var errKilled = errors.New("killed")
@@ -232,9 +233,18 @@ func (k *killable) gate() error {
 	return nil
 }
 
+func (k *killable) isOutcast() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.outcast
+}
+
 func (k *killable) Lease(ctx context.Context, target, worker string, ttl time.Duration) ([]ledger.Lease, int, error) {
 	if err := k.gate(); err != nil {
 		return nil, 0, err
+	}
+	if k.isOutcast() {
+		return nil, 0, errKilled
 	}
 	return k.Ledger.Lease(ctx, target, worker, ttl)
 }
@@ -261,8 +271,8 @@ func (k *killable) Settle(ctx context.Context, worker string, leases []ledger.Le
 }
 
 func (k *killable) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outcome, error) {
-	if err := k.gate(); err != nil {
-		return nil, err
+	if k.dead.Load() {
+		return nil, errKilled
 	}
 	return k.Target.Apply(ctx, units)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sony/gobreaker/v2"
 
@@ -22,6 +23,7 @@ const (
 	duePoll    = time.Second     // while keys wait
 	duePollFar = 2 * time.Second // while none is known to: a person may ask for a replay
 	ledgerCall = 10 * time.Second
+	streamCall = 5 * time.Second
 )
 
 // A lane delivers to one target. All fields below loop belong to the goroutine
@@ -80,7 +82,8 @@ type lane struct {
 	problem   string    // last trouble of ledger or stream that was logged
 	illness   string    // and of the target
 	flip      bool      // with one slot: it is the turn of those that failed
-	published time.Time
+	published time.Time // the snapshot for others
+	outdated  bool      // it is
 }
 
 func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *events) *lane {
@@ -158,6 +161,9 @@ func (l *lane) wait(ctx context.Context) {
 	}
 	if l.heldStale && l.keeper.fresh() {
 		earlier(l.heldAt)
+	}
+	if l.outdated {
+		earlier(l.published.Add(publishEvery))
 	}
 	if l.pendingLedger() {
 		next = now
@@ -263,6 +269,7 @@ func (l *lane) adopt(ctx context.Context) {
 		l.keeper.release(ctx, back)
 	}
 	l.leaving = len(leaving) - len(back)
+	l.published = time.Time{} // now
 	l.metrics.partitions.Store(int64(len(l.parts)))
 	if l.leaving == 0 && l.reread {
 		if err := l.read(ctx); err != nil {
@@ -286,10 +293,13 @@ func (l *lane) prepare(ctx context.Context, gained []*partition) error {
 	if len(gained) == 0 {
 		return nil
 	}
-	call, cancel := context.WithTimeout(ctx, ledgerCall)
+	call, cancel := context.WithTimeout(ctx, streamCall)
 	defer cancel()
 	if err := l.loadHeld(call, gained); err != nil {
 		return err
+	}
+	if !l.js.Conn().IsConnected() { // a question would wait for the time-out
+		return nats.ErrDisconnected
 	}
 	st, err := l.js.Stream(call, stream.Units)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	readAhead      = 512     // messages that a reader asks for at once
+	readAhead      = 256     // messages that a reader asks for at once
 	readAheadBytes = 8 << 20 // and bytes, unless the server allows larger messages
-	idleCheck      = 5 * time.Second
+	fetchTime      = 20 * time.Second
 	// wideFrom is the number of partitions from which one filter for all of
 	// the target's costs less than one for each, although the reader drops some.
 	wideFrom = broker.Partitions / 2
@@ -48,37 +48,29 @@ func startReader(ctx context.Context, js jetstream.JetStream, target string, par
 			cfg.FilterSubjects = append(cfg.FilterSubjects, stream.PartitionFilter(target, p))
 		}
 	}
-	call, cancel := context.WithTimeout(ctx, 10*time.Second)
+	call, cancel := context.WithTimeout(ctx, streamCall)
 	defer cancel()
 	c, err := js.CreateConsumer(call, stream.Units, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", stream.Units, err)
 	}
-	limit := max(readAheadBytes, int(js.Conn().MaxPayload())+1<<20)
-	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, limit), jetstream.PullExpiry(20*time.Second), jetstream.PullHeartbeat(5*time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", stream.Units, err)
-	}
-	r := &reader{units: make(chan *item, readAhead/2), done: make(chan struct{})}
+	r := &reader{units: make(chan *item, readAhead), done: make(chan struct{})}
 	r.pending.Store(c.CachedInfo().NumPending)
 	ctx, r.stop = context.WithCancel(ctx)
 	cut := js.Conn().StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
 	go func() {
 		defer close(r.done)
 		defer close(r.units)
-		ended := make(chan struct{})
+		defer js.Conn().RemoveStatusListener(cut)
 		go func() {
-			defer close(ended)
 			select {
 			case <-ctx.Done():
 			case <-cut: // what was on its way is lost, and the consumer may be another server's
+				r.stop()
 			}
-			it.Stop()
-			js.Conn().RemoveStatusListener(cut)
 		}()
-		r.err = r.run(ctx, c, it)
+		r.err = r.run(ctx, c, max(readAheadBytes, int(js.Conn().MaxPayload())+1<<20))
 		r.stop()
-		<-ended
 		// A courtesy: the server forgets it by itself.
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -95,41 +87,64 @@ func (r *reader) close() {
 
 var errGap = errors.New("messages of the consumer are missing")
 
-func (r *reader) run(ctx context.Context, c jetstream.Consumer, it jetstream.MessagesContext) error {
+// run fetches one batch after the other. (Consumer.Messages would hide the
+// round trip between them, but it drops statuses when its user is slow, and
+// then stands still.)
+func (r *reader) run(ctx context.Context, c jetstream.Consumer, limit int) error {
 	var last, owed uint64 // by the consumer's own count
 	for {
-		m, err := it.Next(jetstream.NextMaxWait(idleCheck))
-		if errors.Is(err, nats.ErrTimeout) {
-			// What it had delivered when it was last asked is here by now.
-			if owed > last {
-				return errGap
-			}
-			call, cancel := context.WithTimeout(ctx, idleCheck)
-			info, err := c.Info(call)
-			cancel()
-			if err != nil {
-				return err
-			}
-			owed = info.Delivered.Consumer
-			r.pending.Store(info.NumPending)
+		n, err := r.fetch(ctx, c, limit, &last)
+		if ctx.Err() != nil {
+			return errors.New("the connection was lost, or the reader stopped")
+		}
+		if err != nil {
+			return err
+		}
+		if n > 0 {
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		md, err := m.Metadata()
-		if err != nil {
-			return err
-		}
-		if md.Sequence.Consumer != last+1 {
+		// What it had delivered when it was last asked is here by now.
+		if owed > last {
 			return errGap
 		}
-		last = md.Sequence.Consumer
+		call, cancel := context.WithTimeout(ctx, fetchTime)
+		info, err := c.Info(call)
+		cancel()
+		if err != nil {
+			return err
+		}
+		owed = info.Delivered.Consumer
+		r.pending.Store(info.NumPending)
+	}
+}
+
+// fetch passes one batch on and returns how many it had.
+func (r *reader) fetch(ctx context.Context, c jetstream.Consumer, limit int, last *uint64) (n int, err error) {
+	timed, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	batch, err := c.Fetch(readAhead, jetstream.FetchMaxBytes(limit), jetstream.FetchContext(timed), jetstream.FetchHeartbeat(fetchTime/4))
+	if err != nil {
+		return 0, err
+	}
+	for m := range batch.Messages() {
+		md, err := m.Metadata()
+		if err != nil {
+			return n, err
+		}
+		if md.Sequence.Consumer != *last+1 {
+			return n, errGap
+		}
+		*last = md.Sequence.Consumer
+		n++
 		r.pending.Store(md.NumPending)
 		select {
 		case r.units <- readItem(m.Subject(), m.Headers(), m.Data(), md.Sequence.Stream, md.Timestamp):
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-ctx.Done(): // of the reader: a lane may be busy for longer than a fetch lasts
+			return n, nil
 		}
 	}
+	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return n, err
+	}
+	return n, nil
 }

@@ -19,8 +19,7 @@ type TargetStatus struct {
 	Settled      uint64    // outcomes recorded since this worker runs
 }
 
-// Status returns a snapshot of each target, sorted by name. It is at most two
-// seconds old.
+// Status returns a snapshot of each target, sorted by name.
 func (w *Worker) Status() []TargetStatus {
 	out := make([]TargetStatus, 0, len(w.lanes))
 	for _, l := range w.lanes {
@@ -35,13 +34,16 @@ func (l *lane) snapshot() TargetStatus {
 	return l.status
 }
 
+const publishEvery = 100 * time.Millisecond
+
 // publish brings the snapshot up to date.
 func (l *lane) publish() {
 	now := time.Now()
-	if now.Sub(l.published) < 100*time.Millisecond {
+	if now.Sub(l.published) < publishEvery {
+		l.outdated = true
 		return
 	}
-	l.published = now
+	l.published, l.outdated = now, false
 	var oldest time.Time
 	for _, it := range l.byID {
 		if oldest.IsZero() || it.row.ReceivedAt.Before(oldest) {
