@@ -60,6 +60,30 @@ func BenchmarkBarePublishAlways(b *testing.B) {
 	})
 }
 
+// BenchmarkLoneSender takes turns with the yardstick, so that what else the
+// machine does falls on both, and reports the ratio of their times.
+func BenchmarkLoneSender(b *testing.B) {
+	js := bare(b, b.TempDir(), true)
+	j := open(b, journal.Config{Feeds: []journal.Feed{{Name: "adt", MaxBytes: 8 << 30}}})
+	ctx := context.Background()
+	var yard, ours time.Duration
+	for i := int64(0); b.Loop(); i++ {
+		m := message("adt", i, adt)
+		start := time.Now()
+		if _, err := js.Publish(ctx, "journal.adt."+broker.ShortID(m.ID), m.Body); err != nil {
+			b.Fatal(err)
+		}
+		between := time.Now()
+		if err := j.Append(ctx, "adt", m); err != nil {
+			b.Fatal(err)
+		}
+		yard, ours = yard+between.Sub(start), ours+time.Since(between)
+	}
+	b.ReportMetric(float64(ours.Microseconds())/float64(b.N), "append-µs")
+	b.ReportMetric(float64(yard.Microseconds())/float64(b.N), "bare-µs")
+	b.ReportMetric(float64(ours)/float64(yard), "ratio")
+}
+
 func BenchmarkRead(b *testing.B) {
 	j := open(b, journal.Config{Feeds: []journal.Feed{{Name: "adt", MaxBytes: 8 << 30}}})
 	ctx := context.Background()

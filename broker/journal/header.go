@@ -63,9 +63,8 @@ func encode(m *broker.Message, once bool) *nats.Msg {
 
 var errHeader = errors.New("its headers are not those of a journal entry")
 
-// decode is the reverse of encode. stored stands in for a message that had no
-// time of its own.
-func decode(feed string, h nats.Header, body []byte, stored time.Time) (*broker.Message, error) {
+// decode is the reverse of encode.
+func decode(feed string, h nats.Header, body []byte) (*broker.Message, error) {
 	var bad error
 	get := func(key string) string {
 		v, err := unescape(h.Get(key))
@@ -77,7 +76,7 @@ func decode(feed string, h nats.Header, body []byte, stored time.Time) (*broker.
 	m := &broker.Message{
 		ID: get(headerID), Feed: feed, Tenant: get(headerTenant), Site: get(headerSite),
 		Format: get(headerFormat), Kind: get(headerKind), SenderID: get(headerSender),
-		Trace: get(headerTrace), ReceivedAt: stored, Body: body,
+		Trace: get(headerTrace), Body: body,
 	}
 	if m.ID == "" {
 		return nil, fmt.Errorf("header %s is missing: %w", headerID, errHeader)

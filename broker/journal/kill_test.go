@@ -63,7 +63,7 @@ func TestKilledUnderLoadItHasAllThatWasAcknowledgedAndNoHalfStep(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	acked, steps := map[string]bool{}, map[int64]bool{}
-	for round := range int64(4) {
+	for round := range int64(3) {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "VAGUS_TEST_JOURNAL_CHILD="+dir, "VAGUS_TEST_JOURNAL_FROM="+strconv.FormatInt(round*10_000_000, 10))
 		cmd.Stderr = t.Output()
@@ -79,12 +79,12 @@ func TestKilledUnderLoadItHasAllThatWasAcknowledgedAndNoHalfStep(t *testing.T) {
 			} else {
 				acked[line] = true
 			}
-			if n++; n == 400 { // later lines are acknowledged as well: they are read until the pipe ends
+			if n++; n == 300 { // later lines are acknowledged as well: they are read until the pipe ends
 				must(t, cmd.Process.Signal(syscall.SIGKILL))
 			}
 		}
 		_ = cmd.Wait()
-		if n < 400 {
+		if n < 300 {
 			t.Fatalf("the child died by itself after %d acknowledgements", n)
 		}
 	}

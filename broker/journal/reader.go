@@ -52,10 +52,9 @@ func (j *Journal) Read(ctx context.Context, feed string, after Position) (*Reade
 	at, err := l.locate(ctx, after)
 	switch {
 	case err == nil:
-		if at != after.Seq {
+		if r.last = at; at != after.Seq {
 			j.log.Warn("journal: a position's message was found at another sequence", "feed", feed, "id", after.ID, "seq", after.Seq, "found", at)
 		}
-		r.last = at
 	case errors.Is(err, ErrNotFound):
 		j.log.Warn("journal: a position's message is not there any more, reading from the first entry", "feed", feed, "id", after.ID, "seq", after.Seq)
 	default:
@@ -213,10 +212,12 @@ func (l *lane) entry(m *nats.Msg) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("direct get: %w", errHeader)
 	}
-	stored, _ := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
-	msg, err := decode(l.feed, m.Header, m.Data, stored)
+	msg, err := decode(l.feed, m.Header, m.Data)
 	if err != nil {
 		return Entry{}, fmt.Errorf("sequence %d: %w", seq, err)
+	}
+	if msg.ReceivedAt.IsZero() {
+		msg.ReceivedAt, _ = time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer)) // when it was stored
 	}
 	return Entry{Position{seq, msg.ID}, msg}, nil
 }
