@@ -226,6 +226,7 @@ func (w *celWalker) walk(e ast.Expr, items map[string]*scope) *scope {
 		w.walk(c.LoopCondition(), in)
 		w.walk(c.LoopStep(), in)
 		w.walk(c.Result(), in)
+		return of // of filter; where it maps to something else, the checker says so
 	}
 	return nil
 }
