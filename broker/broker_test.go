@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vagus-health/vagus/broker"
@@ -118,37 +115,5 @@ func TestAUnitComesBackAsItWasSent(t *testing.T) {
 	_, err = broker.DecodeUnit([]byte(`{"id":"u1","target":"odoo","ops":[{"vals":"Canary"}]}`))
 	if err == nil || strings.Contains(err.Error(), "Canary") {
 		t.Errorf("a malformed unit gives %v", err)
-	}
-}
-
-func TestASecretComesByReferenceOnly(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte("s3cret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("VAGUS_TEST_SECRET", "from-env")
-	for _, c := range []struct{ name, yaml, want, err string }{
-		{"a file", "key: { file: " + file + " }", "s3cret", ""},
-		{"a variable", "key: { env: VAGUS_TEST_SECRET }", "from-env", ""},
-		{"an inline value is refused and not repeated", "key: hunter2", "", "must not stand in this file"},
-		{"both", "key: { env: A, file: B }", "", "write one of"},
-		{"a variable that is not set", "key: { env: VAGUS_TEST_NOT_SET }", "", "VAGUS_TEST_NOT_SET is empty or not set"},
-		{"a missing file", "key: { file: /nowhere/key }", "", "/nowhere/key"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var v struct {
-				Key broker.Secret `yaml:"key"`
-			}
-			err := yaml.Unmarshal([]byte(c.yaml), &v)
-			if c.err == "" && (err != nil || v.Key.Reveal() != c.want) {
-				t.Errorf("got %q, %v", v.Key.Reveal(), err)
-			}
-			if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-				t.Errorf("got error %v, want %q in it", err, c.err)
-			}
-			if err != nil && strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("the error repeats the secret: %v", err)
-			}
-		})
 	}
 }
