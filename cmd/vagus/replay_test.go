@@ -3,19 +3,36 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
+	"github.com/vagus-health/vagus/broker/ledger/sqlite"
 	"github.com/vagus-health/vagus/internal/ops/opstest"
 )
 
 var records = []broker.Record{{Op: "patient", Model: "res.partner", ID: 4711, Made: true}, {Op: "kin#1", Model: "res.partner", ID: 4712}}
 
+// newLedger is a real one, empty.
 func newLedger(t testing.TB) ledger.Ledger {
-	return opstest.NewFake()
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	if _, err := sqlite.Migrate(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	l, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("close the ledger: %v", err)
+		}
+	})
+	return l
 }
 
 func stage(t *testing.T, edit func(*opstest.Stage)) (*opstest.Stage, opstest.Filled) {

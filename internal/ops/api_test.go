@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
+	"github.com/vagus-health/vagus/broker/ledger/sqlite"
 	"github.com/vagus-health/vagus/internal/ops"
 	"github.com/vagus-health/vagus/internal/ops/opstest"
 )
@@ -32,8 +34,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// newLedger is a real one, empty.
 func newLedger(t testing.TB) ledger.Ledger {
-	return opstest.NewFake()
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	if _, err := sqlite.Migrate(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	l, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("close the ledger: %v", err)
+		}
+	})
+	return l
 }
 
 func stage(t *testing.T, edit func(*opstest.Stage)) (*opstest.Stage, opstest.Filled, *ops.Client) {
