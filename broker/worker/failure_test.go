@@ -219,8 +219,8 @@ func TestADeadLetterHoldsItsKeyOrNotAsItSays(t *testing.T) {
 	until(t, "the key that holds waits", func() bool {
 		return status(t, l, hold[1]).Status == ledger.Dead && status(t, l, hold[2]).Status == ledger.Parked && status(t, l, hold[3]).Status == ledger.Parked
 	})
-	if row := status(t, l, hold[1]); !row.Hold || row.Attempts != 1 || row.Class != "odoo.ValidationError" || len(row.Body) == 0 {
-		t.Errorf("the dead letter is recorded with hold %v, %d attempts, class %q, %d bytes", row.Hold, row.Attempts, row.Class, len(row.Body))
+	if row := status(t, l, hold[1]); !row.Hold || row.Attempts != 1 || row.Class != "odoo.ValidationError" {
+		t.Errorf("the dead letter is recorded with hold %v, %d attempts, class %q", row.Hold, row.Attempts, row.Class)
 	}
 	if err := l.Discard(t.Context(), hold[1].ID, "anna", "wrong patient"); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ func (l *lane) readerEnded() {
 	l.reader = nil
 	l.keeper.forget()
 	l.dirty = true
+	l.retryAt = time.Now().Add(l.retries.NextBackOff()) // a server that goes away says so before it hangs up
 }
 
 // accept takes one unit of the stream in hand.

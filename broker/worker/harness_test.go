@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
+	"github.com/vagus-health/vagus/broker/ledger/sqlite"
 	"github.com/vagus-health/vagus/broker/stream"
 )
 
@@ -64,6 +67,25 @@ func (h *hub) start(port int) {
 			h.t.Fatal(err)
 		}
 	}
+}
+
+// newLedger opens an empty ledger in a file.
+func newLedger(t testing.TB) ledger.Ledger {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	if _, err := sqlite.Migrate(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	l, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
 }
 
 // unit makes the n-th unit of a key.
@@ -340,3 +362,25 @@ func status(t testing.TB, l ledger.Ledger, u *broker.Unit) ledger.Unit {
 	}
 	return row
 }
+
+// lockedBuffer collects what is logged.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) { l.add(string(p)); return len(p), nil }
+
+func (l *lockedBuffer) add(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.WriteString(s)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedBuffer) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }

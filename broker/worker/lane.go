@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ const (
 	duePoll    = time.Second     // while keys wait
 	duePollFar = 2 * time.Second // while none is known to: a person may ask for a replay
 	ledgerCall = 10 * time.Second
-	streamCall = 5 * time.Second
+	streamCall = 2 * time.Second
 )
 
 // A lane delivers to one target. All fields below loop belong to the goroutine
@@ -293,7 +294,7 @@ func (l *lane) prepare(ctx context.Context, gained []*partition) error {
 	if len(gained) == 0 {
 		return nil
 	}
-	call, cancel := context.WithTimeout(ctx, streamCall)
+	call, cancel := context.WithTimeout(ctx, ledgerCall)
 	defer cancel()
 	if err := l.loadHeld(call, gained); err != nil {
 		return err
@@ -301,9 +302,11 @@ func (l *lane) prepare(ctx context.Context, gained []*partition) error {
 	if !l.js.Conn().IsConnected() { // a question would wait for the time-out
 		return nats.ErrDisconnected
 	}
-	st, err := l.js.Stream(call, stream.Units)
+	look, done := context.WithTimeout(call, streamCall)
+	st, err := l.js.Stream(look, stream.Units)
+	done()
 	if err != nil {
-		return err
+		return fmt.Errorf("look into %s: %w", stream.Units, err)
 	}
 	for _, p := range gained {
 		if err := l.resume(call, st.CachedInfo(), p); err != nil {

@@ -111,7 +111,7 @@ func (l *lane) get(ctx context.Context, req getRequest) (*jetstream.RawStreamMsg
 	} else if o.Domain != "" {
 		prefix = "$JS." + o.Domain + ".API"
 	}
-	call, cancel := context.WithTimeout(ctx, 5*time.Second)
+	call, cancel := context.WithTimeout(ctx, streamCall)
 	defer cancel()
 	answer, err := l.js.Conn().RequestWithContext(call, prefix+".STREAM.MSG.GET."+stream.Units, body)
 	if err != nil {

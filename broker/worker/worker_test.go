@@ -10,8 +10,6 @@ import (
 	"github.com/vagus-health/vagus/broker/ledger"
 )
 
-func newLedger(testing.TB) ledger.Ledger { return newMemory() }
-
 func TestUnitsArriveInOrderOnce(t *testing.T) {
 	t.Parallel()
 	h, tg, l := newHub(t), newTarget(), newLedger(t)
