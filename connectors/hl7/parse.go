@@ -250,13 +250,19 @@ func (m *Message) close(s *segment, end, next int) error {
 	return nil
 }
 
-// A Segment is a view of one segment.
+// A Segment is a view of one segment. The zero Segment is one that is not
+// there: it has no name and no fields.
 type Segment struct {
 	m *Message
 	s segment
 }
 
-func (s Segment) nameBytes() []byte { return s.m.body[s.s.start : s.s.start+3] }
+func (s Segment) nameBytes() []byte {
+	if s.m == nil {
+		return nil
+	}
+	return s.m.body[s.s.start : s.s.start+3]
+}
 
 // Name returns "PID".
 func (s Segment) Name() string { return string(s.nameBytes()) }
@@ -275,7 +281,7 @@ func (s Segment) Len() int {
 // Field returns field n, counted from 1 as the standard does: PID-3 is field
 // 3, and MSH-1 is the separator itself. A field that is not there is empty.
 func (s Segment) Field(n int) Value {
-	if s.m == nil || n < 1 || n > s.Len() {
+	if n < 1 || n > s.Len() {
 		return Value{}
 	}
 	literal := false

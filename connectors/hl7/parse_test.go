@@ -18,7 +18,12 @@ func rebuild(m *Message) []byte {
 	for i := range m.segs {
 		s := m.Segment(i)
 		out = append(out, m.body[at:s.s.start]...) // what stands between segments
-		out = append(out, s.Name()...)
+		// The name, and what of a line that is only a name and is continued.
+		head := s.s.end
+		if s.s.n > 0 {
+			head = m.fields[s.s.first] - 1
+		}
+		out = append(out, m.body[s.s.start:head]...)
 		first := 1
 		if s.isHeader() {
 			first = 2
@@ -26,10 +31,6 @@ func rebuild(m *Message) []byte {
 		for n := first; n <= s.Len(); n++ {
 			out = append(out, m.delims.field)
 			out = append(out, rebuildField(s.Field(n), m.delims)...)
-		}
-		// A segment's line may go on before its first separator.
-		if s.Len() < first {
-			out = append(out, m.body[s.s.start+3:s.s.end]...)
 		}
 		at = s.s.end
 	}
@@ -76,6 +77,7 @@ func TestParse(t *testing.T) {
 		{"control characters come last", "MSH|^~\\&|A\r" + pid + "\r\x1c\r\x00\x1a", []string{"MSH", "PID"}},
 		{"a line that is no segment goes on with the field before it", "MSH|^~\\&|A\r" + pid + "\nsecond line\rPV1||I", []string{"MSH", "PID", "PV1"}},
 		{"five encoding characters", "MSH|^~\\&#|A\r" + pid, []string{"MSH", "PID"}},
+		{"a segment that is only a name and goes on in the next line", "MSH|^~\\&|A\rZZZ\r0x|y\r", []string{"MSH", "ZZZ"}},
 		{"a segment that is only a name", "MSH|^~\\&|A\rPID\rPV1", []string{"MSH", "PID", "PV1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
