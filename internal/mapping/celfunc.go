@@ -188,7 +188,7 @@ func (celEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 func (e celEstimator) EstimateCallCost(function, overload string, target *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
 	text := &cost.SizeEstimate{Max: celText}
 	flat := func(n uint64, size *cost.SizeEstimate) *cost.CallEstimate {
-		return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: n}, ResultSize: size}
+		return &cost.CallEstimate{CostEstimate: cost.Estimate{Min: 1, Max: n}, ResultSize: size}
 	}
 	switch overload {
 	case "words_list":
