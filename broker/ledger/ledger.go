@@ -87,17 +87,24 @@ type Unit struct {
 	ClaimedAt   time.Time  `json:"claimed_at"`   // first claim, zero if none
 	SettledAt   time.Time  `json:"settled_at"`   // last outcome
 	NextAttempt time.Time  `json:"next_attempt"` // parked at the head of its key; zero while it waits behind another
-	Body        broker.PHI `json:"-"`            // wire form; only while parked, dead or discarded, and only from Due, Next and Body
+	Body        broker.PHI `json:"-"`            // wire form; only while parked or dead, and only from Due
+
+	// Request is set on a unit that arrives because a replay asked its site to
+	// map the message again: the request's id. Give it to Claim and to Settle.
+	// Such a unit is to be applied although it is known as dead or skipped, if it
+	// is Remappable; Settle then replaces what was there, but not its place in the order.
+	Request string `json:"-"`
 }
 
 // A Hop is one line of a unit's history.
 type Hop struct {
-	At     time.Time `json:"at"`
-	What   string    `json:"what"` // "attempt", "parked", "dead", "applied", "replay asked", "discarded", …
-	Worker string    `json:"worker,omitempty"`
-	Class  string    `json:"class,omitempty"`
-	Reason string    `json:"reason,omitempty"`
-	By     string    `json:"by,omitempty"` // the person, for what a person did
+	At     time.Time     `json:"at"`
+	What   string        `json:"what"` // "attempt", "parked", "dead", "applied", "replay asked", "discarded", …
+	Worker string        `json:"worker,omitempty"`
+	Took   time.Duration `json:"took,omitempty"` // of an attempt at the target
+	Class  string        `json:"class,omitempty"`
+	Reason string        `json:"reason,omitempty"`
+	By     string        `json:"by,omitempty"` // the person, for what a person did
 }
 
 // A Claim's answer.

@@ -1,0 +1,250 @@
+package relational
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/ledger"
+)
+
+const (
+	minPrefix    = 4
+	defaultUnits = 100
+	// maxUnits is a page of 1000, and the one more that tells whether there is
+	// another.
+	maxUnits = 1001
+	maxHops  = 1000 // of one unit, the newest
+)
+
+// HeldKeys implements [ledger.Ledger].
+func (s *Store) HeldKeys(ctx context.Context, leases []ledger.Lease) (keys []string, err error) {
+	err = s.read(ctx, func(scan Scan) error {
+		var k string
+		err := scan(&k)
+		keys = append(keys, k)
+		return err
+	}, `SELECT DISTINCT w.key FROM {$1: target text, partition integer} AS d CROSS JOIN waiting w
+		WHERE w.target = d.target AND w.partition = d.partition AND w.key <> '' AND w.holds ORDER BY w.key`, asJSON(leaseRows(leases)))
+	if err != nil {
+		return nil, fmt.Errorf("read held keys: %w", err)
+	}
+	return keys, nil
+}
+
+// Due implements [ledger.Ledger].
+func (s *Store) Due(ctx context.Context, leases []ledger.Lease, limit int) (units []ledger.Unit, err error) {
+	err = s.read(ctx, func(scan Scan) error {
+		var u ledger.Unit
+		var body []byte
+		err := scanUnit(scan, &u, &body)
+		u.Body = broker.PHI(body)
+		units = append(units, u)
+		return err
+	}, `WITH heads AS MATERIALIZED (SELECT w.id FROM {$1: target text, partition integer} AS d CROSS JOIN waiting w
+			WHERE w.target = d.target AND w.partition = d.partition AND w.due > 0 AND w.due <= {now} ORDER BY w.due, w.seq, w.id LIMIT $2)
+		SELECT `+selectUnit+`, w.body FROM heads CROSS JOIN waiting w CROSS JOIN units u WHERE w.id = heads.id AND u.id = heads.id ORDER BY w.due, w.seq, w.id`,
+		asJSON(leaseRows(leases)), int64(max(limit, 0)))
+	if err != nil {
+		return nil, fmt.Errorf("read due units: %w", err)
+	}
+	return units, nil
+}
+
+// A query is the conditions of a SELECT and its arguments.
+type query struct {
+	where []string
+	args  []any
+}
+
+// add adds a condition; each ? in it is the next argument.
+func (q *query) add(condition string, args ...any) {
+	for _, a := range args {
+		q.args = append(q.args, a)
+		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(q.args)), 1)
+	}
+	q.where = append(q.where, condition)
+}
+
+func (q *query) text() string {
+	if len(q.where) == 0 {
+		return "true"
+	}
+	return strings.Join(q.where, " AND ")
+}
+
+type rangeRow struct {
+	Low  string `json:"low"`
+	High string `json:"high"`
+}
+
+// byIDs selects the ids of units that begin, or whose message's id begins, with one of $n.
+const byIDs = `u.id IN (SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.id >= d.low AND x.id < d.high
+	UNION SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.message_id >= d.low AND x.message_id < d.high)`
+
+func prefixes(ids []string) string {
+	rows := make([]rangeRow, len(ids))
+	for i, id := range ids {
+		id = clean(id, maxName)
+		rows[i] = rangeRow{id, id + "\U0010FFFF"}
+	}
+	return asJSON(rows)
+}
+
+// filter adds a filter's conditions on units u.
+func (q *query) filter(f ledger.Filter) {
+	if len(f.IDs) > 0 {
+		ids := prefixes(f.IDs)
+		q.add(byIDs, ids, ids)
+	}
+	for _, c := range []struct{ column, is string }{{"feed", f.Feed}, {"site", f.Site}, {"target", f.Target}, {"kind", f.Kind}, {"sender_id", f.SenderID}, {"class", f.Class}} {
+		if c.is != "" {
+			q.add("u."+c.column+" = ?", clean(c.is, maxName))
+		}
+	}
+	if len(f.Status) > 0 {
+		var marks []string
+		var args []any
+		waiting := true
+		for _, st := range f.Status {
+			marks, args = append(marks, "?"), append(args, clean(string(st), maxName))
+			waiting = waiting && (st == ledger.Parked || st == ledger.Dead)
+		}
+		in := "IN (" + strings.Join(marks, ", ") + ")"
+		if waiting { // few: found by their other rows
+			q.add("u.id IN (SELECT id FROM waiting WHERE status "+in+")", args...)
+		} else {
+			q.add("u.status "+in, args...)
+		}
+	}
+	if !f.Since.IsZero() {
+		q.add("u.received_at >= ?", f.Since.UnixMicro())
+	}
+	if !f.Until.IsZero() {
+		q.add("u.received_at < ?", f.Until.UnixMicro())
+	}
+	if f.Before != "" {
+		q.add("(u.received_at, u.id) < (SELECT b.received_at, b.id FROM units b WHERE b.id = ?)", clean(f.Before, maxName))
+	}
+}
+
+// Units implements [ledger.Ledger]. Newest means received last.
+func (s *Store) Units(ctx context.Context, f ledger.Filter) (units []ledger.Unit, err error) {
+	var q query
+	q.filter(f)
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultUnits
+	}
+	q.args = append(q.args, int64(min(limit, maxUnits)))
+	err = s.read(ctx, func(scan Scan) error {
+		var u ledger.Unit
+		err := scanUnit(scan, &u)
+		units = append(units, u)
+		return err
+	}, `SELECT `+selectUnit+` FROM units u LEFT JOIN waiting w ON w.id = u.id WHERE `+q.text()+
+		` ORDER BY u.received_at DESC, u.id DESC LIMIT $`+strconv.Itoa(len(q.args)), q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read units: %w", err)
+	}
+	return units, nil
+}
+
+// Unit implements [ledger.Ledger].
+func (s *Store) Unit(ctx context.Context, prefix string) (ledger.Unit, []ledger.Hop, error) {
+	if len(prefix) < minPrefix {
+		return ledger.Unit{}, nil, ledger.ErrNotFound
+	}
+	var units []ledger.Unit
+	var last ledger.Hop
+	var hops []ledger.Hop
+	ids := prefixes([]string{prefix})
+	err := s.db.Read(ctx, func(tx Tx) error {
+		var q query
+		q.add(byIDs, ids, ids)
+		if err := tx.Run(ctx, s.ask(func(scan Scan) error {
+			var u ledger.Unit
+			var took int64
+			err := scanUnit(scan, &u, &last.Worker, &took)
+			last.Took = time.Duration(took) * time.Microsecond
+			units = append(units, u)
+			return err
+		}, `SELECT `+selectUnit+`, u.worker, u.took FROM units u LEFT JOIN waiting w ON w.id = u.id WHERE `+q.text()+` LIMIT 2`, q.args...)); err != nil {
+			return err
+		}
+		if len(units) != 1 {
+			return ledger.ErrNotFound
+		}
+		return tx.Run(ctx, s.ask(func(scan Scan) error {
+			var h ledger.Hop
+			var when, took int64
+			err := scan(&when, &h.What, &h.Worker, &took, &h.Class, &h.Reason, &h.By)
+			h.At, h.Took = at(when), time.Duration(took)*time.Microsecond
+			hops = append(hops, h)
+			return err
+		}, `SELECT h.at, h.what, h.worker, h.took, h.class, h.reason, h.person FROM
+			(SELECT * FROM history WHERE unit = $1 ORDER BY id DESC LIMIT $2) AS h ORDER BY h.id`, units[0].ID, int64(maxHops)))
+	})
+	if err != nil {
+		return ledger.Unit{}, nil, fmt.Errorf("read unit: %w", err)
+	}
+	u := units[0]
+	if u.Status == ledger.Applied || u.Status == ledger.Skipped {
+		last.At, last.What, last.Class, last.Reason = u.SettledAt, string(u.Status), u.Class, u.Reason
+		hops = append(hops, last)
+	}
+	return u, hops, nil
+}
+
+// Summary implements [ledger.Ledger].
+func (s *Store) Summary(ctx context.Context) (sums []ledger.Summary, err error) {
+	type group struct{ site, feed, target string }
+	found := map[group]int{}
+	of := func(g group) *ledger.Summary {
+		i, ok := found[g]
+		if !ok {
+			i = len(sums)
+			found[g] = i
+			sums = append(sums, ledger.Summary{Site: g.site, Feed: g.feed, Target: g.target, Counts: map[ledger.Status]int{}})
+		}
+		return &sums[i]
+	}
+	err = s.db.Read(ctx, func(tx Tx) error {
+		return tx.Run(ctx,
+			s.ask(func(scan Scan) error {
+				var g group
+				var status string
+				var n int
+				var last int64
+				err := scan(&g.site, &g.feed, &g.target, &status, &n, &last)
+				sum := of(g)
+				if n > 0 {
+					sum.Counts[ledger.Status(status)] = n
+				}
+				if ledger.Status(status) == ledger.Applied {
+					sum.LastApplied = at(last)
+				}
+				return err
+			}, `SELECT site, feed, target, status, CAST(sum(n) AS bigint), max(last) FROM tally GROUP BY site, feed, target, status ORDER BY site, feed, target`),
+			s.ask(func(scan Scan) error {
+				var g group
+				var status string
+				var oldest int64
+				err := scan(&g.site, &g.feed, &g.target, &status, &oldest)
+				if ledger.Status(status) == ledger.Parked {
+					of(g).OldestParked = at(oldest)
+				} else {
+					of(g).OldestDead = at(oldest)
+				}
+				return err
+			}, `SELECT site, feed, target, status, min(received_at) FROM waiting GROUP BY site, feed, target, status`),
+		)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count units: %w", err)
+	}
+	return sums, nil
+}
