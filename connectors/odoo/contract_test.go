@@ -1,11 +1,16 @@
 package odoo
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -424,6 +429,10 @@ func TestOneExternalIDInTwoUnitsOfOneCall(t *testing.T) {
 
 func TestAUserWhoMayNotReadModelData(t *testing.T) {
 	contract(t, func(t *testing.T, b *bench) {
+		if b.lowUser == "" {
+			t.Log("VAGUS_ODOO_LOW_USER is not set: not checked on this server")
+			return
+		}
 		low := b.as(t, b.lowUser, b.lowKey)
 		x := b.xid("p")
 		op := upsert(x, broker.Values{"name": "n", "city": "a"})
@@ -452,7 +461,12 @@ func TestRefusals(t *testing.T) {
 	contract(t, func(t *testing.T, b *bench) {
 		x := b.xid("p")
 		b.applied(t, b.unit(upsert(x, broker.Values{"name": "n"})))
-		read := b.as(t, b.readUser, b.readKey)
+		read := b.target
+		if b.readUser != "" {
+			read = b.as(t, b.readUser, b.readKey)
+		} else {
+			t.Log("VAGUS_ODOO_READ_USER is not set: its refusals are not checked on this server")
+		}
 		self := map[string]any{"$ref": "res.partner", "by": map[string]any{"ref": b.prefix + "self"}}
 		b.applied(t, b.unit(upsert(b.xid("self"), broker.Values{"name": "n", "ref": b.prefix + "self"})))
 		for _, c := range []struct {
@@ -476,6 +490,9 @@ func TestRefusals(t *testing.T) {
 			{"controls are stripped", b.target, upsert(x, broker.Values{"name": "a\x0b\x1c\x00b"}), broker.Applied, ""},
 			{"bytes that are not UTF-8", b.target, upsert(x, broker.Values{"city": "a\xff"}), broker.Applied, ""},
 		} {
+			if c.class == "odoo.AccessError" && read == b.target {
+				continue
+			}
 			out := applyTo(t, c.target, b.unit(c.op))[0]
 			if out.Result != c.result || out.Class != c.class {
 				t.Errorf("%s: %s %s: %s", c.name, out.Result, out.Class, out.Reason)
@@ -527,6 +544,119 @@ func TestCheckAndCredentials(t *testing.T) {
 		b.target.client.uid = 99999 // as after a restore of another database
 		b.target.client.mu.Unlock()
 		b.applied(t, b.unit(upsert(b.xid("p"), broker.Values{"name": "n"})))
+	})
+}
+
+func TestNewRecordsOfDifferentColumnsTravelTogetherAndKeepTheirDefaults(t *testing.T) {
+	contract(t, func(t *testing.T, b *bench) {
+		all := []string{"city", "email", "mobile", "phone", "street", "zip"}
+		var units []*broker.Unit
+		for i := range 30 {
+			v := broker.Values{"name": "n", "ref": fmt.Sprint(i)}
+			for k, f := range all {
+				if i&(1<<k) != 0 {
+					v[f] = f
+				}
+			}
+			if i%2 == 1 {
+				v["country_id"] = refTo("res.country", map[string]any{"code": "US"})
+			}
+			units = append(units, b.unit(upsert(b.xid(fmt.Sprint("p", i)), v)))
+		}
+		b.applied(t, units...)
+		if b.simulated != nil {
+			if c := b.simulated.Calls()["res.partner.load"]; c.MaxRows != 30 {
+				t.Errorf("%+v", c)
+			}
+		}
+		for _, i := range []int{0, 5, 29} {
+			fields := map[string]any{"type": "contact", "active": true, "lang": "en_US", "company_type": "person"}
+			for k, f := range all {
+				if fields[f] = false; i&(1<<k) != 0 {
+					fields[f] = f
+				}
+			}
+			want(t, b.read(t, b.xid(fmt.Sprint("p", i)), append(all, "type", "active", "lang", "company_type")...), fields)
+		}
+		// type and active have defaults: they are not sent empty to spare a call.
+		b.applied(t, b.unit(upsert(b.xid("q1"), broker.Values{"name": "n", "type": "other", "active": false})), b.unit(upsert(b.xid("q2"), broker.Values{"name": "n"})))
+		want(t, b.read(t, b.xid("q1"), "type", "active"), map[string]any{"type": "other", "active": false})
+		want(t, b.read(t, b.xid("q2"), "type", "active"), map[string]any{"type": "contact", "active": true})
+	})
+}
+
+// flaky stands before a server and loses some of its answers after the work is done.
+func flaky(t *testing.T, url string, lose func(body []byte) bool) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		resp, err := http.Post(url+r.URL.Path, r.Header.Get("Content-Type"), bytes.NewReader(body))
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil || lose(body) {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+		w.WriteHeader(resp.StatusCode)
+		_, _ = w.Write(answer)
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
+	return srv.URL
+}
+
+func TestLostAnswersAndRivalWorkersMakeNothingTwice(t *testing.T) {
+	contract(t, func(t *testing.T, b *bench) {
+		var mu sync.Mutex
+		loads := 0
+		lossy := *b
+		lossy.url = flaky(t, b.url, func(body []byte) bool {
+			if !bytes.Contains(body, []byte(`"load"`)) && !bytes.Contains(body, []byte(`>load<`)) {
+				return false
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			loads++
+			return loads%2 == 1
+		})
+		var units []*broker.Unit
+		for i := range 12 {
+			units = append(units, b.unit(upsert(b.xid(fmt.Sprint("p", i)), broker.Values{"name": "n", "ref": fmt.Sprint(b.prefix, i)}),
+				broker.Operation{ID: "kin", Model: "res.partner", Do: "create", Vals: broker.Values{"name": "k", "ref": fmt.Sprint(b.prefix, "kin", i), "parent_id": map[string]any{"$op": "patient"}}}))
+		}
+		deadline := time.Now().Add(80 * time.Second)
+		var wg sync.WaitGroup
+		for _, rival := range []*Target{lossy.as(t, b.user, b.key), lossy.as(t, b.user, b.key)} { // as in two processes
+			wg.Go(func() {
+				for todo := units; len(todo) > 0; {
+					if time.Now().After(deadline) {
+						t.Error("not applied in time")
+						return
+					}
+					out, err := rival.Apply(context.Background(), todo)
+					var left []*broker.Unit
+					for i, u := range todo {
+						if err != nil || out[i].Result == broker.Retry {
+							left = append(left, u)
+						} else if out[i].Result == broker.Rejected {
+							t.Errorf("%s: %s", out[i].Class, out[i].Reason)
+						}
+					}
+					todo = left
+				}
+			})
+		}
+		wg.Wait()
+		n, _ := asInt(b.call(t, "res.partner", "search_count", []any{[]any{[]any{"ref", "like", b.prefix}}}, nil))
+		if n != 24 {
+			t.Errorf("%d records of 24", n)
+		}
 	})
 }
 

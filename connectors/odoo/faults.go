@@ -179,7 +179,7 @@ func judge(f *fault, field string, columns []string) verdict {
 	}
 	// The name is repeated only when we sent it: then it is ours.
 	for _, c := range columns {
-		if name, _, _ := strings.Cut(c, "/"); name == field && name != "" {
+		if name := fieldOf(c); name == field && name != "" {
 			v.field = name
 		}
 	}

@@ -49,6 +49,9 @@ func (r *row) group() string {
 // loadAll loads rows in as few calls as their columns and the batch size allow.
 // It returns an error when the target as a whole is unwell.
 func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
+	if err := t.pad(ctx, p, rows); err != nil {
+		return err
+	}
 	byGroup := map[string][]*row{}
 	var order []string
 	for _, r := range rows {

@@ -22,6 +22,7 @@ type Target struct {
 	lang   string
 	log    *slog.Logger
 	refs   refCache
+	fields optionalFields
 
 	mu sync.Mutex
 	// claimed holds the external ids that an Apply works on: two at once would

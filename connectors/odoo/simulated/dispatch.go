@@ -292,6 +292,11 @@ func fieldsGet(m *Model, names, attributes []any) any {
 	out := map[string]any{}
 	add := func(name string, f Field) {
 		all := map[string]any{"type": f.Type, "string": f.Label, "required": f.Required, "readonly": false, "store": name != "display_name"}
+		depends := []any{}
+		for _, d := range f.Depends {
+			depends = append(depends, d)
+		}
+		all["depends"] = depends
 		if f.Relation != "" {
 			all["relation"] = f.Relation
 		}

@@ -1,6 +1,9 @@
 package simulated
 
-import "maps"
+import (
+	"maps"
+	"sort"
+)
 
 // A Model declares a model's fields, by name. The fields id, display_name,
 // create_date and write_date need no declaration.
@@ -10,6 +13,28 @@ type Model struct {
 	// Rule, when set, is a constraint on a whole record: it returns a text when
 	// the values are refused, as a ValidationError.
 	Rule func(values map[string]any) string
+
+	defaults []defaultValue
+	required []string
+}
+
+type defaultValue struct {
+	name  string
+	value any
+}
+
+// prepare lists what every new record needs.
+func (m *Model) prepare() {
+	m.defaults, m.required = nil, nil
+	for name, f := range m.Fields {
+		if f.Default != nil {
+			m.defaults = append(m.defaults, defaultValue{name, f.Default})
+		}
+		if f.Required && f.Type != "boolean" {
+			m.required = append(m.required, name)
+		}
+	}
+	sort.Strings(m.required)
 }
 
 // A Field declares one field. Types: char, text, html, boolean, integer, float,
@@ -21,6 +46,7 @@ type Field struct {
 	Required  bool        // the column is NOT NULL
 	Selection [][2]string // value and label
 	Default   any         // string, bool, int64, float64
+	Depends   []string    // of a computed field
 }
 
 // A Seed is a record that is there from the start.
@@ -110,6 +136,9 @@ func extend(models map[string]*Model, more map[string]Model) {
 		if m.Rule != nil {
 			old.Rule = m.Rule
 		}
+	}
+	for _, m := range models {
+		m.prepare()
 	}
 }
 

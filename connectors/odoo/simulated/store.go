@@ -31,6 +31,7 @@ type record struct {
 	created, written time.Time
 	writes           int
 	xids             []string
+	fresh            bool // made by the transaction at hand, whose undo takes all of it away
 }
 
 type xid struct {
@@ -54,6 +55,7 @@ type tx struct {
 	uid     int64
 	undo    []func()
 	effects []Effect
+	made    []*record
 }
 
 // mark and rollback are a savepoint.
@@ -67,6 +69,9 @@ func (t *tx) rollback(undo, effects int) {
 }
 
 func (t *tx) commit() {
+	for _, r := range t.made {
+		r.fresh = false
+	}
 	for _, e := range t.effects {
 		t.seq++
 		e.Seq = t.seq
@@ -85,17 +90,22 @@ func (t *tx) effect(kind, model string, id int64, r *record, values map[string]a
 // create makes a record. Values are those of write: checked and typed.
 func (t *tx) create(model string, values map[string]any) (int64, *exception) {
 	m, tb := t.models[model], t.tables[model]
-	for name, f := range m.Fields {
-		if _, given := values[name]; !given && f.Default != nil {
-			values[name] = f.Default
+	for _, d := range m.defaults {
+		if _, given := values[d.name]; !given {
+			values[d.name] = d.value
 		}
 	}
 	id := tb.next
 	tb.next++ // a sequence does not roll back
-	r := &record{values: map[string]any{}, created: t.now(), written: t.now()}
+	now := t.now()
+	r := &record{values: make(map[string]any, len(values)), created: now, written: now, fresh: true}
+	t.made = append(t.made, r)
 	tb.rows[id] = r
 	tb.ids = append(tb.ids, id)
 	t.undo = append(t.undo, func() {
+		for name := range r.values {
+			t.put(model, id, r, name, nil) // out of the indexes
+		}
 		delete(tb.rows, id)
 		for i := len(tb.ids) - 1; i >= 0; i-- {
 			if tb.ids[i] == id {
@@ -139,8 +149,9 @@ func (t *tx) assign(model string, id int64, r *record, values map[string]any, ma
 			return e
 		}
 	}
-	for name, f := range m.Fields {
-		if _, has := r.values[name]; f.Required && !has && f.Type != "boolean" {
+	for _, name := range m.required {
+		if _, has := r.values[name]; !has {
+			f := m.Fields[name]
 			return &exception{class: "odoo.exceptions.ValidationError", field: name,
 				message: "The operation cannot be completed:\n- Create/update: a mandatory field is not set.\n- Delete: another model requires the record being deleted. If possible, archive it instead.\n\nModel: " +
 					m.Label + " (" + model + ")\nField: " + f.Label + " (" + name + ")\n",
@@ -155,38 +166,43 @@ func (t *tx) assign(model string, id int64, r *record, values map[string]any, ma
 	return nil
 }
 
-// put sets one field of one record, keeping the indexes.
+// put sets one field of one record, keeping the indexes. Empty is absent.
 func (t *tx) put(model string, id int64, r *record, name string, v any) {
-	old, had := r.values[name]
-	set := func(v any, has bool) {
-		if ix := t.tables[model].index[name]; ix != nil {
-			if s, ok := r.values[name].(string); ok {
-				delete(ix[s], id)
-			}
-			if s, ok := v.(string); ok && has {
-				if ix[s] == nil {
-					ix[s] = map[int64]bool{}
-				}
-				ix[s][id] = true
-			}
-		}
-		if has {
-			r.values[name] = v
-		} else {
-			delete(r.values, name)
-		}
-	}
-	has := true
-	switch v := v.(type) {
-	case nil:
-		has = false
+	switch e := v.(type) {
 	case bool:
-		has = v
+		if !e {
+			v = nil
+		}
 	case []int64:
-		has = len(v) > 0
+		if len(e) == 0 {
+			v = nil
+		}
 	}
-	set(v, has)
-	t.undo = append(t.undo, func() { set(old, had) })
+	tb := t.tables[model]
+	old := r.values[name]
+	tb.set(id, r, name, v)
+	if !r.fresh {
+		t.undo = append(t.undo, func() { tb.set(id, r, name, old) })
+	}
+}
+
+func (tb *table) set(id int64, r *record, name string, v any) {
+	if ix := tb.index[name]; ix != nil {
+		if s, ok := r.values[name].(string); ok {
+			delete(ix[s], id)
+		}
+		if s, ok := v.(string); ok {
+			if ix[s] == nil {
+				ix[s] = map[int64]bool{}
+			}
+			ix[s][id] = true
+		}
+	}
+	if v == nil {
+		delete(r.values, name)
+	} else {
+		r.values[name] = v
+	}
 }
 
 // addressFields follow the parent.
