@@ -14,9 +14,13 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-func openTest(t *testing.T, dir string) *Journal {
+func openTest(t *testing.T, dir string, feeds ...string) *Journal {
 	t.Helper()
-	j, err := Open(context.Background(), Config{Dir: dir, Feeds: []Feed{{Name: "adt"}, {Name: "lab"}}})
+	cfg := Config{Dir: dir}
+	for _, f := range feeds {
+		cfg.Feeds = append(cfg.Feeds, Feed{Name: f})
+	}
+	j, err := Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,10 +39,16 @@ func testMessage(i int) *broker.Message {
 
 func TestAfterAFailedFsyncNothingIsAcceptedAnyMore(t *testing.T) {
 	t.Parallel()
-	j := openTest(t, t.TempDir())
+	j := openTest(t, t.TempDir(), "adt", "lab")
 	ctx := context.Background()
-	if err := j.Append(ctx, "adt", testMessage(1)); err != nil {
-		t.Fatal(err)
+	for i := range 2 {
+		if err := j.Append(ctx, "adt", testMessage(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A gap before the last durable entry: a request for two entries finds the unsynced one.
+	if n, err := j.Trim(ctx, "adt", Position{Seq: 1, ID: testMessage(0).ID}, time.Now().Add(time.Hour)); n != 1 || err != nil {
+		t.Fatal(n, err)
 	}
 	l := j.lanes["adt"]
 	l.syncMu.Lock()
@@ -72,9 +82,51 @@ func TestAfterAFailedFsyncNothingIsAcceptedAnyMore(t *testing.T) {
 	}
 }
 
+func TestAStepThatWasCutShortIsTakenBackByTheNextStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx := context.Background()
+	j, err := Open(ctx, Config{Dir: dir, Feeds: []Feed{{Name: "adt"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(ctx, "adt", testMessage(1), testMessage(2)); err != nil {
+		t.Fatal(err)
+	}
+	l := j.lanes["adt"]
+	s, durable := l.current()
+	if err := l.mark.set(durable); err != nil {
+		t.Fatal(err)
+	}
+	for i := 3; i < 6; i++ { // as far as the step came
+		if _, err := s.nc.RequestMsg(encode(testMessage(i), true), 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.stream.DeleteMsg(ctx, 4); err != nil { // as far as the start before this one came
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = openTest(t, dir, "adt")
+	if err := j.Append(ctx, "adt", testMessage(4), testMessage(3)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := j.Read(ctx, "adt", Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1", "2", "4", "3"} {
+		if e, err := r.Next(ctx); err != nil || e.SenderID != want {
+			t.Fatalf("read %v, want %s", err, want)
+		}
+	}
+}
+
 func TestAServerThatWritesElsewhereIsNoticed(t *testing.T) {
 	t.Parallel()
-	j := openTest(t, t.TempDir())
+	j := openTest(t, t.TempDir(), "adt", "lab")
 	ctx := context.Background()
 	if err := j.Append(ctx, "adt", testMessage(1)); err != nil {
 		t.Fatal(err)
@@ -91,7 +143,7 @@ func TestAServerThatWritesElsewhereIsNoticed(t *testing.T) {
 
 func TestARestartOfTheServerFailsWhoWaitsAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	j := openTest(t, t.TempDir())
+	j := openTest(t, t.TempDir(), "adt", "lab")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var mu sync.Mutex
