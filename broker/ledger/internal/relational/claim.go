@@ -62,8 +62,8 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 		if row.Idem != "" {
 			idems = append(idems, probe{N: i, ID: row.ID, MessageID: row.MessageID, Target: row.Target, Site: row.Site, Feed: row.Feed, Idem: row.Idem, Seq: row.Seq})
 		}
-		if row.Request != "" {
-			requests = append(requests, probe{ID: row.ID, Request: row.Request})
+		if units[i].Request != "" {
+			requests = append(requests, probe{ID: row.ID, Request: clean(units[i].Request, maxName)})
 		}
 	}
 	answers := make([]ledger.Claim, len(units))

@@ -85,7 +85,7 @@ func (r *unitRow) claimed(now int64) {
 		r.ClaimedAt = now
 	}
 	r.Status, r.Attempts, r.Class, r.Reason, r.Warning, r.Records = string(ledger.Claimed), 0, "", "", "", ""
-	r.Remappable, r.Hold, r.SettledAt = false, false, 0
+	r.Remappable, r.Hold, r.SettledAt, r.Request = false, false, 0, ""
 }
 
 // A waitingRow is what more is kept of a unit that is parked or dead.

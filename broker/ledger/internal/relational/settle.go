@@ -142,7 +142,7 @@ func (s *Store) newBook(worker string, g guard, done []ledger.Settlement) *book 
 	for i := range done {
 		u := &done[i].Unit
 		row := newUnitRow(u)
-		row.Took = done[i].Took.Microseconds()
+		row.Took, row.Request = done[i].Took.Microseconds(), "" // an outcome answers the request
 		if row.SettledAt == 0 {
 			row.SettledAt = time.Now().UnixMicro()
 		}
@@ -171,7 +171,7 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 	var again []probe
 	for i, r := range b.rows {
 		ids[i] = probe{ID: r.ID}
-		if r.Request != "" {
+		if b.units[i].Request != "" {
 			again = append(again, ids[i])
 		}
 	}
