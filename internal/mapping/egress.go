@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vagus-health/vagus/broker"
@@ -48,4 +50,21 @@ func (m *Mapping) operation(id string) *operation {
 		}
 	}
 	return nil
+}
+
+// checkEgress refuses what carries a label that may not leave.
+func (l *loader) checkEgress(at place, what string, labels tree.Labels) {
+	if over := labels &^ l.m.allow; over != 0 {
+		var from []string
+		for _, r := range l.reads {
+			if r.labels&over != 0 && !slices.Contains(from, r.text) {
+				from = append(from, r.text)
+			}
+		}
+		source := ""
+		if len(from) > 0 {
+			source = fmt.Sprintf(" (from %s)", strings.Join(from, ", "))
+		}
+		l.c.errorf(at, "egress", "%s carries %s data%s, which egress.allow does not let out", what, over, source)
+	}
 }

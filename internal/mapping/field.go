@@ -168,12 +168,15 @@ func (r *run) count(s string) *fault {
 	return nil
 }
 
-// when evaluates a rule's condition over its raw inputs.
+// when evaluates a rule's condition over its raw inputs. What it reads decides,
+// and does not leave: its labels do not count.
 func (r *run) when(x *rule) (bool, *fault) {
 	if x.when == nil {
 		return true, nil
 	}
+	taint := r.taint
 	yes, f := r.test(x.when, r.inputs(x))
+	r.taint = taint
 	if f != nil {
 		f = f.in("when")
 	}

@@ -1,14 +1,9 @@
 package mapping
 
 import (
-	"encoding/json"
-	"fmt"
-	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
-
-	"github.com/vagus-health/vagus/internal/tree"
 )
 
 var ruleKeys = []string{"from", "map", "cel", "as", "ref", "op", "value", "text", "default", "required", "on_error", "on_null",
@@ -246,71 +241,6 @@ func (l *loader) ruleFrom(r *rule, v *value, sc *scope) bool {
 	return ok && len(r.inputs) > 0
 }
 
-// ruleConstant reads a value or a default of the field's type.
-func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {
-	c := &constant{}
-	want := map[yamlKind]any{yamlString: v.text, yamlBool: v.bool}
-	if v.kind == yamlNumber {
-		n, err := parseDecimal(v.text)
-		if err != nil {
-			l.c.errorf(v.at, "type", "%s %v", v.text, err)
-			return false
-		}
-		s, _ := decimalText(n)
-		want[yamlNumber] = json.Number(s)
-	}
-	c.value, c.null = want[v.kind], v.kind == yamlNull
-	if c.value == nil && !c.null {
-		l.c.errorf(v.at, "type", "a constant is text, a boolean or a number, not %s", v.kind)
-		return false
-	}
-	*into = c
-	if r.conv.field == nil || c.null {
-		return true
-	}
-	f := r.conv.field
-	ok := false
-	switch f.Type {
-	case "boolean":
-		ok = v.kind == yamlBool
-	case "integer", "float", "monetary":
-		ok = v.kind == yamlNumber && (f.Type != "integer" || !strings.Contains(v.text, "."))
-	case "char", "text", "html":
-		ok = v.kind == yamlString
-	case "selection":
-		if ok = v.kind == yamlString; ok && len(f.Selection) > 0 && !slices.Contains(f.Selection, v.text) {
-			l.c.errorf(v.at, "odoo-selection", "%s has no option %q%s; there are: %s", r.field, v.text, didYouMean(v.text, f.Selection), strings.Join(f.Selection, ", "))
-			return false
-		}
-	case "date", "datetime":
-		if v.kind == yamlString {
-			got, err := r.conv.moment(datum{text: v.text})
-			c.value, ok = got, err == nil
-		}
-	case "many2one", "many2many":
-		l.c.errorf(v.at, "odoo-type", "%s is a relation: a constant record is found with cel: \"'CODE'\" and ref: code", r.field)
-		return false
-	}
-	if !ok {
-		l.c.errorf(v.at, "odoo-type", "%s is %s, and this is %s", r.field, f.Type, v.kind)
-	}
-	return ok
-}
-
-func (l *loader) ruleFallback(r *rule, v *value) {
-	if v == nil {
-		return
-	}
-	if v.kind == yamlNull {
-		l.c.errorf(v.at, "type", "a default is a value")
-		return
-	}
-	if r.required {
-		l.c.errorf(v.at, "rule", "required and default exclude each other")
-	}
-	l.ruleConstant(r, v, &r.fallback)
-}
-
 func (l *loader) ruleTable(r *rule, v *value) {
 	if v == nil {
 		return
@@ -381,22 +311,5 @@ func (l *loader) ruleCEL(r *rule, v *value, sc *scope) {
 	}
 	if r.cel = l.compileCEL(x.at, x.text, celScope{scope: sc, inputs: l.variables(r)}); r.cel != nil {
 		r.labels |= r.cel.labels
-	}
-}
-
-// checkEgress refuses what carries a label that may not leave.
-func (l *loader) checkEgress(at place, what string, labels tree.Labels) {
-	if over := labels &^ l.m.allow; over != 0 {
-		var from []string
-		for _, r := range l.reads {
-			if r.labels&over != 0 && !slices.Contains(from, r.text) {
-				from = append(from, r.text)
-			}
-		}
-		source := ""
-		if len(from) > 0 {
-			source = fmt.Sprintf(" (from %s)", strings.Join(from, ", "))
-		}
-		l.c.errorf(at, "egress", "%s carries %s data%s, which egress.allow does not let out", what, over, source)
 	}
 }

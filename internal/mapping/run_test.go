@@ -63,6 +63,7 @@ func TestARuleMakesOfAValueWhatTheLanguageSays(t *testing.T) {
 		{"null of one is null when no other has a value", `name: { from: [PID-8, PID-15.1] }`, `||||||||||||||""`, `{"name":null}`},
 		{"only_on: create", `name: { from: PID-8, only_on: create }`, `|||||||F`, `null on_create {"name":"F"}`},
 		{"a rule with when", `name: { from: PID-8, when: "it == 'M'" }`, `|||||||F`, `null`},
+		{"what a when reads does not leave", `name: { from: PID-8, when: "v('PID-19') == 'S'" }`, `|||||||F|||||||||||S`, `{"name":"F"}`},
 		{"a rule without when's consent has no default either", `name: { from: PID-8, when: "it == 'M'", default: x }`, `|||||||F`, `null`},
 		{"a table", `gender: { from: PID-8, map: sex }`, `|||||||F`, `{"gender":"female"}`},
 		{"an empty row of a table leaves the field alone", `gender: { from: PID-8, map: sex }`, `|||||||U`, `null`},

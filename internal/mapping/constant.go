@@ -1,0 +1,72 @@
+package mapping
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// ruleConstant reads a value or a default of the field's type.
+func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {
+	c := &constant{}
+	want := map[yamlKind]any{yamlString: v.text, yamlBool: v.bool}
+	if v.kind == yamlNumber {
+		n, err := parseDecimal(v.text)
+		if err != nil {
+			l.c.errorf(v.at, "type", "%s %v", v.text, err)
+			return false
+		}
+		s, _ := decimalText(n)
+		want[yamlNumber] = json.Number(s)
+	}
+	c.value, c.null = want[v.kind], v.kind == yamlNull
+	if c.value == nil && !c.null {
+		l.c.errorf(v.at, "type", "a constant is text, a boolean or a number, not %s", v.kind)
+		return false
+	}
+	*into = c
+	if r.conv.field == nil || c.null {
+		return true
+	}
+	f := r.conv.field
+	ok := false
+	switch f.Type {
+	case "boolean":
+		ok = v.kind == yamlBool
+	case "integer", "float", "monetary":
+		ok = v.kind == yamlNumber && (f.Type != "integer" || !strings.Contains(v.text, "."))
+	case "char", "text", "html":
+		ok = v.kind == yamlString
+	case "selection":
+		if ok = v.kind == yamlString; ok && len(f.Selection) > 0 && !slices.Contains(f.Selection, v.text) {
+			l.c.errorf(v.at, "odoo-selection", "%s has no option %q%s; there are: %s", r.field, v.text, didYouMean(v.text, f.Selection), strings.Join(f.Selection, ", "))
+			return false
+		}
+	case "date", "datetime":
+		if v.kind == yamlString {
+			got, err := r.conv.moment(datum{text: v.text})
+			c.value, ok = got, err == nil
+		}
+	case "many2one", "many2many":
+		l.c.errorf(v.at, "odoo-type", "%s is a relation: a constant record is found with cel: \"'CODE'\" and ref: code", r.field)
+		return false
+	}
+	if !ok {
+		l.c.errorf(v.at, "odoo-type", "%s is %s, and this is %s", r.field, f.Type, v.kind)
+	}
+	return ok
+}
+
+func (l *loader) ruleFallback(r *rule, v *value) {
+	if v == nil {
+		return
+	}
+	if v.kind == yamlNull {
+		l.c.errorf(v.at, "type", "a default is a value")
+		return
+	}
+	if r.required {
+		l.c.errorf(v.at, "rule", "required and default exclude each other")
+	}
+	l.ruleConstant(r, v, &r.fallback)
+}
