@@ -46,7 +46,7 @@ func newRun(ctx context.Context) *run {
 	r := &run{}
 	env := map[string]string{"VAGUS_TOKEN": opstest.Secret, "USER": "mona"}
 	r.console = &console{ctx: ctx, out: &r.out, err: &r.err, in: strings.NewReader(""), now: func() time.Time { return opstest.Now },
-		loc: time.FixedZone("CET", 3600), getenv: func(k string) string { return env[k] }, poll: time.Millisecond}
+		loc: time.FixedZone("CET", 3600), getenv: func(k string) string { return env[k] }, poll: 10 * time.Millisecond}
 	return r
 }
 

@@ -68,6 +68,7 @@ func TestOneUnitIsReplayedWithoutAQuestion(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("unit %s is %s", id, statusOf(t, s.Ledger, id))
 			}
+			<-time.After(5 * time.Millisecond)
 		}
 	}
 	if out := r.out.String(); !strings.Contains(out, "1 in all, made by mona") || !strings.Contains(out, "applied") {
@@ -172,6 +173,7 @@ func TestControlCLeavesAReplayRunningAndResumeFollowsIt(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it is not watched: %s", r.err.String())
 		}
+		<-time.After(5 * time.Millisecond)
 	}
 	interrupt()
 	if got := <-code; got != 130 {

@@ -83,7 +83,6 @@ type Hub struct {
 	Production    bool          `yaml:"production"` // refuse fewer than three replicas
 	Cluster       Cluster       `yaml:"cluster"`
 	EncryptionKey broker.Secret `yaml:"encryption_key"` // none: not encrypted at rest
-	OldKey        broker.Secret `yaml:"old_key"`        // the key before, in the start that changes it
 	Grace         time.Duration `yaml:"grace"`
 	Process       `yaml:",inline"`
 }
@@ -268,6 +267,7 @@ func validateTargets(targets map[string]Target, dir string) error {
 		if t.Odoo == nil {
 			return fmt.Errorf("targets.%s.odoo: missing: give url, database, user and key", name)
 		}
+		t.Odoo.TLS.CAFile = absolute(dir, t.Odoo.TLS.CAFile)
 		if t.Batch < 0 || t.Concurrency < 0 || t.MaxAttempts < -1 {
 			return fmt.Errorf("targets.%s: batch, concurrency and max_attempts must not be negative (max_attempts: -1 means for ever)", name)
 		}

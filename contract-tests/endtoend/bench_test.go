@@ -1,0 +1,263 @@
+package endtoend_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/journal"
+	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+	"github.com/vagus-health/vagus/internal/app/demo"
+)
+
+// shorter is set by `make bench BENCH=-short`: enough to see that it runs.
+func shorter(full, short int) int {
+	if os.Getenv("VAGUS_BENCH_SHORT") != "" {
+		return short
+	}
+	return full
+}
+
+// BenchmarkAccept measures a sender's view: a 1,200-byte ADT by MLLP, on disk
+// before its acknowledgement.
+func BenchmarkAccept(b *testing.B) {
+	for _, connections := range []int{1, 8, 64} {
+		b.Run("connections="+strconv.Itoa(connections), func(b *testing.B) { accept(b, connections) })
+	}
+}
+
+func accept(b *testing.B, connections int) {
+	j, err := journal.Open(b.Context(), journal.Config{Dir: filepath.Join(b.TempDir(), "journal"), Feeds: []journal.Feed{{Name: "adt", MaxBytes: 8 << 30}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer j.Close()
+	src, err := hl7.New(hl7.Feed{Tenant: "main", Site: "north", Feed: "adt"}, hl7.Config{Listen: "127.0.0.1:0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- src.Run(ctx, func(ctx context.Context, ms ...*broker.Message) error { return j.Append(ctx, "adt", ms...) })
+	}()
+	defer func() { stop(); <-ended }()
+	for src.Addr() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	senders := make([]*demo.Sender, connections)
+	bodies := make([][][]byte, connections)
+	for i := range senders {
+		if senders[i], err = demo.Dial(ctx, src.Addr().String()); err != nil {
+			b.Fatal(err)
+		}
+		defer senders[i].Close()
+		a := demo.NewAdmissions(uint64(i), 20)
+		for range b.N/connections + 1 {
+			m := a.Next()
+			bodies[i] = append(bodies[i], []byte(strings.Replace(string(m.Body), m.ControlID, fmt.Sprintf("S%02d%s", i, m.ControlID), 1)))
+		}
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for i, s := range senders {
+		wg.Go(func() {
+			for n := 0; left.Add(-1) >= 0 && n < len(bodies[i]); n++ {
+				if code, _, err := s.Send(ctx, bodies[i][n]); err != nil || code != "CA" {
+					b.Errorf("answered %q, %v", code, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+}
+
+// BenchmarkEndToEnd sends a backlog by MLLP and measures until all of it is
+// applied: messages for each second of processor time of agent, hub, worker and
+// PostgreSQL together. Odoo and the senders are in the test's own process and
+// do not count.
+func BenchmarkEndToEnd(b *testing.B) {
+	for range b.N {
+		s := newSystem(b, 1, simulated.Config{})
+		each := shorter(2500, 50)
+		const senders = 8
+		s.load(senders, 500, 20, 0).wait() // warm up: connections, caches, plans
+		s.applied(senders * 20)
+		cpu, calls, began := s.cpu(), s.odoo.Calls()["res.partner.load"], time.Now()
+		s.load(senders, 500, each, 0).wait()
+		s.applied(senders * (20 + each))
+		took, used := time.Since(began), s.cpu()-cpu
+		n := float64(senders * each)
+		after := s.odoo.Calls()["res.partner.load"]
+		b.ReportMetric(n/used.Seconds(), "msg/cpu-s")
+		b.ReportMetric(n/took.Seconds(), "msg/s")
+		b.ReportMetric(float64(after.Rows-calls.Rows)/float64(max(1, after.Calls-calls.Calls)), "upserts/call")
+		for _, p := range []*process{s.agent, s.hub, s.workers[0]} {
+			b.ReportMetric(rss(b, p.pid()), p.role+"-MB")
+		}
+	}
+}
+
+// BenchmarkAgentAtRest measures the resident memory of an agent that has
+// nothing to do.
+func BenchmarkAgentAtRest(b *testing.B) {
+	for range b.N {
+		s := newSystem(b, 1, simulated.Config{})
+		s.load(1, 1, 1, 0).wait()
+		s.applied(1)
+		time.Sleep(3 * time.Second)
+		b.ReportMetric(rss(b, s.agent.pid()), "MB")
+	}
+}
+
+// BenchmarkHeapGrowth compares what agent and worker hold after 10,000 messages
+// and after 100,000.
+func BenchmarkHeapGrowth(b *testing.B) {
+	for range b.N {
+		s := newSystem(b, 1, simulated.Config{})
+		few, many := shorter(10_000, 200), shorter(100_000, 2000)
+		s.load(8, 200, few/8, 0).wait()
+		s.applied(few / 8 * 8)
+		agent, worker := s.agent.heap(), s.workers[0].heap()
+		s.load(8, 200, (many-few)/8, 0).wait()
+		s.applied(few/8*8 + (many-few)/8*8)
+		b.ReportMetric(s.agent.heap()/agent, "agent-×")
+		b.ReportMetric(s.workers[0].heap()/worker, "worker-×")
+	}
+}
+
+// applied waits until this many units are applied.
+func (s *system) applied(n int) {
+	s.t.Helper()
+	api := s.api()
+	s.wait(fmt.Sprintf("%d units being applied", n), 10*time.Minute, func() bool {
+		st, err := api.Status(context.Background())
+		if err != nil {
+			return false
+		}
+		got := 0
+		for _, l := range st.Lanes {
+			got += l.Counts["applied"]
+		}
+		return got >= n
+	})
+}
+
+// cpu is what agent, hub, workers and PostgreSQL have used.
+func (s *system) cpu() time.Duration {
+	s.t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var backend int
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err != nil {
+		s.t.Fatal(err)
+	}
+	postmaster := parent(s.t, backend)
+	sum := processorTime(s.t, postmaster, true)
+	for _, pid := range children(s.t, postmaster) {
+		sum += processorTime(s.t, pid, false)
+	}
+	for _, p := range append([]*process{s.agent, s.hub}, s.workers...) {
+		sum += processorTime(s.t, p.pid(), false)
+	}
+	return sum
+}
+
+// stat returns the fields of /proc/<pid>/stat after the command's name: field
+// 3 (state) is the first.
+func stat(t testing.TB, pid int) []string {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+}
+
+func parent(t testing.TB, pid int) int {
+	n, _ := strconv.Atoi(stat(t, pid)[1])
+	return n
+}
+
+func children(t testing.TB, pid int) (pids []int) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue // it has just ended
+		}
+		fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
+// processorTime is utime + stime of a process, with those of its ended children if asked.
+func processorTime(t testing.TB, pid int, ended bool) time.Duration {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
+	f := stat(t, pid)
+	n := 13
+	if ended {
+		n = 15
+	}
+	var sum time.Duration
+	for _, s := range f[11:n] {
+		v, _ := strconv.Atoi(s)
+		sum += time.Duration(v) * tick
+	}
+	return sum
+}
+
+// rss is a process's resident memory in MB.
+func rss(t testing.TB, pid int) float64 {
+	pages, _ := strconv.Atoi(stat(t, pid)[21])
+	return float64(pages) * float64(os.Getpagesize()) / (1 << 20)
+}
+
+// heap asks a child for the bytes that it holds after a collection.
+func (p *process) heap() float64 {
+	p.t.Helper()
+	file := p.conf + ".heap"
+	_ = os.Remove(file)
+	if err := syscall.Kill(p.pid(), syscall.SIGUSR1); err != nil {
+		p.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if data, err := os.ReadFile(file); err == nil {
+			v, err := strconv.ParseFloat(string(data), 64)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return v
+		}
+	}
+	p.t.Fatal("the child does not tell its heap")
+	return 0
+}

@@ -1,0 +1,124 @@
+package endtoend_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process is one child. Its standard error, the log, goes to a file that
+// outlives its restarts.
+type process struct {
+	t          testing.TB
+	role, conf string
+	log        string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+func newProcess(t testing.TB, role, conf string) *process {
+	p := &process{t: t, role: role, conf: conf, log: conf + ".log"}
+	t.Cleanup(p.kill)
+	return p
+}
+
+// start starts the child; it may be running no more than once.
+func (p *process) start() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer log.Close()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = exec.Command(self)
+	p.cmd.Env = append(os.Environ(), childRole+"="+p.role, childConfig+"="+p.conf)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	p.done = done
+	go func(c *exec.Cmd) { _ = c.Wait(); close(done) }(p.cmd)
+}
+
+// kill ends the child with SIGKILL, if it runs, and waits.
+func (p *process) kill() { p.signal(syscall.SIGKILL) }
+
+// stop ends the child with SIGTERM and checks that it ends by itself.
+func (p *process) stop() {
+	p.t.Helper()
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		p.t.Errorf("%s ended with %d after SIGTERM and %v", p.role, code, time.Since(began))
+	}
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(s)
+	select {
+	case <-p.done:
+	case <-time.After(40 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		p.t.Errorf("%s did not end within 40 s of %v", p.role, s)
+	}
+}
+
+// pause stops the child's clock (SIGSTOP); resume lets it go on.
+func (p *process) pause()  { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+func (p *process) resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// logged returns the child's log so far.
+func (p *process) logged() []byte {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return b
+}
+
+// tail is the end of a log, for a failure's message.
+func tail(log []byte) string {
+	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-25):], []byte("\n")))
+}
+
+func write(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,211 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/journal"
+	"github.com/vagus-health/vagus/broker/link"
+	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/ops"
+)
+
+// An Agent is a running `vagus agent`: sources, journal, mapping, link.
+type Agent struct {
+	*base
+	cfg     *config.Agent
+	bundle  *link.Bundle
+	journal *journal.Journal
+	link    *link.Link
+	sources map[string]listener
+	heard   map[string]*atomic.Int64 // when each feed last accepted something, in Unix nanoseconds
+}
+
+// StartAgent starts a site. It returns when every feed listens.
+func StartAgent(ctx context.Context, cfg *config.Agent, o Options) (*Agent, error) {
+	bundle, err := link.LoadBundle(cfg.Bundle)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w (vagus site add makes one, at the hub)", err)
+	}
+	base, err := startBase(ctx, "vagus-agent", bundle.Name, o, cfg.Process, cfg.Grace)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{base: base, cfg: cfg, bundle: bundle, sources: map[string]listener{}, heard: map[string]*atomic.Int64{}}
+	if err := a.start(ctx); err != nil {
+		return nil, base.abandon(err)
+	}
+	return a, nil
+}
+
+func (a *Agent) start(ctx context.Context) error {
+	secret, err := a.bundle.Ordering()
+	if err != nil {
+		return err
+	}
+	feeds := map[string]*feed{}
+	var names []string
+	lanes := make([]journal.Feed, 0, len(a.cfg.Feeds))
+	for _, c := range a.cfg.Feeds {
+		f, err := newFeed(c, secret)
+		if err != nil {
+			return err
+		}
+		if a.sources[c.Name], err = newSource(c, a.bundle, a.base); err != nil {
+			return fmt.Errorf("feed %s: %w", c.Name, err)
+		}
+		for _, m := range f.mappings {
+			a.log.Info("mapping loaded", "feed", c.Name, "mapping", m.String(), "warnings", len(m.Warnings))
+		}
+		feeds[c.Name], a.heard[c.Name] = f, new(atomic.Int64)
+		names = append(names, c.Name)
+		limit := c.MaxBytes
+		if limit == 0 {
+			limit = a.cfg.Journal.MaxBytes
+		}
+		lanes = append(lanes, journal.Feed{Name: c.Name, MaxBytes: limit})
+	}
+	a.journal, err = journal.Open(ctx, journal.Config{
+		Dir: filepath.Join(a.cfg.DataDir, "journal"), Feeds: lanes, Key: a.cfg.Journal.EncryptionKey, Provision: a.cfg.Journal.Provision, Logger: a.log, Meter: a.meter(),
+	})
+	if err != nil {
+		return err
+	}
+	a.run("journal", a.journal.Run)
+	a.link, err = link.New(link.Config{
+		Bundle: a.bundle, Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
+		Map: func(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
+			return feeds[m.Feed].units(ctx, m)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.run("link", a.link.Run)
+	if err := a.serve(ctx, a.api, ops.Check{Name: "journal", Run: func(context.Context) error { return a.journal.Err() }},
+		ops.Check{Name: "link", Advisory: true, Run: func(ctx context.Context) error {
+			if !a.link.State(ctx).Connected {
+				return fmt.Errorf("not connected; the site accepts and keeps")
+			}
+			return nil
+		}}); err != nil {
+		return err
+	}
+	for _, c := range a.cfg.Feeds {
+		src, name, heard := a.sources[c.Name], c.Name, a.heard[c.Name]
+		accept := func(ctx context.Context, ms ...*broker.Message) error {
+			err := a.journal.Append(ctx, name, ms...)
+			if err == nil {
+				heard.Store(time.Now().UnixNano())
+			}
+			return err
+		}
+		if c.Validate == config.BeforeAck {
+			store := accept
+			accept = func(ctx context.Context, ms ...*broker.Message) error {
+				if err := feeds[name].check(ctx, ms...); err != nil {
+					return err
+				}
+				return store(ctx, ms...)
+			}
+		}
+		a.run("feed "+name, func(ctx context.Context) error { return src.Run(ctx, accept) })
+	}
+	return a.listening(ctx)
+}
+
+// listening waits until every source listens or one has failed.
+func (a *Agent) listening(ctx context.Context) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, src := range a.sources {
+		for src.Addr() == nil {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case err := <-a.failed:
+				return err
+			case <-tick.C:
+			}
+		}
+	}
+	return nil
+}
+
+// FeedAddr is where a feed's senders connect, or nil for a feed that is not there.
+func (a *Agent) FeedAddr(feed string) net.Addr {
+	if src := a.sources[feed]; src != nil {
+		return src.Addr()
+	}
+	return nil
+}
+
+func (a *Agent) api(log *slog.Logger) http.Handler {
+	return ops.NewAPI(ops.APIConfig{Service: "vagus-agent", Log: log, Sites: func(ctx context.Context) ([]ops.SiteStatus, error) {
+		s, err := a.Status(ctx)
+		return []ops.SiteStatus{s}, err
+	}})
+}
+
+// Status is how the site is now.
+func (a *Agent) Status(ctx context.Context) (ops.SiteStatus, error) {
+	state := a.link.State(ctx)
+	s := ops.SiteStatus{Site: a.bundle.Name, LinkUp: state.Connected}
+	for _, lane := range state.Lanes {
+		f := ops.FeedStatus{Feed: lane.Feed, Listening: a.sources[lane.Feed].Addr() != nil, Problem: lane.Error, Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest}
+		stats, err := a.journal.Stats(ctx, lane.Feed)
+		if err != nil {
+			return s, err
+		}
+		f.JournalBytes, f.JournalLimit = stats.Bytes, stats.Limit
+		if at := a.heard[lane.Feed].Load(); at != 0 {
+			f.LastReceived = time.Unix(0, at)
+		}
+		s.Feeds = append(s.Feeds, f)
+	}
+	return s, nil
+}
+
+// site is the journal as the link sees it.
+type site struct{ *journal.Journal }
+
+func (s site) Read(ctx context.Context, feed string, after link.Position) (link.Reader, error) {
+	r, err := s.Journal.Read(ctx, feed, journal.Position(after))
+	if err != nil {
+		return nil, err
+	}
+	return reader{r}, nil
+}
+
+func (s site) Find(ctx context.Context, feed, mid string) (link.Entry, error) {
+	e, err := s.Journal.Find(ctx, feed, mid)
+	if errors.Is(err, journal.ErrNotFound) {
+		err = link.ErrNotFound
+	}
+	return link.Entry{Position: link.Position(e.Position), Message: e.Message}, err
+}
+
+func (s site) Last(ctx context.Context, feed string) (uint64, error) {
+	stats, err := s.Journal.Stats(ctx, feed)
+	return stats.Last.Seq, err
+}
+
+func (s site) Trim(ctx context.Context, feed string, sent link.Position, before time.Time) error {
+	_, err := s.Journal.Trim(ctx, feed, journal.Position(sent), before)
+	return err
+}
+
+type reader struct{ *journal.Reader }
+
+func (r reader) Next(ctx context.Context) (link.Entry, error) {
+	e, err := r.Reader.Next(ctx)
+	return link.Entry{Position: link.Position(e.Position), Message: e.Message}, err
+}

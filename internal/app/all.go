@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/vagus-health/vagus/internal/config"
+)
+
+// An All is a running `vagus up`: hub, worker and agent in one process, each
+// exactly as it runs alone, over real sockets.
+type All struct {
+	Hub    *Hub
+	Worker *Worker
+	Agent  *Agent
+	failed chan error
+}
+
+// StartAll starts a hub, lets the site in, migrates the ledger, and starts
+// worker and agent.
+func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err error) {
+	a := &All{failed: make(chan error, 1)}
+	o.failed = a.failed
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop())
+		}
+	}()
+	private := cfg.Process // hub and agent take any port for their health page; the worker has the configured one
+	private.Ops = config.Ops{Listen: "127.0.0.1:0"}
+
+	hubCfg := config.NewHub()
+	hubCfg.DataDir, hubCfg.Name, hubCfg.Listen, hubCfg.Tenant, hubCfg.Grace, hubCfg.Process = filepath.Join(cfg.DataDir, "hub"), "hub-1", cfg.Listen, cfg.Tenant, cfg.Grace, private
+	hubCfg.MaxBytes = cfg.MaxBytes
+	if a.Hub, err = StartHub(ctx, hubCfg, o); err != nil {
+		return nil, err
+	}
+	bundle, err := a.Hub.AddSite(ctx, cfg.Site)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := MigrateLedger(ctx, cfg.Ledger); err != nil {
+		return nil, err
+	}
+	workerCfg := config.NewWorker()
+	workerCfg.Name, workerCfg.Bundle, workerCfg.Ledger, workerCfg.Targets, workerCfg.Grace, workerCfg.Process = "worker-1", a.Hub.WorkerBundle(), cfg.Ledger, cfg.Targets, cfg.Grace, cfg.Process
+	if a.Worker, err = StartWorker(ctx, workerCfg, o); err != nil {
+		return nil, err
+	}
+	agentCfg := config.NewAgent()
+	agentCfg.DataDir, agentCfg.Bundle, agentCfg.Journal, agentCfg.Feeds, agentCfg.Grace, agentCfg.Process = filepath.Join(cfg.DataDir, "agent"), bundle, cfg.Journal, cfg.Feeds, cfg.Grace, private
+	if a.Agent, err = StartAgent(ctx, agentCfg, o); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Failed yields the error of the first part that ended by itself.
+func (a *All) Failed() <-chan error { return a.failed }
+
+// Stop ends the agent first, then the worker, then the hub.
+func (a *All) Stop() error {
+	var errs []error
+	if a.Agent != nil {
+		errs = append(errs, a.Agent.Stop())
+	}
+	if a.Worker != nil {
+		errs = append(errs, a.Worker.Stop())
+	}
+	if a.Hub != nil {
+		errs = append(errs, a.Hub.Stop())
+	}
+	return errors.Join(errs...)
+}

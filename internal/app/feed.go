@@ -1,0 +1,144 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/mapping"
+	"github.com/vagus-health/vagus/internal/tree"
+	"github.com/vagus-health/vagus/mappings"
+)
+
+// Formats are the message formats that mappings may name.
+func Formats() []tree.Format { return []tree.Format{hl7.NewFormat()} }
+
+// A feed turns its messages into units: it decodes them and asks each of its
+// mappings. Safe for concurrent use.
+type feed struct {
+	name     string
+	target   string
+	format   tree.Format
+	mappings []*mapping.Mapping
+	secret   []byte // of ordering keys
+}
+
+func newFeed(cfg config.Feed, secret []byte) (*feed, error) {
+	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret}
+	seen := map[string]string{}
+	for _, file := range cfg.Mappings {
+		fsys, path, err := openMapping(file)
+		if err != nil {
+			return nil, fmt.Errorf("feed %s: mapping %s: %w", cfg.Name, file, err)
+		}
+		m, err := mapping.Load(fsys, path, Formats())
+		if err != nil {
+			return nil, fmt.Errorf("feed %s: mapping %s does not load:\n%w", cfg.Name, file, err)
+		}
+		if other, twice := seen[m.ID]; twice {
+			return nil, fmt.Errorf("feed %s: %s and %s are both called %s: a mapping's id is part of what its units are known by", cfg.Name, other, file, m.ID)
+		}
+		seen[m.ID] = file
+		if m.Unit == "atomic" {
+			return nil, fmt.Errorf("feed %s: mapping %s asks for `unit: atomic`, and Odoo's own interface can not apply several operations in one transaction: write `unit: resumable`", cfg.Name, file)
+		}
+		f.mappings = append(f.mappings, m)
+	}
+	for _, format := range Formats() {
+		if format.Name() == f.mappings[0].Format {
+			f.format = format
+		}
+	}
+	for _, m := range f.mappings {
+		if m.Format != f.format.Name() {
+			return nil, fmt.Errorf("feed %s: mapping %s is for %s, and others of the feed for %s", cfg.Name, m.ID, m.Format, f.format.Name())
+		}
+	}
+	return f, nil
+}
+
+// openMapping returns where a mapping file and all that it refers to are: the
+// files that come with Vagus, or the file system.
+func openMapping(file string) (fs.FS, string, error) {
+	if name, ok := strings.CutPrefix(file, config.Builtin); ok {
+		return mappings.FS, name, nil
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, "", err
+	}
+	// A mapping refers to tables and snapshots beside and above it.
+	return os.DirFS("/"), strings.TrimPrefix(filepath.ToSlash(abs), "/"), nil
+}
+
+// units returns what a message means: one unit for each mapping that wants it,
+// or, so that the ledger hears of every message, one that says why there is
+// none. It fails only when ctx is done.
+func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
+	decoded, err := f.format.Decode(m.Body)
+	if err != nil {
+		return []*broker.Unit{f.unit(m, "", broker.DeadLetter, f.format.Name()+".malformed", err.Error())}, nil
+	}
+	var units []*broker.Unit
+	for _, mp := range f.mappings {
+		if !mp.Matches(decoded) {
+			continue
+		}
+		r := mp.Run(ctx, decoded)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		u := f.unit(m, mp.ID, r.Verdict, r.Class, r.Reason)
+		u.Mapping = mp.String()
+		u.OnDeadLetter = mp.OnDeadLetter
+		u.Key = broker.OrderingKey(f.secret, r.Ordering)
+		u.Idempotency = broker.OrderingKey(f.secret, r.Idempotency)
+		if u.Verdict == broker.Reject { // it has been acknowledged: a person must see it
+			u.Verdict = broker.DeadLetter
+		}
+		if u.Verdict == broker.Apply {
+			u.Ops = r.Ops
+		}
+		units = append(units, u)
+	}
+	if len(units) == 0 {
+		return []*broker.Unit{f.unit(m, "", broker.Skip, "mapping.not_mine", "no mapping of feed "+f.name+" takes "+m.Kind)}, nil
+	}
+	return units, nil
+}
+
+func (f *feed) unit(m *broker.Message, mappingID string, v broker.Verdict, class, reason string) *broker.Unit {
+	return &broker.Unit{
+		ID: broker.NewUnitID(m.ID, mappingID), MessageID: m.ID, Tenant: m.Tenant, Site: m.Site, Feed: m.Feed, Target: f.target,
+		Kind: m.Kind, SenderID: m.SenderID, Verdict: v, Class: class, Reason: reason,
+		ReceivedAt: m.ReceivedAt, MappedAt: time.Now().UTC(), Trace: m.Trace,
+	}
+}
+
+// check is what `validate: before-ack` asks: the error tells the sender why
+// its message would be rejected.
+func (f *feed) check(ctx context.Context, ms ...*broker.Message) error {
+	for _, m := range ms {
+		decoded, err := f.format.Decode(m.Body)
+		if err != nil {
+			return &broker.RejectError{Code: f.format.Name() + ".malformed", Err: err}
+		}
+		for _, mp := range f.mappings {
+			if !mp.Matches(decoded) {
+				continue
+			}
+			if r := mp.Run(ctx, decoded); r.Verdict == broker.Reject {
+				return &broker.RejectError{Code: r.Class, Err: errors.New(r.Reason)}
+			}
+		}
+	}
+	return ctx.Err()
+}
