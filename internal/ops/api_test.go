@@ -350,6 +350,7 @@ func settled(t *testing.T, c *ops.Client, id string) []ops.Item {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d items are open: %+v", open, items)
 		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
