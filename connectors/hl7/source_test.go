@@ -469,15 +469,26 @@ func TestConnectionsThatSendNoFrameAreClosed(t *testing.T) {
 	t.Parallel()
 	addr, _ := run(t, Config{IdleTimeout: 50 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}, (&journal{}).accept)
 	for name, sent := range map[string]string{
-		"silence":                      "",
-		"half a frame":                 "\x0bMSH|^~\\&|",
-		"more than 64 KiB of nonsense": strings.Repeat("x", maxBetween+2),
+		"silence":      "",
+		"half a frame": "\x0bMSH|^~\\&|",
 	} {
 		c := dial(t, addr)
 		_, _ = io.WriteString(c, sent)
 		if !c.closed() {
 			t.Errorf("%s: not closed", name)
 		}
+	}
+}
+
+func TestBytesOutsideFramesAreBounded(t *testing.T) {
+	t.Parallel()
+	noise := strings.Repeat("x", maxBetween-smallBuffer)
+	r := newFrameReader(strings.NewReader(noise+"\x0bone\x1c\r"+noise+noise), 100)
+	if frame, err := r.next(func() {}); err != nil || string(frame) != "one" || r.discarded != len(noise) {
+		t.Errorf("%q, %v, %d bytes discarded", frame, err, r.discarded)
+	}
+	if _, err := r.next(func() {}); !errors.Is(err, errOutside) {
+		t.Errorf("after too many: %v", err)
 	}
 }
 
