@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -176,6 +177,36 @@ func (c *cloud) worker() jetstream.JetStream {
 		c.t.Fatal(err)
 	}
 	return js
+}
+
+// forgetIDs has UNITS know a Msg-Id no longer than it takes to stop and start a
+// link: then only the place where it resumes keeps it from sending twice.
+func (c *cloud) forgetIDs() {
+	c.t.Helper()
+	b, err := LoadBundle(c.hub.WorkerBundle(hub.DefaultTenant))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	b.Nkey = filepath.Join(c.cfg.Dir, "tenants", hub.DefaultTenant, "admin.nkey")
+	nc, err := Connect(b, Dial{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer nc.Close()
+	until(c.t, "the administrator is connected", nc.IsConnected)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s, err := js.Stream(c.t.Context(), stream.Units)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Duplicates = 100 * time.Millisecond
+	if _, err := js.UpdateStream(c.t.Context(), cfg); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // units returns what UNITS holds, in its order.

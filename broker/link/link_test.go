@@ -118,6 +118,7 @@ func TestAnAgentThatWasKilledGoesOnInTheMiddleOfAMessage(t *testing.T) {
 	t.Parallel()
 	c, j := newCloud(t, hub.Config{}), newMemory()
 	js := c.worker()
+	c.forgetIDs()
 	j.fill(2, "body")
 	// What an agent leaves that dies after the second of the three units of the first message.
 	l, err := New(Config{Bundle: c.bundle, Feeds: []string{"adt"}, Journal: j, Map: mapThree})
@@ -134,6 +135,7 @@ func TestAnAgentThatWasKilledGoesOnInTheMiddleOfAMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	time.Sleep(150 * time.Millisecond) // for the ids to be forgotten
 	running(t, Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapThree})
 	until(t, "the other four units are there", func() bool { return stored(t, js) >= 6 })
 	sameAsJournal(t, js, j, mapThree)
@@ -143,11 +145,13 @@ func TestStoppedAndStartedManyTimes(t *testing.T) {
 	t.Parallel()
 	c, j := newCloud(t, hub.Config{}), newMemory()
 	js := c.worker()
+	c.forgetIDs()
 	for round := range 6 {
 		j.fill(200, "body")
 		l, stop := running(t, Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapThree})
 		until(t, "some are sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq > uint64(round*200+20) })
 		stop()
+		time.Sleep(150 * time.Millisecond) // for the ids to be forgotten
 	}
 	l, _ := running(t, Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapThree})
 	until(t, "all are sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 1200 })
@@ -233,6 +237,7 @@ func TestRemapSendsTheUnitsAgainAndTheLaneStillKnowsItsPlace(t *testing.T) {
 	t.Parallel()
 	c, j := newCloud(t, hub.Config{}), newMemory()
 	js := c.worker()
+	c.forgetIDs()
 	j.fill(5, "body")
 	cfg := Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapOne}
 	l, stop := running(t, cfg)
@@ -269,6 +274,7 @@ func TestRemapSendsTheUnitsAgainAndTheLaneStillKnowsItsPlace(t *testing.T) {
 		t.Errorf("the unit that was asked for has headers %v", again.Header)
 	}
 	stop()
+	time.Sleep(150 * time.Millisecond) // for the ids to be forgotten
 	j.fill(1, "body")
 	l, _ = running(t, cfg)
 	until(t, "the next is sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 6 })
