@@ -130,8 +130,7 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 			return t.blame(ctx, p, rows, messages)
 		}
 		if try == attempts {
-			fail(rows, *collided)
-			return nil
+			return t.leaveOut(ctx, p, rows, messages, *collided)
 		}
 		pause := time.NewTimer(time.Duration(50+rand.IntN(200)) * time.Millisecond)
 		select {
@@ -141,6 +140,30 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// leaveOut gives up the rows that collide and loads the others.
+func (t *Target) leaveOut(ctx context.Context, p *pass, rows []*row, messages []message, v verdict) error {
+	v.act = retry
+	collides := make([]bool, len(rows))
+	for _, m := range messages {
+		if m.verdict.act == again && m.record >= 0 && m.record < len(rows) {
+			collides[m.record] = true
+		}
+	}
+	var rest []*row
+	for i, r := range rows {
+		if collides[i] {
+			r.verdict = &v
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	if len(rest) == 0 || len(rest) == len(rows) {
+		fail(rows, v)
+		return nil
+	}
+	return t.load(ctx, p, rest)
 }
 
 // blame finds the rows that Odoo refuses. Messages name rows, but not always

@@ -152,6 +152,7 @@ func TestPoisonedRecordsDoNotSpoilTheOthers(t *testing.T) {
 	}{
 		{simulated.PoisonReject, broker.Rejected, "odoo.UserError"},
 		{simulated.PoisonCrash, broker.Retry, "odoo.no_answer"},
+		{simulated.PoisonRetry, broker.Retry, "odoo.SerializationFailure"},
 	} {
 		sim, url := start(t, simulated.Config{History: true})
 		target := newTarget(t, url, "jsonrpc")
@@ -233,16 +234,60 @@ func TestSimultaneousAppliesMakeEachRecordOnceAndKeepTheLimit(t *testing.T) {
 	}
 }
 
+func TestSimultaneousAppliesToOneRecordLoseNoValues(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"jsonrpc", "xmlrpc"} {
+		sim, url := start(t, simulated.Config{})
+		target := newTarget(t, url, protocol)
+		sim.SetLatency(5 * time.Millisecond)
+		var wg sync.WaitGroup
+		fields := []string{"city", "zip", "street", "phone"}
+		for _, f := range fields {
+			wg.Go(func() {
+				applyTo(t, target, &broker.Unit{ID: "u" + f, Ops: []broker.Operation{upsert("t.payer", broker.Values{"name": "payer", f: f})}})
+			})
+		}
+		wg.Wait()
+		r, _ := sim.ByXID("t.payer")
+		for _, f := range fields {
+			if r.Values[f] != f {
+				t.Errorf("%s is %v", f, r.Values[f])
+			}
+		}
+	}
+}
+
+func TestOdooThatAnswersOnlyWhenAskedForNothingIsUnwell(t *testing.T) {
+	t.Parallel()
+	sim, url := start(t, simulated.Config{})
+	target := newTarget(t, url, "jsonrpc")
+	sim.Fail(simulated.Fault{Kind: simulated.FaultStatus, Status: 502, Method: "load"})
+	if _, err := target.Apply(context.Background(), patients(50)); err == nil || !strings.HasPrefix(err.Error(), "odoo.unavailable") {
+		t.Errorf("%v", err)
+	}
+	if c := sim.Calls()["authenticate"].Calls; c > 2*maxSuspects {
+		t.Errorf("%d calls to find out", c)
+	}
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
+	const offered = 200
+	var sent atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		line := strings.Repeat(" ", 1<<20)
-		for range 20 {
+		for range offered {
 			if _, err := w.Write([]byte(line)); err != nil {
 				return
 			}
+			sent.Add(1)
 		}
 	}))
+	t.Cleanup(func() {
+		if n := sent.Load(); n >= offered {
+			t.Errorf("%d MB were taken", n)
+		}
+	})
 	t.Cleanup(srv.Close)
 	for _, protocol := range []string{"jsonrpc", "xmlrpc"} {
 		if err := newTarget(t, srv.URL, protocol).Check(context.Background()); err == nil || !strings.HasPrefix(err.Error(), "odoo.garbage") {
