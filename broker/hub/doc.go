@@ -15,10 +15,11 @@
 //	bundles/<site>/                   what is carried to the site, then deleted here
 //	store/                            streams, canary, provisioning marker
 //
-// Who may do what: an account per tenant is a wall that nothing crosses. In it
-// a site may publish below unit.<site>, ask for its own last unit, and read its
-// own consumer of DOWN; a worker may read UNITS, write DOWN and EVENTS; only
-// the administrator, whose key stays in the directory, makes streams. Every
+// Who may do what: an account per tenant is a wall that nothing crosses. A site
+// has an account of its own, to which its tenant's exports three things: to
+// publish below unit.<site>, to ask for its own last unit, and to read its own
+// consumer of DOWN. A worker may read UNITS, write DOWN and EVENTS. Only the
+// administrator, whose key stays in the directory, makes streams. Every
 // connection needs TLS 1.3, a certificate of the hub's authority and a key.
 //
 // At rest the store may be encrypted. A canary in the store tells a wrong key

@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/vagus-health/vagus/broker/stream"
@@ -246,117 +244,6 @@ func (a *ahead) next(ctx context.Context, paced bool, due <-chan time.Time) *ite
 	}
 }
 
-// send sends parcels in order and returns when the cloud has confirmed all of
-// them. There is never more than one publish, or one batch, without an answer:
-// so whatever a broken link delivers late is either the next in order or a
-// duplicate, and never overtakes.
-func (l *lane) send(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, parcels []*parcel) error {
-	l.lastSend = time.Now()
-	limit := nc.MaxPayload()
-	for i, p := range parcels {
-		if int64(p.size) > limit {
-			small, err := l.tooLarge(ctx, p)
-			if err != nil {
-				return &laneError{"link.encode", err}
-			}
-			parcels[i] = small
-		}
-	}
-	for len(parcels) > 0 {
-		n := l.fit(parcels)
-		var dup bool
-		var err error
-		if n < batchMin || l.careful > 0 {
-			n = 1
-			dup, err = l.publishOne(ctx, js, parcels[0])
-		} else {
-			err = l.publishBatch(ctx, js, parcels[:n])
-		}
-		if err != nil {
-			for _, p := range parcels {
-				p.span.RecordError(err)
-				p.span.End()
-			}
-			return err
-		}
-		l.confirm(parcels[n-1].mark, dup)
-		l.link.metrics.units.Add(ctx, int64(n), l.attr)
-		for _, p := range parcels[:n] {
-			p.span.End()
-		}
-		parcels = parcels[n:]
-	}
-	return nil
-}
-
-// fit returns how many of the parcels, at least one, may go together.
-func (l *lane) fit(parcels []*parcel) int {
-	size := 0
-	for n, p := range parcels {
-		if size += p.size; n > 0 && (size > l.bytes || n == batchMax) {
-			return n
-		}
-	}
-	return len(parcels)
-}
-
-// publishBatch publishes all or none. The time that it takes decides how large
-// the next one may be.
-func (l *lane) publishBatch(ctx context.Context, js jetstream.JetStream, parcels []*parcel) error {
-	msgs := make([]*nats.Msg, len(parcels))
-	for i, p := range parcels {
-		msgs[i] = p.msg
-	}
-	wait, cancel := context.WithTimeout(ctx, l.link.cfg.AckTimeout)
-	defer cancel()
-	began := time.Now()
-	_, err := jetstreamext.PublishMsgBatch(wait, js, msgs, jetstreamext.BatchFlowControl{})
-	took := time.Since(began)
-	switch {
-	case err != nil && isTimeout(err):
-		l.bytes = max(l.bytes/4, bytesMin)
-	case err == nil && took < l.link.cfg.AckTimeout/20:
-		l.bytes = min(l.bytes*2, bytesMax)
-	case took > l.link.cfg.AckTimeout/5:
-		l.bytes = max(l.bytes/2, bytesMin)
-	}
-	if err == nil {
-		l.link.metrics.batches.Add(ctx, 1, l.attr)
-		return nil
-	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		// One of them is a duplicate, or too large, or the hub's stream is full:
-		// one by one it shows which.
-		l.careful = len(parcels)
-	}
-	return classify(ctx, err)
-}
-
-// publishOne publishes one parcel and reports whether the cloud had it
-// already, which is as good as new.
-func (l *lane) publishOne(ctx context.Context, js jetstream.JetStream, p *parcel) (dup bool, err error) {
-	wait, cancel := context.WithTimeout(ctx, l.link.cfg.AckTimeout)
-	defer cancel()
-	ack, err := js.PublishMsg(wait, p.msg, jetstream.WithRetryAttempts(0))
-	if isTooLarge(err) {
-		small, terr := l.tooLarge(ctx, p)
-		if terr != nil {
-			return false, &laneError{"link.encode", terr}
-		}
-		ack, err = js.PublishMsg(wait, small.msg, jetstream.WithRetryAttempts(0))
-		small.span.End()
-	}
-	if err != nil {
-		return false, classify(ctx, err)
-	}
-	if ack.Duplicate {
-		l.link.metrics.duplicates.Add(ctx, 1, l.attr)
-	}
-	l.careful = max(l.careful-1, 0)
-	return ack.Duplicate, nil
-}
-
 // lookup asks the cloud for the lane's last message and reads where to go on.
 func (l *lane) lookup(ctx context.Context, nc *nats.Conn) (mark, error) {
 	known := l.known()
@@ -414,141 +301,6 @@ func (l *lane) trim(ctx context.Context) {
 			l.link.cfg.Logger.Warn("journal is not trimmed", "feed", l.feed, "err", err)
 		}
 	}
-}
-
-func (l *lane) position() mark {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.confirmed
-}
-
-// known is what the cloud must have stored, as far as this process knows.
-func (l *lane) known() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.stored
-}
-
-// resumed takes the cloud's word for where the lane stands.
-func (l *lane) resumed(ctx context.Context, m mark) {
-	l.link.metrics.resumes.Add(ctx, 1, l.attr)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.confirmed, l.stored, l.whole = m, m.Seq, Position{}
-	if m.complete() {
-		l.whole = m.Position
-	}
-	if l.failing == "link.down" || l.failing == "hub.timeout" || l.failing == "hub.no_stream" {
-		l.failing = "" // the other classes end when a unit goes through
-	}
-}
-
-func (l *lane) confirm(m mark, dup bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.confirmed, l.failing = m, ""
-	if !dup {
-		l.stored = m.Seq
-	}
-}
-
-// waits notes the entry at the head, passed that it and all before it are in
-// the cloud.
-func (l *lane) waits(it *item) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.oldest = it.entry.Message.ReceivedAt
-}
-
-func (l *lane) passed(it *item) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.whole, l.oldest = it.entry.Position, time.Time{}
-}
-
-// note records what stops the lane, and logs it when it changes.
-func (l *lane) note(ctx context.Context, err error) {
-	class := "link.error"
-	var le *laneError
-	if errors.As(err, &le) {
-		class = le.class
-	}
-	l.link.metrics.errors.Add(ctx, 1, l.attr, classAttr(class))
-	l.mu.Lock()
-	changed := l.failing != class
-	if changed {
-		l.failing, l.since = class, time.Now()
-	}
-	l.mu.Unlock()
-	if changed {
-		l.link.cfg.Logger.Warn("lane stopped; it goes on by itself", "feed", l.feed, "class", class, "err", err)
-	}
-}
-
-func (l *lane) snapshot(ctx context.Context) LaneState {
-	l.mu.Lock()
-	s := LaneState{Feed: l.feed, Sent: l.whole, Oldest: l.oldest, Error: l.failing}
-	if l.failing != "" {
-		s.Since = l.since
-	}
-	l.mu.Unlock()
-	if last, err := l.link.cfg.Journal.Last(ctx, l.feed); err == nil {
-		s.Journal = last
-		s.Backlog = last - min(s.Sent.Seq, last)
-	}
-	switch {
-	case s.Backlog == 0:
-		s.Oldest = time.Time{}
-	case s.Oldest.IsZero() && s.Sent.ID != "": // it came while the link was down
-		s.Oldest = l.peek(ctx, s.Sent)
-	}
-	return s
-}
-
-// peek returns when the entry after a position was received.
-func (l *lane) peek(ctx context.Context, after Position) time.Time {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancel()
-	r, err := l.link.cfg.Journal.Read(ctx, l.feed, after)
-	if err != nil {
-		return time.Time{}
-	}
-	e, err := r.Next(ctx)
-	if err != nil {
-		return time.Time{}
-	}
-	return e.Message.ReceivedAt
-}
-
-// classify names why the cloud did not confirm. ctx ends when the link does.
-func classify(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	var api *jetstream.APIError
-	class := "link.down"
-	switch {
-	case errors.As(err, &api) && api.ErrorCode == 10077:
-		class = "hub.full"
-	case errors.As(err, &api):
-		class = "hub.refused"
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
-		class = "hub.no_stream"
-	case isTimeout(err):
-		class = "hub.timeout"
-	}
-	return &laneError{class, err}
-}
-
-func isTimeout(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
-}
-
-// isTooLarge tells the two ways in which a hub refuses a message for its size:
-// max_payload, and a max_msg_size of the stream (10054).
-func isTooLarge(err error) bool {
-	var api *jetstream.APIError
-	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && api.ErrorCode == 10054
 }
 
 func newBackoff() *backoff.ExponentialBackOff {
