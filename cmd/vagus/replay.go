@@ -38,6 +38,10 @@ func (*replayCmd) Help() string {
 // again, is waited for.
 const patience = 30 * time.Second
 
+// followTime is how long what waits behind may stand still before it is taken
+// to wait for something else.
+const followTime = 3 * time.Second
+
 // Run plans, shows, asks, starts and follows a replay.
 func (cmd *replayCmd) Run(c *console) error {
 	ways := 0
@@ -240,22 +244,32 @@ func (cmd *replayCmd) follow(c *console, api *ops.Client, rep ledger.Replay) err
 		}
 		rep = now
 	}
+	// What waits behind the units that were tried again follows them, unless
+	// they failed again: it is waited for as long as it moves.
 	var items []ops.Item
+	behind, since := -1, c.now()
 	for deadline := c.now().Add(cmd.Wait); ; {
 		began := time.Now()
 		if items, err = api.Items(c.ctx, rep.ID); err != nil {
 			return err
 		}
-		open := 0
+		open, waits := 0, 0
 		for _, it := range items {
-			if pending(it) {
+			switch {
+			case it.Status != ledger.Parked && it.Status != ledger.Claimed:
+			case it.Action == ledger.RetryNow:
 				open++
+			case it.Action == ledger.Waits:
+				waits++
 			}
 		}
-		if open == 0 || c.now().After(deadline) {
+		if waits != behind || open > 0 {
+			behind, since = waits, c.now()
+		}
+		if open == 0 && (waits == 0 || c.now().Sub(since) > followTime) || c.now().After(deadline) {
 			break
 		}
-		bar.wait(open)
+		bar.wait(open + waits)
 		// A long plan takes long to read: leave the worker most of its time.
 		if err := c.pause(max(c.poll, 5*time.Since(began))); err != nil {
 			return err
@@ -263,11 +277,6 @@ func (cmd *replayCmd) follow(c *console, api *ops.Client, rep ledger.Replay) err
 	}
 	bar.end()
 	return cmd.summary(c, rep, items)
-}
-
-// pending says whether a unit that was tried again has no outcome yet.
-func pending(it ops.Item) bool {
-	return it.Action == ledger.RetryNow && (it.Status == ledger.Parked || it.Status == ledger.Claimed)
 }
 
 // A replayGroup counts units of one kind to which the same was done with the
