@@ -81,13 +81,13 @@ type Unit struct {
 	Remappable bool            `json:"remappable,omitempty"` // dead or skipped at the mapping: its content stayed at the site, a replay maps it again there
 	Hold       bool            `json:"hold,omitempty"`       // dead, and later units of its key wait for it
 
-	ReceivedAt  time.Time  `json:"received_at"`  // by the source
-	MappedAt    time.Time  `json:"mapped_at"`    // at the site
-	StoredAt    time.Time  `json:"stored_at"`    // in the UNITS stream
-	ClaimedAt   time.Time  `json:"claimed_at"`   // first claim, zero if none
-	SettledAt   time.Time  `json:"settled_at"`   // last outcome
-	NextAttempt time.Time  `json:"next_attempt"` // parked at the head of its key; zero while it waits behind another
-	Body        broker.PHI `json:"-"`            // wire form; only while parked or dead, and only from Due
+	ReceivedAt  time.Time  `json:"received_at"`           // by the source
+	MappedAt    time.Time  `json:"mapped_at"`             // at the site
+	StoredAt    time.Time  `json:"stored_at"`             // in the UNITS stream
+	ClaimedAt   time.Time  `json:"claimed_at,omitzero"`   // first claim, zero if none
+	SettledAt   time.Time  `json:"settled_at,omitzero"`   // last outcome
+	NextAttempt time.Time  `json:"next_attempt,omitzero"` // parked at the head of its key; zero while it waits behind another
+	Body        broker.PHI `json:"-"`                     // wire form; only while parked or dead, and only from Due
 
 	// Request is set on a unit that arrives because a replay asked its site to
 	// map the message again: the request's id. Give it to Claim and to Settle.
