@@ -3,6 +3,8 @@ package relational
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/vagus-health/vagus/broker/ledger"
@@ -40,86 +42,121 @@ type probe struct {
 	Request   string `json:"request,omitempty"`
 }
 
+// probeUnits returns what is known of each unit, and whether one that came
+// before it has its idempotency value.
+const probeUnits = `SELECT p.n, p.status, p.remappable, p.request, p.seq, p.collides FROM
+	(SELECT d.n, coalesce(u.status, '') AS status, coalesce(u.remappable, false) AS remappable, coalesce(u.request, '') AS request, coalesce(u.seq, d.seq) AS seq,
+		EXISTS (SELECT 1 FROM units x WHERE x.idem = d.idem AND x.idem <> '' AND x.target = d.target AND x.site = d.site AND x.feed = d.feed
+			AND x.message_id <> d.message_id AND x.seq < coalesce(u.seq, d.seq)) AS collides
+	FROM {$1: n integer, id text, message_id text, target text, site text, feed text, idem text, seq bigint} AS d LEFT JOIN units u ON u.id = d.id) AS p
+	WHERE p.status <> '' OR p.collides`
+
+var insertClaimed = `INSERT INTO units (id, ` + names("", originColumns+", "+mappedColumns) + `, status, attempts, class, reason, warning, records,
+		remappable, hold, settled_at, took, request, worker)
+	SELECT d.id, ` + names("d.", originColumns+", "+mappedColumns) + `, 'claimed', 0, '', '', '', '', false, false, 0, 0, '', ''
+	FROM {$1: id text, ` + originColumns + ", " + mappedColumns + `} AS d WHERE true ON CONFLICT (id) DO NOTHING`
+
 // Claim implements [ledger.Ledger].
 func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger.Unit) ([]ledger.Claim, error) {
 	g := newGuard(leases)
-	if err := g.covers(units); err != nil {
+	if err := g.touch(units); err != nil {
 		return nil, fmt.Errorf("claim units: %w", err)
 	}
-	var rows []unitRow
-	var known, idems, requests []probe
+	var rows []unitRow // by their first place among units
+	var places []int
+	var asked, requests []probe
+	first := map[string]int{}
 	now := time.Now().UnixMicro()
-	place := map[string]int{} // unit → its first place among units
 	for i := range units {
 		row := newUnitRow(&units[i])
-		row.claimed(now)
-		if _, twice := place[row.ID]; twice {
+		if _, twice := first[row.ID]; twice {
 			continue
 		}
-		place[row.ID] = i
-		rows = append(rows, row)
-		known = append(known, probe{N: i, ID: row.ID})
-		if row.Idem != "" {
-			idems = append(idems, probe{N: i, ID: row.ID, MessageID: row.MessageID, Target: row.Target, Site: row.Site, Feed: row.Feed, Idem: row.Idem, Seq: row.Seq})
+		first[row.ID] = i
+		if row.ClaimedAt == 0 {
+			row.ClaimedAt = now
 		}
-		if units[i].Request != "" {
-			requests = append(requests, probe{ID: row.ID, Request: clean(units[i].Request, maxName)})
+		rows, places = append(rows, row), append(places, i)
+		p := probe{N: len(asked), ID: row.ID, Idem: row.Idem, Seq: row.Seq}
+		if p.Idem != "" {
+			p.MessageID, p.Target, p.Site, p.Feed = row.MessageID, row.Target, row.Site, row.Feed
+		}
+		asked = append(asked, p)
+		if r := clean(units[i].Request, maxName); r != "" {
+			requests = append(requests, probe{ID: row.ID, Request: r})
 		}
 	}
 	answers := make([]ledger.Claim, len(units))
 	err := s.db.Write(ctx, func(tx Tx) ([]Statement, error) {
 		clear(answers)
-		existed := make([]bool, len(units))
-		lock, check := g.lock(s)
-		statements := []Statement{lock}
+		existed := make([]bool, len(rows))
+		list, check := g.lock(s)
 		if len(rows) > 0 {
-			statements = append(statements, s.ask(func(scan Scan) error {
+			list = append(list, s.ask(func(scan Scan) error {
 				var n int
+				var seq int64
 				var status, request string
-				var remappable bool
-				if err := scan(&n, &status, &remappable, &request); err != nil {
+				var remappable, collides bool
+				if err := scan(&n, &status, &remappable, &request, &seq, &collides); err != nil {
 					return err
 				}
-				existed[n] = true
-				answers[n] = answer(ledger.Status(status), remappable && units[n].Request != "", request)
+				a := &answers[places[n]]
+				if status != "" {
+					existed[n], asked[n].Seq = true, seq
+					*a = answer(ledger.Status(status), remappable && units[places[n]].Request != "", request)
+				}
+				a.Collision = collides
 				return nil
-			}, `SELECT d.n, u.status, u.remappable, u.request FROM {$1: n integer, id text} AS d CROSS JOIN units u WHERE u.id = d.id`, asJSON(known)))
+			}, probeUnits, asJSON(asked)))
 		}
-		// The check comes before anything is written: a worker that lost a
-		// lease leaves no trace, not even of waiting for another's rows.
-		if err := tx.Run(ctx, statements...); err != nil {
+		if err := tx.Run(ctx, list...); err != nil {
 			return nil, err
 		}
 		if err := check(); err != nil {
 			return nil, err
 		}
-		statements = s.claimNew(g, rows, units, existed, place)
+		for n := range collisions(asked) {
+			answers[places[n]].Collision = true
+		}
+		list = s.claimNew(g, rows, existed)
 		if len(requests) > 0 {
-			statements = append(statements, s.do(`UPDATE units SET request = d.request FROM {$1: id text, request text} AS d
+			list = append(list, s.do(`UPDATE units SET request = d.request FROM {$1: id text, request text} AS d
 				WHERE units.id = d.id AND units.remappable AND units.status IN ('dead', 'skipped')`, asJSON(requests)))
 		}
-		if len(idems) > 0 {
-			statements = append(statements, s.ask(func(scan Scan) error {
-				var n int
-				err := scan(&n)
-				answers[n].Collision = true
-				return err
-			}, `SELECT DISTINCT d.n FROM {$1: n integer, id text, message_id text, target text, site text, feed text, idem text} AS d
-				CROSS JOIN units me CROSS JOIN units x WHERE me.id = d.id AND x.idem = d.idem AND x.idem <> '' AND x.target = d.target
-				AND x.site = d.site AND x.feed = d.feed AND x.message_id <> d.message_id AND x.seq < me.seq`, asJSON(idems)))
-		}
-		return statements, nil
+		return list, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim units: %w", err)
 	}
 	for i := range units { // what came twice at once: as if it came again later
-		if first := place[clean(units[i].ID, maxName)]; first != i {
-			answers[i] = answers[first]
+		if n := first[clean(units[i].ID, maxName)]; n != i {
+			answers[i] = answers[n]
 			answers[i].InDoubt = answers[i].InDoubt || answers[i].Status == ""
 		}
 	}
 	return answers, nil
+}
+
+// collisions yields which of the units have the idempotency value of an
+// earlier one among them.
+func collisions(units []probe) iter.Seq[int] {
+	type value struct{ target, site, feed, idem string }
+	same := map[value][]int{}
+	for n, p := range units {
+		if p.Idem != "" {
+			v := value{p.Target, p.Site, p.Feed, p.Idem}
+			same[v] = append(same[v], n)
+		}
+	}
+	return func(yield func(int) bool) {
+		for _, ns := range same {
+			for _, n := range ns {
+				if slices.ContainsFunc(ns, func(m int) bool { return units[m].MessageID != units[n].MessageID && units[m].Seq < units[n].Seq }) && !yield(n) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // answer says what a claim answers about a unit that is known. again: it was
@@ -135,23 +172,19 @@ func answer(status ledger.Status, again bool, request string) ledger.Claim {
 }
 
 // claimNew inserts the units that are not known yet.
-func (s *Store) claimNew(g guard, rows []unitRow, units []ledger.Unit, existed []bool, place map[string]int) []Statement {
+func (s *Store) claimNew(g guard, rows []unitRow, existed []bool) []Statement {
 	var fresh []unitRow
 	var counts []countRow
-	for _, r := range rows {
-		if !existed[place[r.ID]] {
+	for n, r := range rows {
+		if !existed[n] {
 			fresh = append(fresh, r)
-			counts = append(counts, countRow{Target: r.Target, Shard: g.shards[r.Target], Site: r.Site, Feed: r.Feed, Status: r.Status, N: 1})
+			counts = append(counts, countRow{Target: r.Target, Shard: g.shards[r.Target], Site: r.Site, Feed: r.Feed, Status: string(ledger.Claimed), N: 1})
 		}
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	return []Statement{
-		s.do(`INSERT INTO units (`+insertColumns+`, worker) SELECT `+insertValues+`, '' FROM {$1: `+unitColumns+`} AS d WHERE true
-			ON CONFLICT (id) DO NOTHING`, asJSON(fresh)),
-		s.do(addTally, asJSON(merge(counts))),
-	}
+	return []Statement{s.do(insertClaimed, asJSON(fresh)), s.do(addTally, asJSON(merge(counts)))}
 }
 
 // merge adds up what counts the same.

@@ -3,7 +3,6 @@ package relational
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
@@ -93,11 +92,16 @@ const lockLeases = `SELECT l.target, l.partition, l.token FROM leases AS l
 	WHERE (l.target, l.partition) IN (SELECT d.target, d.partition FROM {$1: target text, partition integer} AS d)
 	ORDER BY l.target, l.partition{lock}`
 
+// tokens returns the tokens of a target's leases as they are now ($1: target).
+const tokens = `SELECT target, partition, token FROM leases WHERE target = $1`
+
 // A guard is the leases that a transaction is about.
 type guard struct {
-	leases []ledger.Lease // sorted, each once
+	leases []ledger.Lease
 	shards map[string]int // by target
-	also   []ledger.Lease // locked too, but without a token that must be right
+	// touched are the partitions that the transaction changes. Only those are
+	// locked; the other leases are looked at.
+	touched map[place]bool
 }
 
 type place struct {
@@ -106,41 +110,57 @@ type place struct {
 }
 
 func newGuard(leases []ledger.Lease) guard {
-	g := guard{leases: slices.Clone(leases), shards: map[string]int{}}
-	for _, l := range leases {
-		if n, ok := g.shards[l.Target]; !ok || l.Partition < n {
-			g.shards[l.Target] = l.Partition
-		}
-	}
-	return g
+	return guard{leases: leases, shards: map[string]int{}, touched: map[place]bool{}}
 }
 
-// covers returns an error if a unit is of a partition that no lease names.
-func (g guard) covers(units []ledger.Unit) error {
+// touch adds the partitions of units, or returns an error if no lease names
+// one.
+func (g guard) touch(units []ledger.Unit) error {
 	has := make(map[place]bool, len(g.leases))
 	for _, l := range g.leases {
 		has[place{l.Target, l.Partition}] = true
 	}
 	for i := range units {
-		if u := &units[i]; !has[place{u.Target, u.Partition}] {
+		u := &units[i]
+		p := place{u.Target, u.Partition}
+		if !has[p] {
 			return fmt.Errorf("unit %s is of partition %d of %s, and no lease that was given is", u.ID, u.Partition, u.Target)
+		}
+		g.touched[p] = true
+		if n, ok := g.shards[u.Target]; !ok || u.Partition < n {
+			g.shards[u.Target] = u.Partition
 		}
 	}
 	return nil
 }
 
-// lock returns the statement that locks the guard's leases, and the check to
-// make when it has run.
-func (g guard) lock(s *Store) (Statement, func() error) {
-	now := make(map[place]int64, len(g.leases))
-	st := s.ask(func(scan Scan) error {
+// lock returns the statements that lock what is touched and read all tokens,
+// and the check to make when they have run.
+func (g guard) lock(s *Store) ([]Statement, func() error) {
+	now := make(map[place]int64, broker.Partitions)
+	row := func(scan Scan) error {
 		var p place
 		var token int64
 		err := scan(&p.target, &p.partition, &token)
 		now[p] = token
 		return err
-	}, lockLeases, asJSON(leaseRows(append(slices.Clone(g.leases), g.also...))))
-	return st, func() error {
+	}
+	var list []Statement
+	if len(g.touched) > 0 {
+		rows := make([]leaseRow, 0, len(g.touched))
+		for p := range g.touched {
+			rows = append(rows, leaseRow{Target: p.target, Partition: p.partition})
+		}
+		list = append(list, s.ask(row, lockLeases, asJSON(rows)))
+	}
+	asked := map[string]bool{}
+	for _, l := range g.leases {
+		if !g.touched[place{l.Target, l.Partition}] && !asked[l.Target] {
+			asked[l.Target] = true
+			list = append(list, s.ask(row, tokens, l.Target))
+		}
+	}
+	return list, func() error {
 		for _, l := range g.leases {
 			if token, ok := now[place{l.Target, l.Partition}]; !ok || token != l.Token {
 				return fmt.Errorf("partition %d of %s: %w", l.Partition, l.Target, ledger.ErrFenced)

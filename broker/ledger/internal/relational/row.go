@@ -19,73 +19,102 @@ const (
 	maxRecords = 1000
 )
 
-// unitColumns are the columns of units as a row of JSON has them.
-const unitColumns = `id text, message_id text, tenant text, site text, feed text, target text, partition integer, key text, idem text,
-	kind text, sender_id text, mapping text, seq bigint, status text, attempts integer, class text, reason text, warning text, records text,
-	trace text, remappable boolean, hold boolean, received_at bigint, mapped_at bigint, stored_at bigint, claimed_at bigint, settled_at bigint,
-	took bigint, request text`
-
-// insertColumns and insertValues insert a row d as it is.
+// What a row of JSON has of a unit: where it comes from, how it was mapped, and
+// what became of it.
 const (
-	insertColumns = `id, message_id, tenant, site, feed, target, partition, key, idem, kind, sender_id, mapping, seq, status, attempts,
-		class, reason, warning, records, trace, remappable, hold, received_at, mapped_at, stored_at, claimed_at, settled_at, took, request`
-	insertValues = `d.id, d.message_id, d.tenant, d.site, d.feed, d.target, d.partition, d.key, d.idem, d.kind, d.sender_id, d.mapping, d.seq, d.status, d.attempts,
-		d.class, d.reason, d.warning, d.records, d.trace, d.remappable, d.hold, d.received_at, d.mapped_at, d.stored_at, d.claimed_at, d.settled_at, d.took, d.request`
+	originColumns  = `message_id text, tenant text, site text, feed text, target text, sender_id text, seq bigint, received_at bigint, claimed_at bigint`
+	mappedColumns  = `partition integer, key text, idem text, kind text, mapping text, trace text, mapped_at bigint, stored_at bigint`
+	outcomeColumns = `status text, attempts integer, class text, reason text, warning text, records text, remappable boolean, hold boolean, settled_at bigint, took bigint`
 )
+
+// names returns the names of columns, each after a prefix.
+func names(prefix, columns string) string {
+	var b strings.Builder
+	for i, c := range strings.Split(columns, ", ") {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		name, _, _ := strings.Cut(c, " ")
+		b.WriteString(prefix + name)
+	}
+	return b.String()
+}
+
+// assign returns the assignments of d's columns to those of the same names.
+func assign(columns string) string {
+	var b strings.Builder
+	for i, c := range strings.Split(columns, ", ") {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		name, _, _ := strings.Cut(c, " ")
+		b.WriteString(name + " = d." + name)
+	}
+	return b.String()
+}
 
 // A unitRow is a unit on its way into the database.
 type unitRow struct {
-	ID         string `json:"id"`
+	ID string `json:"id"`
+	*origin
+	*mapped
+	*outcome
+}
+
+type origin struct {
 	MessageID  string `json:"message_id"`
 	Tenant     string `json:"tenant"`
 	Site       string `json:"site"`
 	Feed       string `json:"feed"`
 	Target     string `json:"target"`
-	Partition  int    `json:"partition"`
-	Key        string `json:"key"`
-	Idem       string `json:"idem"`
-	Kind       string `json:"kind"`
 	SenderID   string `json:"sender_id"`
-	Mapping    string `json:"mapping"`
 	Seq        int64  `json:"seq"`
+	ReceivedAt int64  `json:"received_at"`
+	ClaimedAt  int64  `json:"claimed_at"`
+}
+
+type mapped struct {
+	Partition int    `json:"partition"`
+	Key       string `json:"key"`
+	Idem      string `json:"idem"`
+	Kind      string `json:"kind"`
+	Mapping   string `json:"mapping"`
+	Trace     string `json:"trace"`
+	MappedAt  int64  `json:"mapped_at"`
+	StoredAt  int64  `json:"stored_at"`
+}
+
+type outcome struct {
 	Status     string `json:"status"`
 	Attempts   int    `json:"attempts"`
 	Class      string `json:"class"`
 	Reason     string `json:"reason"`
 	Warning    string `json:"warning"`
 	Records    string `json:"records"`
-	Trace      string `json:"trace"`
 	Remappable bool   `json:"remappable"`
 	Hold       bool   `json:"hold"`
-	ReceivedAt int64  `json:"received_at"`
-	MappedAt   int64  `json:"mapped_at"`
-	StoredAt   int64  `json:"stored_at"`
-	ClaimedAt  int64  `json:"claimed_at"`
 	SettledAt  int64  `json:"settled_at"`
 	Took       int64  `json:"took"`
-	Request    string `json:"request"`
 }
 
+// newUnitRow returns a unit's row without its outcome.
 func newUnitRow(u *ledger.Unit) unitRow {
-	return unitRow{
-		ID: clean(u.ID, maxName), MessageID: clean(u.MessageID, maxName), Tenant: clean(u.Tenant, maxName), Site: clean(u.Site, maxName),
-		Feed: clean(u.Feed, maxName), Target: u.Target, Partition: u.Partition, Key: clean(u.Key, maxName), Idem: clean(u.Idem, maxName),
-		Kind: clean(u.Kind, maxName), SenderID: clean(u.SenderID, maxName), Mapping: clean(u.Mapping, maxName), Seq: int64(u.Seq),
-		Status: string(u.Status), Attempts: u.Attempts, Class: clean(u.Class, maxName), Reason: clean(u.Reason, maxText),
-		Warning: clean(u.Warning, maxText), Records: recordsJSON(u.Records), Trace: clean(u.Trace, maxName),
-		Remappable: u.Remappable, Hold: u.Hold && u.Status == ledger.Dead,
-		ReceivedAt: micros(u.ReceivedAt), MappedAt: micros(u.MappedAt), StoredAt: micros(u.StoredAt),
-		ClaimedAt: micros(u.ClaimedAt), SettledAt: micros(u.SettledAt), Request: clean(u.Request, maxName),
+	return unitRow{ID: clean(u.ID, maxName),
+		origin: &origin{MessageID: clean(u.MessageID, maxName), Tenant: clean(u.Tenant, maxName), Site: clean(u.Site, maxName), Feed: clean(u.Feed, maxName),
+			Target: u.Target, SenderID: clean(u.SenderID, maxName), Seq: int64(u.Seq), ReceivedAt: micros(u.ReceivedAt), ClaimedAt: micros(u.ClaimedAt)},
+		mapped: &mapped{Partition: u.Partition, Key: clean(u.Key, maxName), Idem: clean(u.Idem, maxName), Kind: clean(u.Kind, maxName),
+			Mapping: clean(u.Mapping, maxName), Trace: clean(u.Trace, maxName), MappedAt: micros(u.MappedAt), StoredAt: micros(u.StoredAt)},
 	}
 }
 
-// claimed takes off what is known only when a unit is settled.
-func (r *unitRow) claimed(now int64) {
-	if r.ClaimedAt == 0 {
-		r.ClaimedAt = now
+func newOutcome(u *ledger.Unit, took time.Duration) *outcome {
+	o := &outcome{Status: string(u.Status), Attempts: u.Attempts, Class: clean(u.Class, maxName), Reason: clean(u.Reason, maxText),
+		Warning: clean(u.Warning, maxText), Records: recordsJSON(u.Records), Remappable: u.Remappable, Hold: u.Hold && u.Status == ledger.Dead,
+		SettledAt: micros(u.SettledAt), Took: took.Microseconds()}
+	if o.SettledAt == 0 {
+		o.SettledAt = time.Now().UnixMicro()
 	}
-	r.Status, r.Attempts, r.Class, r.Reason, r.Warning, r.Records = string(ledger.Claimed), 0, "", "", "", ""
-	r.Remappable, r.Hold, r.SettledAt, r.Request = false, false, 0, ""
+	return o
 }
 
 // A waitingRow is what more is kept of a unit that is parked or dead.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/vagus-health/vagus/broker/ledger"
 )
@@ -33,19 +32,9 @@ const (
 		SELECT d.unit, CASE WHEN d.at = 0 THEN {now} ELSE d.at END, d.what, d.worker, d.took, d.class, d.reason, d.person
 		FROM {$1: unit text, at bigint, what text, worker text, took bigint, class text, reason text, person text} AS d`
 
-	// putUnits records outcomes. What a unit is (its place, its origin) stays
-	// as it was when it first came, save what another mapping may say otherwise.
-	putUnits = `INSERT INTO units (` + insertColumns + `, worker) SELECT ` + insertValues + `, $2 FROM {$1: ` + unitColumns + `} AS d WHERE true
-		ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, key = excluded.key, idem = excluded.idem, kind = excluded.kind,
-		mapping = excluded.mapping, status = excluded.status, attempts = excluded.attempts, class = excluded.class, reason = excluded.reason,
-		warning = excluded.warning, records = excluded.records, trace = excluded.trace, remappable = excluded.remappable, hold = excluded.hold,
-		mapped_at = excluded.mapped_at, stored_at = excluded.stored_at,
-		claimed_at = CASE WHEN units.claimed_at = 0 THEN excluded.claimed_at ELSE units.claimed_at END,
-		settled_at = excluded.settled_at, took = excluded.took, request = '', worker = excluded.worker`
-
 	dropWaiting = `DELETE FROM waiting WHERE id IN (SELECT d.id FROM {$1: id text} AS d)`
 
-	// putWaiting follows putUnits: where a unit stands is read from there.
+	// putWaiting comes last: where a unit stands is read from there.
 	putWaiting = `INSERT INTO waiting (id, target, partition, key, seq, status, holds, due, site, feed, received_at, body)
 		SELECT u.id, u.target, u.partition, u.key, u.seq, u.status, u.status = 'parked' OR u.hold,
 			CASE WHEN d.due = 0 AND u.key = '' AND u.status = 'parked' THEN {now} ELSE d.due END, u.site, u.feed, u.received_at, {bytes d.body}
@@ -67,14 +56,28 @@ const (
 		FROM {$1: target text, partition integer, key text} AS k)`
 )
 
+// Outcomes of units that are known, of those that were mapped again too, and of
+// those that were never claimed. Where a unit comes from and its place in the
+// order stay as they were when it first came ($2: the worker).
+var (
+	updateOutcome = `UPDATE units SET ` + assign(outcomeColumns) + `, request = '', worker = $2
+		FROM {$1: id text, ` + outcomeColumns + `} AS d WHERE units.id = d.id`
+	updateMapped = `UPDATE units SET ` + assign(mappedColumns+", "+outcomeColumns) + `, request = '', worker = $2
+		FROM {$1: id text, ` + mappedColumns + ", " + outcomeColumns + `} AS d WHERE units.id = d.id`
+	insertSettled = `INSERT INTO units (id, ` + names("", originColumns+", "+mappedColumns+", "+outcomeColumns) + `, request, worker)
+		SELECT d.id, ` + names("d.", originColumns+", "+mappedColumns+", "+outcomeColumns) + `, '', $2
+		FROM {$1: id text, ` + originColumns + ", " + mappedColumns + ", " + outcomeColumns + `} AS d`
+)
+
 // Settle implements [ledger.Ledger].
 func (s *Store) Settle(ctx context.Context, worker string, leases []ledger.Lease, cursors []ledger.Cursor, done []ledger.Settlement) error {
-	all := slices.Clone(leases)
+	g := newGuard(slices.Clone(leases))
 	for _, c := range cursors {
-		all = append(all, c.Lease)
+		g.leases = append(g.leases, c.Lease)
+		g.touched[place{c.Lease.Target, c.Lease.Partition}] = true
 	}
-	b := s.newBook(clean(worker, maxName), newGuard(all), done)
-	if err := b.guard.covers(b.units); err != nil {
+	b := s.newBook(clean(worker, maxName), g, done)
+	if err := b.guard.touch(b.units); err != nil {
 		return fmt.Errorf("settle units: %w", err)
 	}
 	for i := range b.units {
@@ -142,10 +145,7 @@ func (s *Store) newBook(worker string, g guard, done []ledger.Settlement) *book 
 	for i := range done {
 		u := &done[i].Unit
 		row := newUnitRow(u)
-		row.Took, row.Request = done[i].Took.Microseconds(), "" // an outcome answers the request
-		if row.SettledAt == 0 {
-			row.SettledAt = time.Now().UnixMicro()
-		}
+		row.outcome = newOutcome(u, done[i].Took)
 		n, twice := place[row.ID]
 		if twice {
 			b.units[n], b.rows[n] = *u, row
@@ -175,21 +175,19 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 			again = append(again, ids[i])
 		}
 	}
-	guard := b.guard
 	if len(again) > 0 {
 		// Another mapping may have given it another key: those that wait for it
 		// under the old one are in a partition that may be another worker's.
 		if err := tx.Run(ctx, b.s.ask(func(scan Scan) error {
-			var l ledger.Lease
-			err := scan(&l.Target, &l.Partition)
-			guard.also = append(guard.also, l)
+			var p place
+			err := scan(&p.target, &p.partition)
+			b.guard.touched[p] = true
 			return err
 		}, `SELECT DISTINCT u.target, u.partition FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, asJSON(again))); err != nil {
 			return err
 		}
 	}
-	lock, check := guard.lock(b.s)
-	statements := []Statement{lock}
+	statements, check := b.guard.lock(b.s)
 	b.before = make(map[string]state, len(b.rows))
 	if len(ids) > 0 {
 		statements = append(statements, b.s.ask(func(scan Scan) error {
@@ -236,15 +234,15 @@ func (b *book) statements() []Statement {
 		} else if waited {
 			leaving = append(leaving, probe{ID: row.ID})
 		}
-		if waited && was.Key != "" {
+		if (wait || waited) && known && was.Key != "" {
 			keys[was.keyRow] = true
 		}
-		if wait && row.Key != "" {
+		if wait && (!known || u.Request != "") && row.Key != "" {
 			keys[keyRow{row.Target, row.Partition, row.Key}] = true
 		}
 	}
 	s := b.s
-	list := []Statement{s.do(addTally, asJSON(merge(counts))), s.do(putUnits, asJSON(b.rows), b.worker)}
+	list := append(b.putUnits(), s.do(addTally, asJSON(merge(counts))))
 	if hops = append(hops, b.hops...); len(hops) > 0 {
 		list = append(list, s.do(addHops, asJSON(hops)))
 	}
@@ -255,6 +253,33 @@ func (b *book) statements() []Statement {
 		list = append(list, s.do(putWaiting, asJSON(waiting)))
 	}
 	return append(list, s.settleKeys(keys)...)
+}
+
+// putUnits sends of each unit no more than can have changed.
+func (b *book) putUnits() (list []Statement) {
+	var known, again, fresh []unitRow
+	for i, r := range b.rows {
+		_, ok := b.before[r.ID]
+		switch {
+		case !ok:
+			fresh = append(fresh, r)
+		case b.units[i].Request != "":
+			r.origin = nil
+			again = append(again, r)
+		default:
+			r.origin, r.mapped = nil, nil
+			known = append(known, r)
+		}
+	}
+	for _, p := range []struct {
+		text string
+		rows []unitRow
+	}{{updateOutcome, known}, {updateMapped, again}, {insertSettled, fresh}} {
+		if len(p.rows) > 0 {
+			list = append(list, b.s.do(p.text, asJSON(p.rows), b.worker))
+		}
+	}
+	return list
 }
 
 // settleKeys makes the first unit that waits for each key its head.
