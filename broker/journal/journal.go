@@ -317,7 +317,7 @@ func (j *Journal) Close() error {
 func (j *Journal) shut() error {
 	err := j.stop()
 	if j.lock != nil {
-		err = errors.Join(err, j.lock.Close())
+		err = errors.Join(err, unlockFile(j.lock))
 	}
 	return err
 }

@@ -321,6 +321,7 @@ func TestAFullJournalRefusesAndKeepsWhatItHas(t *testing.T) {
 				t.Errorf("%d acknowledged, %d there", n-1, stored)
 			}
 			must(t, j.Append(ctx, "adt", message("adt", 0, body))) // a duplicate needs no room
+			must(t, j.Append(ctx, "adt", batch(0, n-1, body)...))
 			st, err := j.Stats(ctx, "adt")
 			must(t, err)
 			removed, err := j.Trim(ctx, "adt", st.Last, time.Now().Add(time.Hour))
@@ -452,6 +453,7 @@ func TestTrimmingUnderLoadLosesNothing(t *testing.T) {
 			const who, each = 8, 150
 			body := bytes.Repeat([]byte("x"), 20_000) // 24 MB: several blocks
 			var wg sync.WaitGroup
+			defer func() { cancel(); wg.Wait() }()
 			for s := range who {
 				wg.Go(func() {
 					for i := range each {

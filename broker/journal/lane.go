@@ -158,7 +158,7 @@ func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*s
 	}
 	p := &step{size: len(ms), left: len(ms), done: make(chan struct{})}
 	if p.size > 1 {
-		if err := l.beginStep(ctx, s, sum); err != nil {
+		if err := l.beginStep(ctx, s, broker.ShortID(ms[0].ID), sum); err != nil {
 			return nil, err
 		}
 	}
@@ -198,12 +198,12 @@ func size(m *nats.Msg) int64 { return int64(len(m.Subject) + len(m.Data)) }
 
 // beginStep sees to it that a step of several messages that does not come to
 // its end is taken back by the next start.
-func (l *lane) beginStep(ctx context.Context, s *session, sum int64) error {
+func (l *lane) beginStep(ctx context.Context, s *session, first string, sum int64) error {
 	info, err := s.stream.Info(ctx)
 	if err != nil {
 		return err
 	}
-	if int64(info.State.Bytes)+sum > l.limit {
+	if _, err := l.find(ctx, first); err != nil && int64(info.State.Bytes)+sum > l.limit { // a duplicate needs no room
 		return fmt.Errorf("%d bytes do not fit: %w", sum, broker.ErrFull)
 	}
 	l.mu.Lock()

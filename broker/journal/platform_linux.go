@@ -11,7 +11,7 @@ import (
 )
 
 // lockFile takes the lock that keeps a second process out of a store. It ends
-// with the file's Close or the process.
+// with unlockFile or the process.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -25,6 +25,12 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// unlockFile gives the lock back even while a process that was just forked
+// still has the descriptor.
+func unlockFile(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 // freeBytes is what may still be written to the file system of dir.

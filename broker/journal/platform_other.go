@@ -13,6 +13,8 @@ var errPlatform = errors.New("the journal runs on Linux only")
 
 func lockFile(string) (*os.File, error) { return nil, errPlatform }
 
+func unlockFile(f *os.File) error { return f.Close() }
+
 func freeBytes(string) (int64, error) { return 0, errPlatform }
 
 func datasync(f *os.File) error { return f.Sync() }
