@@ -56,6 +56,7 @@ func TestARuleMakesOfAValueWhatTheLanguageSays(t *testing.T) {
 		{"what is null is kept if the rule says so", `name: { from: "PID-5[first].1.1", on_null: keep }`, `||||""`, `null`},
 		{"a default fills new records only", `name: { from: PID-8, default: x }`, "|", `null on_create {"name":"x"}`},
 		{"a default is not for null", `name: { from: PID-8, default: x }`, `|||||||""`, `{"name":null}`},
+		{"a default is not for null that is kept", `name: { from: PID-8, default: x, on_null: keep }`, `|||||||""`, `null`},
 		{"a default is not for a value", `name: { from: PID-8, default: x }`, `|||||||F`, `{"name":"F"}`},
 		{"required stops the unit", `name: { from: PID-8, required: true }`, "|", `dead_letter mapping.required p.name: required, but PID-8 is absent`},
 		{"required does not take null", `name: { from: PID-8, required: true, on_error: reject }`, `|||||||""`, `reject mapping.required p.name: required, but PID-8 is null`},
@@ -208,6 +209,19 @@ func TestOneUnitSaysWhatStoppedIt(t *testing.T) {
 	}
 }
 
+func TestAnOperationNamesOnlyOneThatRan(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(withFields("name: PID-8"), "    match:", "    when: \"valued('PID-8')\"\n    match:", 1) +
+		"  - { id: q, model: res.partner, do: upsert, match: { xid: t.q }, fields: { parent_id: { op: p } } }\n"
+	m := mustLoad(t, text)
+	if got, want := outcome(m.Run(t.Context(), decode(t, msh+"PID|1||7|||||F"))), `{"name":"F"}; {"parent_id":{"$op":"p"}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := outcome(m.Run(t.Context(), decode(t, msh+"PID|1||7"))), "dead_letter mapping.op q.parent_id: operation p did not run"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestAStoppedContextStopsALoop(t *testing.T) {
 	t.Parallel()
 	m := mustLoad(t, strings.Replace(withFields(`name: PID-8`), "operations:",
@@ -254,6 +268,15 @@ func TestEgressIsCheckedAgainWhenItRuns(t *testing.T) {
 	m.allow &^= tree.Name
 	if res := m.Run(t.Context(), msg); res.Class != ClassEgress || res.Verdict != broker.DeadLetter || res.Ops != nil {
 		t.Errorf("%s %s", res.Verdict, res.Class)
+	}
+	// And the labels of the field too: what was read tells.
+	for _, rule := range []string{`name: "PID-5[first].1.1"`, `name: { cel: "v('PID-5[first].1.1')" }`, `name: { cel: "values('PID-5[*].1').join('')" }`, `name: { text: "{who}" }`} {
+		m := mustLoad(t, strings.Replace(withFields(rule), "operations:", "let: { who: \"PID-5[first].1.1\" }\noperations:", 1))
+		m.allow &^= tree.Name
+		m.ops[0].allowed["name"] = tree.None
+		if res := m.Run(t.Context(), msg); res.Class != ClassEgress || res.Ops != nil {
+			t.Errorf("%s: %s", rule, outcome(res))
+		}
 	}
 	m.allow |= tree.Name
 	delete(m.ops[0].allowed, "name")
