@@ -50,10 +50,10 @@ func New(c Config) (*Target, error) {
 func (t *Target) Check(ctx context.Context) error {
 	res, err := t.client.send(ctx, "common", "authenticate", "", "", []any{t.client.db, t.client.user, t.client.key.Reveal(), map[string]any{}})
 	if err != nil {
-		return t.unwellIf(err, true)
+		return unwellFrom(err)
 	}
 	if uid, ok := asInt(res); !ok || uid <= 0 {
-		return t.unwellIf(&fault{class: "AccessDenied"}, true)
+		return unwellFrom(&fault{class: "AccessDenied"})
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, t.unwellIf(err, true)
+		return nil, unwellFrom(err)
 	}
 	outcomes := make([]broker.Outcome, len(units))
 	for i := range p.states {
@@ -98,18 +98,15 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 	return outcomes, nil
 }
 
-// unwellIf turns a fault that concerns the target as a whole into the error
-// for our caller. With always, every fault does.
-func (t *Target) unwellIf(err error, always bool) error {
+// unwellFrom turns what kept a call from its result into the error for our
+// caller, in our words.
+func unwellFrom(err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
 		return err
 	}
 	v := judge(f, "", nil)
-	if v.act == unwell || always {
-		return &unwellError{class: v.class, reason: v.reason}
-	}
-	return nil
+	return &unwellError{class: v.class, reason: v.reason}
 }
 
 // claim waits until nobody else works on any of the external ids, and takes them all.

@@ -64,6 +64,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	done     chan struct{}
+	seedErr  error
 }
 
 // New returns a server with its database filled. It listens once Start is
@@ -91,40 +92,43 @@ func New(c Config) *Server {
 
 func (s *Server) seed(seeds []Seed) {
 	t := &tx{store: s.store}
-	make1 := func(model, xid string, values map[string]any) int64 {
+	seedOne := func(model, xid string, values map[string]any) int64 {
 		id, e := t.create(model, values)
 		if e == nil && xid != "" {
 			e = t.name(xid, model, id, true)
 		}
 		if e != nil {
-			return 0
+			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: %s", model, e.message))
 		}
 		return id
 	}
 	byCode := map[string]int64{}
 	for _, c := range countries {
-		byCode[c[0]] = make1("res.country", "base."+strings.ToLower(c[0]), map[string]any{"code": c[0], "name": c[1]})
+		byCode[c[0]] = seedOne("res.country", "base."+strings.ToLower(c[0]), map[string]any{"code": c[0], "name": c[1]})
 	}
 	for _, st := range states {
-		make1("res.country.state", "base.state_"+strings.ToLower(st[2]+"_"+st[0]),
+		seedOne("res.country.state", "base.state_"+strings.ToLower(st[2]+"_"+st[0]),
 			map[string]any{"code": st[0], "name": st[1], "country_id": byCode[st[2]]})
 	}
-	make1("res.partner", "base.main_partner", map[string]any{"name": "My Company", "is_company": true})
+	seedOne("res.partner", "base.main_partner", map[string]any{"name": "My Company", "is_company": true})
 	for _, u := range s.users {
-		make1("res.users", "", map[string]any{"name": u.Login, "login": u.Login})
+		seedOne("res.users", "", map[string]any{"name": u.Login, "login": u.Login})
 	}
 	for _, sd := range seeds {
-		make1(sd.Model, sd.XID, sd.Values)
+		seedOne(sd.Model, sd.XID, sd.Values)
 	}
 	t.effects = nil
 	s.store.effects = nil
 }
 
 // Start listens on a loopback address, "127.0.0.1:0" or one with a fixed port,
-// and returns the URL. Close ends it.
+// and returns the URL. Close ends it. A seed that the models refuse is an error here.
 func (s *Server) Start(addr string) (string, error) {
 	s.lmu.Lock()
 	defer s.lmu.Unlock()
+	if s.seedErr != nil {
+		return "", s.seedErr
+	}
 	if s.listener != nil {
 		return "", errors.New("simulated: already started")
 	}
