@@ -185,7 +185,7 @@ func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*s
 		l.mu.Unlock()
 		m.Reply = s.prefix + strconv.FormatUint(n, 10)
 		if err := s.nc.PublishMsg(m); err != nil {
-			return nil, fmt.Errorf("the embedded server: %w", err)
+			return nil, fmt.Errorf("%w (%v)", errDown, err) // its slot stays, so the watch will notice
 		}
 	}
 	return p, nil
