@@ -64,9 +64,9 @@ func TestNoCanaryLeavesItsBody(t *testing.T) {
 		send(name, body)
 	}
 	s.settled("CAN3", ledger.Dead)
-	// Odoo refuses, and quotes the row; then it crashes on it.
-	s.odoo.Poison("77341999", simulated.PoisonReject)
-	send("refused by Odoo", msh("CAN5")+"\r"+canaryPID+"\r")
+	// Odoo refuses another patient, and quotes the row; a third one it crashes on.
+	s.odoo.Poison("773419992", simulated.PoisonReject)
+	send("refused by Odoo", msh("CAN5")+"\r"+strings.Replace(canaryPID, "77341999", "773419992", 1)+"\r")
 	s.settled("CAN5", ledger.Dead)
 	s.odoo.Heal()
 	s.odoo.Fail(simulated.Fault{Kind: simulated.FaultRaise, Method: "load", Times: 8, Class: "builtins.ValueError", Message: "invalid value QUETZAL Zanzibarro 77341999"})

@@ -74,7 +74,10 @@ func newSystemWith(t testing.TB, workers int, odoo simulated.Config, settings st
 	s.hub = newProcess(t, "hub", write(t, s.dir, "hub.yaml", fmt.Sprintf(
 		"data_dir: hub\nname: hub-1\nlisten: %s\nmax_bytes: 2147483648\nops: { listen: %q }\n%s", s.hubAddr, freeAddr(t), settings)))
 	s.hub.start()
-	s.waitDial(s.hubAddr)
+	s.wait("the hub's bundle for workers", 60*time.Second, func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, "hub", "workers", "main", "link.yaml"))
+		return err == nil
+	})
 	link, err := demo.NewLink(s.hubAddr)
 	if err != nil {
 		t.Fatal(err)
