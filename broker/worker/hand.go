@@ -118,7 +118,7 @@ func (l *lane) mayTakeDue() bool {
 
 // claim tells the ledger what is about to be applied, and learns what it knows.
 func (l *lane) claim(ctx context.Context) {
-	if len(l.unclaimed) == 0 || l.waiting() || !l.working() {
+	if !l.mayClaim() || l.waiting() {
 		return
 	}
 	rows := make([]ledger.Unit, 0, len(l.unclaimed))

@@ -25,6 +25,7 @@ const (
 	duePollFar = 2 * time.Second // while none is known to: a person may ask for a replay
 	ledgerCall = 10 * time.Second
 	streamCall = 2 * time.Second
+	settleWait = 10 * time.Millisecond // for more outcomes, while calls are under way
 )
 
 // A lane delivers to one target. All fields below loop belong to the goroutine
@@ -65,6 +66,7 @@ type lane struct {
 	ready     []*item            // firsts of their queues
 	trouble   []*item            // firsts of their queues that failed before
 	decided   []*item            // to be settled
+	decidedAt time.Time          // the first of them
 	moved     map[*partition]struct{}
 
 	results  chan *chunk
@@ -163,6 +165,9 @@ func (l *lane) wait(ctx context.Context) {
 	if l.heldStale && l.keeper.fresh() {
 		earlier(l.heldAt)
 	}
+	if !l.decidedAt.IsZero() {
+		earlier(l.decidedAt.Add(settleWait))
+	}
 	if l.outdated {
 		earlier(l.published.Add(publishEvery))
 	}
@@ -208,7 +213,7 @@ func (l *lane) wait(ctx context.Context) {
 
 // pendingLedger says whether a call of the ledger or the stream is wanted now.
 func (l *lane) pendingLedger() bool {
-	return l.dirty || l.reread && l.leaving == 0 || len(l.unclaimed) > 0 && l.working() || len(l.decided) > 0 || len(l.moved) > 0
+	return l.dirty || l.reread && l.leaving == 0 || l.mayClaim() || l.maySettle()
 }
 
 // working says whether the lane takes work.

@@ -13,7 +13,7 @@ import (
 // While the ledger does not answer, what was decided stays in hand; it is
 // dropped with its partition when the lease runs out.
 func (l *lane) settle(ctx context.Context) {
-	if len(l.decided) == 0 && len(l.moved) == 0 || l.waiting() {
+	if !l.maySettle() || l.waiting() {
 		return
 	}
 	var done []ledger.Settlement
@@ -61,6 +61,26 @@ func (l *lane) settle(ctx context.Context) {
 	l.letGoDecided()
 }
 
+// maySettle says whether a transaction is worth its cost now: at once if nothing else is
+// under way, else when enough has come together or waited long enough.
+func (l *lane) maySettle() bool {
+	n := len(l.decided)
+	if n == 0 {
+		l.decidedAt = time.Time{}
+		return len(l.moved) > 0
+	}
+	if l.decidedAt.IsZero() {
+		l.decidedAt = time.Now()
+	}
+	return l.inFlight == 0 || n >= l.cfg.Take/2 || time.Since(l.decidedAt) >= settleWait
+}
+
+// mayClaim says the same of claims: they can wait while the target has enough to do.
+func (l *lane) mayClaim() bool {
+	n := len(l.unclaimed)
+	return n > 0 && l.working() && (n >= l.cfg.Take/2 || len(l.ready) < l.cfg.Batch*l.cfg.Concurrency)
+}
+
 func settledBeginning(window []*item) int {
 	for i, it := range window {
 		if !it.settled {
@@ -99,7 +119,7 @@ func (l *lane) letGoDecided() {
 		it.unit, it.outcome, it.row.Body = nil, nil, nil // it may stay in its window for a while
 	}
 	clear(l.decided)
-	l.decided = l.decided[:0]
+	l.decided, l.decidedAt = l.decided[:0], time.Time{}
 }
 
 // refreshHeld loads the held keys again when some may be free: after units that
@@ -207,13 +227,13 @@ func (l *lane) finish(work context.Context, stopKeeper func()) {
 		case <-grace.Done():
 		}
 	}
-	for len(l.decided)+len(l.moved) > 0 && grace.Err() == nil && l.keeper.fresh() {
-		l.settle(grace)
-		if l.waiting() {
-			select {
-			case <-time.After(time.Until(l.retryAt)):
-			case <-grace.Done():
-			}
+	last, done := context.WithTimeout(work, l.grace+ledgerCall) // also if the grace was not enough for some
+	defer done()
+	for len(l.decided)+len(l.moved) > 0 && last.Err() == nil && l.keeper.fresh() {
+		l.settle(last)
+		select {
+		case <-time.After(max(time.Until(l.retryAt), time.Millisecond)):
+		case <-last.Done():
 		}
 	}
 	// Partitions that a call is still under way for are not given back: they

@@ -152,7 +152,7 @@ func New(js jetstream.JetStream, l ledger.Ledger, cfg Config) (*Worker, error) {
 	for name, t := range cfg.Targets {
 		t.Batch = cmp.Or(max(t.Batch, 0), 50)
 		t.Concurrency = cmp.Or(max(t.Concurrency, 0), 2)
-		t.Take = cmp.Or(max(t.Take, 0), 256)
+		t.Take = cmp.Or(max(t.Take, 0), 512)
 		t.ApplyTimeout = cmp.Or(t.ApplyTimeout, time.Minute)
 		t.RetryMin = cmp.Or(t.RetryMin, 2*time.Second)
 		t.RetryMax = max(cmp.Or(t.RetryMax, time.Hour), t.RetryMin)
