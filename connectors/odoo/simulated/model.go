@@ -2,6 +2,7 @@ package simulated
 
 import (
 	"maps"
+	"slices"
 	"sort"
 )
 
@@ -129,12 +130,23 @@ func extend(models map[string]*Model, more map[string]Model) {
 		old, ok := models[name]
 		if !ok {
 			m.Fields = maps.Clone(m.Fields)
+			if m.Fields == nil {
+				m.Fields = map[string]Field{}
+			}
 			models[name] = &m
 			continue
 		}
 		maps.Copy(old.Fields, m.Fields)
 		if m.Rule != nil {
 			old.Rule = m.Rule
+		}
+	}
+	// What a field refers to exists, with a name at least.
+	for _, m := range slices.Collect(maps.Values(models)) {
+		for _, f := range m.Fields {
+			if f.Relation != "" && models[f.Relation] == nil {
+				models[f.Relation] = &Model{Label: f.Relation, Fields: map[string]Field{"name": char("Name")}}
+			}
 		}
 	}
 	for _, m := range models {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -93,7 +94,11 @@ func New(c Config) *Server {
 func (s *Server) seed(seeds []Seed) {
 	t := &tx{store: s.store}
 	seedOne := func(model, xid string, values map[string]any) int64 {
-		id, e := t.create(model, values)
+		if s.store.models[model] == nil {
+			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: no such model", model))
+			return 0
+		}
+		id, e := t.create(model, maps.Clone(values))
 		if e == nil && xid != "" {
 			e = t.name(xid, model, id, true)
 		}

@@ -97,6 +97,28 @@ func TestDownAndUpKeepsAddressAndRecords(t *testing.T) {
 	}
 }
 
+func TestDeclaredModelsAndSeeds(t *testing.T) {
+	t.Parallel()
+	s := New(Config{Models: map[string]Model{
+		"hr.employee": {Label: "Employee", Fields: map[string]Field{"name": {Type: "char", Label: "Name", Required: true}, "department_id": {Type: "many2one", Label: "Department", Relation: "hr.department"}}},
+		"res.partner": {Fields: map[string]Field{"x_mrn": {Type: "char", Label: "MRN"}}},
+	}, Seeds: []Seed{{Model: "res.partner", XID: "site.one", Values: map[string]any{"name": "one", "x_mrn": "1"}}}})
+	if _, err := s.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if r, ok := s.ByXID("site.one"); !ok || r.Values["x_mrn"] != "1" || r.Values["type"] != "contact" {
+		t.Errorf("%+v", r)
+	}
+	_, body := post(t, s, "/jsonrpc", "application/json", `{"jsonrpc":"2.0","id":1,"params":{"service":"object","method":"execute_kw","args":["demo",2,"simulated","hr.employee","load",[["id","name","department_id"],[["t.e","e","Radiology"]]]]}}`)
+	if !strings.Contains(body, "No matching record found for name 'Radiology' in field 'Department'") {
+		t.Error(body)
+	}
+	if _, err := New(Config{Seeds: []Seed{{Model: "no.model"}, {Model: "res.partner"}}}).Start("127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "no such model") || !strings.Contains(err.Error(), "require a name") {
+		t.Error(err)
+	}
+}
+
 func loadBody(rows int, tag string) string {
 	var b strings.Builder
 	b.WriteString(`{"jsonrpc":"2.0","id":1,"params":{"service":"object","method":"execute_kw","args":["demo",2,"simulated","res.partner","load",[["id","name","ref","street","city","zip","phone","email","company_type","active","country_id/.id","state_id/.id"],[`)
