@@ -222,6 +222,18 @@ func TestAnOperationNamesOnlyOneThatRan(t *testing.T) {
 	}
 }
 
+func TestAnOperationOfAListNamesThatOfTheSameItem(t *testing.T) {
+	t.Parallel()
+	op := "  - { id: %s, model: res.partner, do: upsert, each: \"NK1[*]\", match: { xid: \"t.%s_{NK1-1}\" }, %s }\n"
+	m := mustLoad(t, withFields("name: PID-8")+fmt.Sprintf(op, "a", "a", `when: "v('NK1-1') != '1'", fields: { name: NK1-1 }`)+
+		fmt.Sprintf(op, "b", "b", `fields: { parent_id: { op: a, on_error: skip } }`))
+	got := outcome(m.Run(t.Context(), decode(t, msh+"PID|1||7\nNK1|1\nNK1|2\n")))
+	want := `null; {"name":"2"}; null; {"parent_id":{"$op":"a#2"}}; warning b#1.parent_id: operation a#1 did not run`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestAStoppedContextStopsALoop(t *testing.T) {
 	t.Parallel()
 	m := mustLoad(t, strings.Replace(withFields(`name: PID-8`), "operations:",
