@@ -98,7 +98,9 @@ func (s *Server) seed(seeds []Seed) {
 			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: no such model", model))
 			return 0
 		}
-		id, e := t.create(model, maps.Clone(values))
+		own := map[string]any{} // create fills in the defaults
+		maps.Copy(own, values)
+		id, e := t.create(model, own)
 		if e == nil && xid != "" {
 			e = t.name(xid, model, id, true)
 		}
