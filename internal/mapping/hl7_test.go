@@ -2,6 +2,8 @@ package mapping_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/tree"
+	"github.com/vagus-health/vagus/mappings"
 )
 
 var formats = []tree.Format{hl7.Format{}}
@@ -44,4 +47,20 @@ func TestAllMappingsThatWeShipLintCleanAndPassTheirTestsOnHL7(t *testing.T) {
 		t.Error("tests")
 	}
 	t.Log("\n" + out.String())
+}
+
+func ExampleLoad() {
+	m, err := mapping.Load(mappings.FS, "admissions/adt-patient.map.yaml", []tree.Format{hl7.Format{}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	msg, err := hl7.Format{}.Decode([]byte("MSH|^~\\&|REG|NORTH|||20260314||ADT^A08|1|P|2.5.1\rPID|1||42^^^NORTH^MR||Doe^Sam\r"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res := m.Run(context.Background(), msg)
+	fmt.Println(res.Verdict, res.Ops[0].Do, res.Ops[0].XID, res.Ops[0].Vals["name"])
+	// Output: apply upsert vagus.patient_NORTH_42 Sam Doe
 }

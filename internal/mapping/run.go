@@ -3,6 +3,7 @@ package mapping
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 
@@ -21,6 +22,17 @@ type Result struct {
 	Ordering    string     // "" when the mapping has no ordering, or the message none of its values
 	Idempotency string
 	Ops         []broker.Operation // of Apply
+}
+
+// Format prints the verdict and its class for every verb, so that no %v spells
+// out a key or a value.
+func (res Result) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "%s %s [%d operations, %d warnings]", res.Verdict, res.Class, len(res.Ops), len(res.Warnings))
+}
+
+// LogValue implements [slog.LogValuer]: the verdict, its class and reason.
+func (res Result) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("verdict", string(res.Verdict)), slog.String("class", res.Class), slog.String("reason", res.Reason))
 }
 
 // The classes of verdicts other than Apply.

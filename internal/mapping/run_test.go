@@ -1,9 +1,11 @@
 package mapping
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -256,12 +258,15 @@ credit_limit: { from: PID-25, on_error: skip }
 seen: { from: PID-8, as: { datetime: YYYY-MM-DD HH:MI }, on_error: skip }
 name: { from: PID-8, cel: "table('sex', it)", on_error: skip }
 ref: { from: PID-8, cel: "[it][7]", on_error: skip }`))
-	msg := decode(t, msh+"PID|1||7||||"+canary+"|"+canary+strings.Repeat("|", 17)+canary)
+	m.ordering = m.ops[0].xid
+	msg := decode(t, msh+"PID|1||"+canary+"||||"+canary+"|"+canary+strings.Repeat("|", 17)+canary)
 	res := m.Run(t.Context(), msg)
 	if len(res.Warnings) != 8 {
 		t.Fatalf("%d warnings", len(res.Warnings))
 	}
-	if s := fmt.Sprintf("%v %+v %s", res.Warnings, res, res.Reason); strings.Contains(s, canary) {
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("mapped", "result", res, "warnings", res.Warnings)
+	if s := fmt.Sprintf("%v %+v %#v %s %s", res.Warnings, res, res, res.Reason, log.String()); !strings.Contains(res.Ordering, canary) || strings.Contains(s, canary) {
 		t.Error(s)
 	}
 	if !strings.Contains(string(res.Warnings[0].Detail), canary) {
