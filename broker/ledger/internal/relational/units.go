@@ -3,6 +3,7 @@ package relational
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ const (
 	// another.
 	maxUnits = 1001
 	maxHops  = 1000 // of one unit, the newest
+	maxByIDs = 5000 // units that a filter's ids may name
 )
 
 // HeldKeys implements [ledger.Ledger].
@@ -81,9 +83,11 @@ type rangeRow struct {
 	High string `json:"high"`
 }
 
-// byIDs selects the ids of units that begin, or whose message's id begins, with one of $n.
-const byIDs = `u.id IN (SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.id >= d.low AND x.id < d.high
-	UNION SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.message_id >= d.low AND x.message_id < d.high)`
+// byIDs selects the units whose id, or whose message's id, is in one of the
+// ranges. The bound on how many there can be keeps a planner, which takes each
+// range for a good part of the table, from walking all of it.
+const byIDs = `u.id IN (SELECT p.id FROM (SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.id >= d.low AND x.id < d.high
+	UNION SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.message_id >= d.low AND x.message_id < d.high LIMIT ?) AS p)`
 
 func prefixes(ids []string) string {
 	rows := make([]rangeRow, len(ids))
@@ -94,11 +98,31 @@ func prefixes(ids []string) string {
 	return asJSON(rows)
 }
 
-// filter adds a filter's conditions on units u.
+// from returns where a filter's units u, and what is kept of them while they
+// wait, w, are read from, and the columns that order them. A planner that knows
+// nothing of the tables yet, or that sees a limit, would rather walk all units
+// in their order than look for the few that are asked for: "+ 0" keeps it from
+// that.
+func from(f ledger.Filter) (tables, received, id string) {
+	switch {
+	case len(f.IDs) > 0 || f.SenderID != "":
+		return "units u LEFT JOIN waiting w ON w.id = u.id WHERE ", "u.received_at + 0", "u.id"
+	case onlyWaiting(f):
+		return "waiting w CROSS JOIN units u WHERE u.id = w.id AND ", "w.received_at", "w.id"
+	}
+	return "units u LEFT JOIN waiting w ON w.id = u.id WHERE ", "u.received_at", "u.id"
+}
+
+// onlyWaiting says whether a filter selects none but units that wait.
+func onlyWaiting(f ledger.Filter) bool {
+	return len(f.Status) > 0 && !slices.ContainsFunc(f.Status, func(s ledger.Status) bool { return s != ledger.Parked && s != ledger.Dead })
+}
+
+// filter adds a filter's conditions.
 func (q *query) filter(f ledger.Filter) {
 	if len(f.IDs) > 0 {
 		ids := prefixes(f.IDs)
-		q.add(byIDs, ids, ids)
+		q.add(byIDs, ids, ids, int64(maxByIDs))
 	}
 	for _, c := range []struct{ column, is string }{{"feed", f.Feed}, {"site", f.Site}, {"target", f.Target}, {"kind", f.Kind}, {"sender_id", f.SenderID}, {"class", f.Class}} {
 		if c.is != "" {
@@ -108,26 +132,24 @@ func (q *query) filter(f ledger.Filter) {
 	if len(f.Status) > 0 {
 		var marks []string
 		var args []any
-		waiting := true
 		for _, st := range f.Status {
 			marks, args = append(marks, "?"), append(args, clean(string(st), maxName))
-			waiting = waiting && (st == ledger.Parked || st == ledger.Dead)
 		}
-		in := "IN (" + strings.Join(marks, ", ") + ")"
-		if waiting { // few: found by their other rows
-			q.add("u.id IN (SELECT id FROM waiting WHERE status "+in+")", args...)
-		} else {
-			q.add("u.status "+in, args...)
+		table := "u"
+		if onlyWaiting(f) { // few: found by their other rows
+			table = "w"
 		}
+		q.add(table+".status IN ("+strings.Join(marks, ", ")+")", args...)
 	}
+	_, received, id := from(f)
 	if !f.Since.IsZero() {
-		q.add("u.received_at >= ?", f.Since.UnixMicro())
+		q.add(received+" >= ?", f.Since.UnixMicro())
 	}
 	if !f.Until.IsZero() {
-		q.add("u.received_at < ?", f.Until.UnixMicro())
+		q.add(received+" < ?", f.Until.UnixMicro())
 	}
 	if f.Before != "" {
-		q.add("(u.received_at, u.id) < (SELECT b.received_at, b.id FROM units b WHERE b.id = ?)", clean(f.Before, maxName))
+		q.add("("+received+", "+id+") < (SELECT b.received_at, b.id FROM units b WHERE b.id = ?)", clean(f.Before, maxName))
 	}
 }
 
@@ -135,6 +157,7 @@ func (q *query) filter(f ledger.Filter) {
 func (s *Store) Units(ctx context.Context, f ledger.Filter) (units []ledger.Unit, err error) {
 	var q query
 	q.filter(f)
+	tables, received, id := from(f)
 	limit := f.Limit
 	if limit <= 0 {
 		limit = defaultUnits
@@ -145,8 +168,7 @@ func (s *Store) Units(ctx context.Context, f ledger.Filter) (units []ledger.Unit
 		err := scanUnit(scan, &u)
 		units = append(units, u)
 		return err
-	}, `SELECT `+selectUnit+` FROM units u LEFT JOIN waiting w ON w.id = u.id WHERE `+q.text()+
-		` ORDER BY u.received_at DESC, u.id DESC LIMIT $`+strconv.Itoa(len(q.args)), q.args...)
+	}, `SELECT `+selectUnit+` FROM `+tables+q.text()+` ORDER BY `+received+` DESC, `+id+` DESC LIMIT $`+strconv.Itoa(len(q.args)), q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("read units: %w", err)
 	}
@@ -164,7 +186,7 @@ func (s *Store) Unit(ctx context.Context, prefix string) (ledger.Unit, []ledger.
 	ids := prefixes([]string{prefix})
 	err := s.db.Read(ctx, func(tx Tx) error {
 		var q query
-		q.add(byIDs, ids, ids)
+		q.add(byIDs, ids, ids, int64(2))
 		if err := tx.Run(ctx, s.ask(func(scan Scan) error {
 			var u ledger.Unit
 			var took int64

@@ -70,6 +70,7 @@ CREATE TABLE waiting (
 ) STRICT;
 CREATE INDEX waiting_key ON waiting (target, partition, key, seq, id) WHERE holds AND key <> '';
 CREATE INDEX waiting_head ON waiting (target, partition, key) WHERE due > 0 AND key <> '';
+CREATE INDEX waiting_received ON waiting (received_at, id);
 CREATE INDEX waiting_due ON waiting (target, partition, due) WHERE due > 0;
 
 CREATE TABLE history (
