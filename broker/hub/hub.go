@@ -145,7 +145,7 @@ func (h *Hub) WorkerBundle(tenant string) string {
 }
 
 // Provision creates the streams of every tenant, once: with the marker in the
-// store it only checks. In a cluster it needs most servers to be up, and waits
+// store it makes the consumers of sites that are new, and checks. In a cluster it needs most servers to be up, and waits
 // for them until ctx is done.
 func (h *Hub) Provision(ctx context.Context) error {
 	marker := filepath.Join(h.cfg.Store, "provisioned")
@@ -157,6 +157,10 @@ func (h *Hub) Provision(ctx context.Context) error {
 	err = h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, tenant string, s stream.Settings) error {
 		for _, t := range done {
 			if t == tenant {
+				// A site may have been added while the hub was down.
+				if err := addSites(ctx, js, s); err != nil {
+					return err
+				}
 				return stream.Check(ctx, js, s)
 			}
 		}
@@ -212,54 +216,64 @@ func (h *Hub) reload(ctx context.Context, now [sha256.Size]byte) error {
 			return fmt.Errorf("reload: %w (a new tenant needs a restart)", err)
 		}
 	}
-	err := h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error {
-		if _, err := js.Stream(ctx, stream.Down); errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil // not provisioned yet: provisioning makes the consumers
-		}
-		for _, site := range s.Sites {
-			if err := stream.AddSite(ctx, js, site); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error { return addSites(ctx, js, s) })
 	if err == nil {
 		h.digest = now
 	}
 	return err
 }
 
+// addSites makes the consumers that sites of a provisioned tenant lack.
+func addSites(ctx context.Context, js jetstream.JetStream, s stream.Settings) error {
+	if _, err := js.Stream(ctx, stream.Down); errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // not provisioned yet, which makes them; or damaged, which is for Check to say
+	}
+	for _, site := range s.Sites {
+		if err := stream.AddSite(ctx, js, site); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // eachTenant calls f with an administrator's connection to each tenant.
 func (h *Hub) eachTenant(ctx context.Context, f func(context.Context, jetstream.JetStream, string, stream.Settings) error) error {
-	tenants, err := h.cfg.tenants()
+	// Inside the process a connection needs no TLS.
+	return h.cfg.eachTenant(ctx, func(admin nats.Option) (*nats.Conn, error) {
+		return nats.Connect("", nats.InProcessServer(h.srv), admin, nats.Name("hub"), nats.NoReconnect(), nats.Timeout(10*time.Second))
+	}, f)
+}
+
+func (c *Config) eachTenant(ctx context.Context, dial func(admin nats.Option) (*nats.Conn, error), f func(context.Context, jetstream.JetStream, string, stream.Settings) error) error {
+	tenants, err := c.tenants()
 	if err != nil {
 		return err
 	}
-	sites, err := Sites(h.cfg.Dir)
+	sites, err := Sites(c.Dir)
 	if err != nil {
 		return err
 	}
 	for _, t := range tenants {
-		s := h.cfg.reserve()
+		s := c.reserve()
 		for _, site := range sites {
 			if site.Tenant == t {
 				s.Sites = append(s.Sites, site.Name)
 			}
 		}
-		if err := h.asAdmin(ctx, t, func(ctx context.Context, js jetstream.JetStream) error { return f(ctx, js, t, s) }); err != nil {
+		if err := c.asAdmin(ctx, t, dial, func(ctx context.Context, js jetstream.JetStream) error { return f(ctx, js, t, s) }); err != nil {
 			return fmt.Errorf("tenant %s: %w", t, err)
 		}
 	}
 	return nil
 }
 
-// asAdmin calls f with a connection inside the process, which needs no TLS.
-func (h *Hub) asAdmin(ctx context.Context, tenant string, f func(context.Context, jetstream.JetStream) error) error {
-	opt, err := nats.NkeyOptionFromSeed(filepath.Join(h.cfg.Dir, "tenants", tenant, "admin.nkey"))
+// asAdmin calls f with an administrator's connection to a tenant.
+func (c *Config) asAdmin(ctx context.Context, tenant string, dial func(admin nats.Option) (*nats.Conn, error), f func(context.Context, jetstream.JetStream) error) error {
+	admin, err := nats.NkeyOptionFromSeed(filepath.Join(c.Dir, "tenants", tenant, "admin.nkey"))
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect("", nats.InProcessServer(h.srv), opt, nats.Name("hub"), nats.NoReconnect(), nats.Timeout(10*time.Second))
+	nc, err := dial(admin)
 	if err != nil {
 		return err
 	}
@@ -273,7 +287,7 @@ func (h *Hub) asAdmin(ctx context.Context, tenant string, f func(context.Context
 		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err = f(attempt, js)
 		cancel()
-		if err == nil || ctx.Err() != nil || h.cfg.Cluster.Listen == "" || !isTransient(err) {
+		if err == nil || ctx.Err() != nil || c.Cluster.Listen == "" || !isTransient(err) {
 			return err
 		}
 		select {
@@ -320,17 +334,7 @@ func (h *Hub) options() (*server.Options, error) {
 	return opts, nil
 }
 
-func (h *Hub) ensureWorkers() error {
-	ca, err := openAuthority(h.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	tenants, err := h.cfg.tenants()
-	for _, t := range tenants {
-		err = errors.Join(err, ensureWorkerBundle(h.cfg.Dir, t, ca, []string{h.URL()}))
-	}
-	return err
-}
+func (h *Hub) ensureWorkers() error { return h.cfg.ensureWorkers(h.URL()) }
 
 // look returns a digest of what a reload depends on.
 func (h *Hub) look() [sha256.Size]byte {

@@ -358,6 +358,13 @@ func TestProvisioningIsExplicitAndHappensOnce(t *testing.T) {
 		}
 	}
 	h.Close()
+	// A site that is added while the hub is down, or just before it dies, finds its consumer.
+	added(t, dir, "south", "")
+	h = opened(t, Config{Dir: dir})
+	if err := h.Provision(t.Context()); err != nil {
+		t.Errorf("start with a site that is new: %v", err)
+	}
+	h.Close()
 	// Streams that are gone are reported, not made again.
 	if err := os.RemoveAll(filepath.Join(dir, "store", "jetstream")); err != nil {
 		t.Fatal(err)

@@ -87,7 +87,11 @@ func Provision(ctx context.Context, js jetstream.JetStream, s Settings) error {
 		if c.AllowBatchPublish && !serverHasBatchPublish(js) {
 			c.AllowBatchPublish = false
 		}
-		_, err := js.CreateStream(ctx, c)
+		// The server wants room for a second one before it says that there is one.
+		_, err := js.Stream(ctx, c.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = js.CreateStream(ctx, c)
+		}
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return fmt.Errorf("create stream %s: %w", c.Name, err)
 		}

@@ -58,8 +58,9 @@ func (cmd upCmd) Run(c *console) error {
 }
 
 type hubCmd struct {
-	Run    hubRunCmd    `cmd:"" default:"withargs" help:"Run the hub (what vagus hub alone does)."`
-	Render hubRenderCmd `cmd:"" help:"Print the configuration of a stock nats-server that does what the hub does."`
+	Run       hubRunCmd       `cmd:"" default:"withargs" help:"Run the hub (what vagus hub alone does)."`
+	Provision hubProvisionCmd `cmd:"" help:"On a stock nats-server: create the streams, and what sites need that were added."`
+	Render    hubRenderCmd    `cmd:"" help:"Print the configuration of a stock nats-server that does what the hub does."`
 }
 
 type hubRunCmd struct {
@@ -148,5 +149,22 @@ func (cmd hubRenderCmd) Run(c *console) error {
 		return err
 	}
 	fmt.Fprint(c.out, text)
+	return nil
+}
+
+type hubProvisionCmd struct {
+	Config string `short:"c" required:"" type:"existingfile" help:"Configuration file." placeholder:"hub.yaml"`
+	URL    string `required:"" help:"Where the server is." placeholder:"tls://hub.example.org:4222"`
+}
+
+func (cmd hubProvisionCmd) Run(c *console) error {
+	cfg := config.NewHub()
+	if err := config.Load(cmd.Config, cfg); err != nil {
+		return err
+	}
+	if err := hub.ProvisionStock(c.ctx, app.HubSettings(cfg, nil), cmd.URL); err != nil {
+		return err
+	}
+	c.say("The streams are there. Workers connect with what is in the workers directory below %s.", cfg.DataDir)
 	return nil
 }
