@@ -309,7 +309,7 @@ func TestALedgerThatFailsInTheMiddleLosesNothing(t *testing.T) {
 	for i, chunk := 0, 40; i < len(us); i += chunk {
 		l.down.Store(i/chunk%3 == 1)
 		if i/chunk == 7 { // longer than a lease
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(2500 * time.Millisecond)
 		}
 		h.send(us[i : i+chunk]...)
 		time.Sleep(150 * time.Millisecond)

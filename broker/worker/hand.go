@@ -10,7 +10,7 @@ import (
 
 // room says whether another unit of the stream may be taken in hand.
 func (l *lane) room() bool {
-	return l.stalled == nil && l.hand < l.cfg.Take && l.bytes < handBytes && l.windowed < windowMax
+	return l.stalled == nil && l.hand < l.most && l.bytes < handBytes && l.windowed < windowMax
 }
 
 // take takes what the reader has, without waiting for more: under a backlog
@@ -86,7 +86,7 @@ func (l *lane) takeDue(ctx context.Context) {
 	}
 	call, cancel := context.WithTimeout(ctx, ledgerCall)
 	defer cancel()
-	rows, err := l.ledger.Due(call, leases, 2*l.cfg.Batch) // those in hand are among them
+	rows, err := l.ledger.Due(call, leases, min(2*l.cfg.Batch, l.most)) // those in hand are among them
 	if err != nil {
 		l.failed(ctx, "the ledger does not say what is due", err)
 		return
@@ -113,7 +113,7 @@ func (l *lane) takeDue(ctx context.Context) {
 
 func (l *lane) mayTakeDue() bool {
 	due := len(l.byID) - l.hand
-	return due < 2*l.cfg.Batch && len(l.parts) > l.leaving && l.working() && !l.waiting() && l.keeper.fresh()
+	return due < min(2*l.cfg.Batch, l.most) && len(l.parts) > l.leaving && l.working() && !l.waiting() && l.keeper.fresh()
 }
 
 // claim tells the ledger what is about to be applied, and learns what it knows.
@@ -128,8 +128,10 @@ func (l *lane) claim(ctx context.Context) {
 		rows = append(rows, row)
 	}
 	call, cancel := context.WithTimeout(ctx, ledgerCall)
+	begun := time.Now()
 	claims, err := l.ledger.Claim(call, leasesOf(l.unclaimed), rows)
 	cancel()
+	l.pace(time.Since(begun))
 	if err != nil {
 		l.failed(ctx, "the ledger takes no claims", err)
 		return

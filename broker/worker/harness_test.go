@@ -310,7 +310,7 @@ type process struct {
 func start(t testing.TB, h *hub, l ledger.Ledger, tg broker.Target, edit func(*Config)) *process {
 	t.Helper()
 	k := &killable{Ledger: l, Target: tg}
-	cfg := Config{Name: "w", LeaseTTL: time.Second, Grace: 2 * time.Second,
+	cfg := Config{Name: "w", LeaseTTL: 2 * time.Second, Grace: 2 * time.Second,
 		Targets: map[string]TargetConfig{"odoo": {Target: k, RetryMin: 50 * time.Millisecond, RetryMax: 200 * time.Millisecond,
 			Breaker: BreakerConfig{ProbeMin: 50 * time.Millisecond, ProbeMax: 200 * time.Millisecond}}}}
 	if os.Getenv("WORKER_TEST_LOG") != "" {

@@ -57,6 +57,7 @@ type lane struct {
 	reread   bool // the partitions that the reader reads are not the right ones
 
 	byID      map[string]*item   // in hand
+	most      int                // from the stream that may be in hand now: see pace
 	hand      int                // of byID, those from the stream
 	bytes     int                // of their bodies
 	windowed  int                // units in all windows
@@ -96,6 +97,7 @@ func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *eve
 		keeper:  newKeeper(w.ledger, target, w.id, w.cfg.LeaseTTL, log),
 		running: map[*chunk]struct{}{}, parts: map[int]*partition{}, draining: map[int]int{},
 		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{},
+		most:    min(cfg.Take, 64),
 		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1),
 		probes:  exponential(cfg.Breaker.ProbeMin, cfg.Breaker.ProbeMax),
 		retries: exponential(50*time.Millisecond, 2*time.Second),

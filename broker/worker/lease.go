@@ -139,7 +139,7 @@ func (k *keeper) expired() {
 	k.held = map[int]*partition{}
 	k.mu.Unlock()
 	if lost {
-		k.log.Warn("leases ran out before the ledger renewed them: what was in hand is dropped and read again", "target", k.target)
+		k.log.Warn("leases ran out before the ledger renewed them: what was in hand is dropped and read again")
 	}
 	k.tell(lost, lost)
 }
@@ -218,7 +218,7 @@ func (k *keeper) release(ctx context.Context, ps []*partition) {
 	call, cancel := context.WithTimeout(ctx, k.ttl)
 	defer cancel()
 	if err := k.ledger.Release(call, k.worker, leases); err != nil {
-		k.log.Warn("leases could not be given back; they expire by themselves", "target", k.target, "error", err)
+		k.log.Warn("leases could not be given back; they expire by themselves", "error", err)
 	}
 }
 
@@ -235,8 +235,8 @@ func (k *keeper) complain(err error) {
 	switch {
 	case same:
 	case err != nil:
-		k.log.Error("the ledger does not renew leases", "target", k.target, "error", err)
+		k.log.Error("the ledger does not renew leases", "error", err)
 	default:
-		k.log.Info("the ledger renews leases again", "target", k.target)
+		k.log.Info("the ledger renews leases again")
 	}
 }

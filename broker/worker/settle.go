@@ -38,8 +38,10 @@ func (l *lane) settle(ctx context.Context) {
 		return
 	}
 	call, cancel := context.WithTimeout(ctx, ledgerCall)
+	begun := time.Now()
 	err := l.ledger.Settle(call, l.worker, leases, cursors, done)
 	cancel()
+	l.pace(time.Since(begun))
 	if err != nil {
 		for _, it := range l.decided {
 			it.settled = false
@@ -72,13 +74,25 @@ func (l *lane) maySettle() bool {
 	if l.decidedAt.IsZero() {
 		l.decidedAt = time.Now()
 	}
-	return l.inFlight == 0 || n >= l.cfg.Take/2 || time.Since(l.decidedAt) >= settleWait
+	return l.inFlight == 0 || n >= l.most/2 || time.Since(l.decidedAt) >= settleWait
 }
 
 // mayClaim says the same of claims: they can wait while the target has enough to do.
 func (l *lane) mayClaim() bool {
 	n := len(l.unclaimed)
-	return n > 0 && l.working() && (n >= l.cfg.Take/2 || len(l.ready) < l.cfg.Batch*l.cfg.Concurrency)
+	return n > 0 && l.working() && (n >= l.most/2 || len(l.ready) < l.cfg.Batch*l.cfg.Concurrency)
+}
+
+// pace fits the number of units in hand to the ledger: transactions must stay
+// far shorter than a lease, or it would run out in the middle of each of them
+// and nothing would ever be done.
+func (l *lane) pace(took time.Duration) {
+	switch ttl := l.keeper.ttl; {
+	case took > ttl/6:
+		l.most = max(l.most/2, min(l.cfg.Take, 8))
+	case took < ttl/30:
+		l.most = min(l.most*2, l.cfg.Take)
+	}
 }
 
 func settledBeginning(window []*item) int {

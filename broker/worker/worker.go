@@ -81,7 +81,7 @@ type TargetConfig struct {
 	Target       broker.Target
 	Batch        int           // units in one Apply; 0 means 50
 	Concurrency  int           // Apply calls at once; 0 means 2
-	Take         int           // units in hand; 0 means 256
+	Take         int           // units in hand at most; 0 means 512
 	ApplyTimeout time.Duration // of one Apply; 0 means 60 s
 
 	// A unit that is to be retried waits RetryMin (0: 2 s), then twice as long

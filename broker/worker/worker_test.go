@@ -54,14 +54,14 @@ func TestOrderHoldsWhileWorkersComeGoAndDie(t *testing.T) {
 			default:
 			}
 			var some []*broker.Unit
-			for range 50 {
+			for range 20 {
 				k := rand.IntN(100)
 				next[k]++
 				some = append(some, unit(fmt.Sprint("k", k), next[k]))
 			}
 			h.send(some...)
 			us = append(us, some...)
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(40 * time.Millisecond)
 		}
 	}()
 	live := []*process{start(t, h, l, tg, nil)}
