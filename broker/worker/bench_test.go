@@ -38,7 +38,7 @@ func BenchmarkBacklog(b *testing.B) {
 	for _, store := range []struct {
 		name string
 		open func(testing.TB) ledger.Ledger
-	}{{"sqlite", newLedger}} {
+	}{{"postgres", newLedger}, {"sqlite", newFileLedger}} {
 		b.Run(store.name, func(b *testing.B) {
 			h, l := newHub(b), store.open(b)
 			var us []*broker.Unit

@@ -204,7 +204,7 @@ func TestAUnitThatSpoilsEveryCallIsFoundAndParked(t *testing.T) {
 
 func TestADeadLetterHoldsItsKeyOrNotAsItSays(t *testing.T) {
 	t.Parallel()
-	h, tg, l := newHub(t), newTarget(), newLedger(t)
+	h, tg, l := newHub(t), newTarget(), newFileLedger(t)
 	tg.script = func(_ *broker.Unit, n int) broker.Outcome {
 		if n == 2 {
 			return broker.Outcome{Result: broker.Rejected, Class: "odoo.ValidationError", Reason: "the target refuses it"}

@@ -22,6 +22,8 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
+	"github.com/vagus-health/vagus/broker/ledger/pgtest"
+	"github.com/vagus-health/vagus/broker/ledger/postgres"
 	"github.com/vagus-health/vagus/broker/ledger/sqlite"
 	"github.com/vagus-health/vagus/broker/stream"
 )
@@ -69,14 +71,31 @@ func (h *hub) start(port int) {
 	}
 }
 
-// newLedger opens an empty ledger in a file.
+// newLedger opens an empty ledger on PostgreSQL.
 func newLedger(t testing.TB) ledger.Ledger {
+	t.Helper()
+	dsn := pgtest.Database(t)
+	if _, err := postgres.Migrate(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	l, err := postgres.Open(t.Context(), dsn, postgres.Config{})
+	return opened(t, l, err)
+}
+
+// newFileLedger opens an empty ledger in a SQLite file. With the race detector it
+// is a hundred times slower, because its store runs inside this process.
+func newFileLedger(t testing.TB) ledger.Ledger {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	if _, err := sqlite.Migrate(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	l, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	return opened(t, l, err)
+}
+
+func opened(t testing.TB, l ledger.Ledger, err error) ledger.Ledger {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
