@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,6 +128,7 @@ func start(bin, dir string) error {
 	}
 	defer func() { _ = life.Close() }()
 	keeper = hold
+	runtime.KeepAlive(keeper)
 	shell := exec.Command("/bin/sh", "-c", `trap '' INT TERM HUP
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c max_connections=200 </dev/null >"$2/log" 2>&1 &
 read -r _; kill -INT $!; wait $!; rm -rf "$2"/*; rmdir "$2"`, "sh", bin, dir)
