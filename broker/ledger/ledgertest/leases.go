@@ -168,50 +168,71 @@ func cursors(t *testing.T, l ledger.Ledger) {
 	}
 }
 
-// contention lets workers with two goroutines each lease, claim and settle as
-// fast as they can with leases that run out while they do. Each settlement
-// moves its partition's cursor one further than its worker has read: if two
-// owners ever wrote at once, one step would be lost or done twice.
+// contention lets four workers with two goroutines each lease, claim and settle
+// as fast as they can, with leases that run out while they do, and every other
+// time with those of the time before. A write that succeeds although a higher
+// token was given out before it began is a violation.
 func contention(t *testing.T, l ledger.Ledger) {
-	const goal = 60
-	var recorded [broker.Partitions]atomic.Int64
-	var fenced, total atomic.Int64
+	const goal = 120
+	var newest [broker.Partitions]atomic.Int64
+	var recorded, fenced, violated, number atomic.Int64
 	var group sync.WaitGroup
 	deadline := time.Now().Add(20 * time.Second)
 	for w := range 4 {
 		name := fmt.Sprintf("w%d", w)
-		for g := range 2 {
+		for range 2 {
 			group.Go(func() {
-				for n := 0; total.Load() < goal && time.Now().Before(deadline); n++ {
+				var before []ledger.Lease
+				for n := w; number.Load() < goal && time.Now().Before(deadline); n++ {
 					held, share, err := l.Lease(t.Context(), target, name, 15*time.Millisecond)
 					if err != nil {
 						t.Errorf("lease: %v", err)
 						return
 					}
-					if len(held) == 0 {
+					for _, le := range held {
+						for seen := newest[le.Partition].Load(); seen < le.Token && !newest[le.Partition].CompareAndSwap(seen, le.Token); {
+							seen = newest[le.Partition].Load()
+						}
+					}
+					use := held
+					if n%2 == 0 {
+						use = before
+					}
+					before = held
+					if len(use) == 0 {
 						continue
 					}
-					le := held[(n*7+g*13)%len(held)]
-					u := unit(int(total.Add(1))+1000*w+100000*g, "")
-					u.Partition, u.Seq = le.Partition, le.Cursor+1
-					_, err = l.Claim(t.Context(), []ledger.Lease{le}, []ledger.Unit{u})
-					if err == nil {
-						// Both goroutines of a worker may have read the same cursor: the second
-						// does not move it.
-						err = l.Settle(t.Context(), name, []ledger.Lease{le}, []ledger.Cursor{{Lease: le, Seq: u.Seq, Unit: u.ID}}, []ledger.Settlement{{Unit: applied(u)}})
-					}
-					switch {
-					case err == nil:
-						recorded[le.Partition].Add(1)
-					case errors.Is(err, ledger.ErrFenced):
-						fenced.Add(1)
-					default:
-						t.Errorf("write: %v", err)
-						return
+					le := use[n*7%len(use)]
+					u := unit(int(number.Add(1)), "")
+					u.Partition = le.Partition
+					for _, write := range []func() error{
+						func() error { _, err := l.Claim(t.Context(), []ledger.Lease{le}, []ledger.Unit{u}); return err },
+						func() error {
+							err := l.Settle(t.Context(), name, []ledger.Lease{le}, []ledger.Cursor{{Lease: le, Seq: u.Seq, Unit: u.ID}}, []ledger.Settlement{{Unit: applied(u)}})
+							if err == nil {
+								recorded.Add(1)
+							}
+							return err
+						},
+					} {
+						seen := newest[le.Partition].Load()
+						err := write()
+						if err == nil && le.Token < seen {
+							violated.Add(1)
+						}
+						if errors.Is(err, ledger.ErrFenced) {
+							fenced.Add(1)
+							break
+						}
+						if err != nil {
+							t.Errorf("write: %v", err)
+							return
+						}
 					}
 					if over := len(held) - share; over > 0 {
 						if err := l.Release(t.Context(), name, held[:over]); err != nil {
 							t.Errorf("release: %v", err)
+							return
 						}
 					}
 				}
@@ -219,24 +240,15 @@ func contention(t *testing.T, l ledger.Ledger) {
 		}
 	}
 	group.Wait()
+	if violated.Load() != 0 || fenced.Load() == 0 || recorded.Load() == 0 {
+		t.Errorf("%d writes were recorded, %d fenced, and %d recorded under a lease that was another's", recorded.Load(), fenced.Load(), violated.Load())
+	}
 	sums, err := l.Summary(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := 0
-	for p := range recorded {
-		want += int(recorded[p].Load())
-	}
-	got := 0
-	for _, s := range sums {
-		got += s.Counts[ledger.Applied]
-	}
-	if got != want || want == 0 {
-		t.Errorf("%d units are applied, and %d settlements were answered with success", got, want)
+	if err != nil || len(sums) != 1 || sums[0].Counts[ledger.Applied] != int(recorded.Load()) {
+		t.Errorf("%d settlements succeeded, and the summary is %+v, %v", recorded.Load(), sums, err)
 	}
 	us, err := l.Units(t.Context(), ledger.Filter{Status: []ledger.Status{ledger.Applied}, Limit: 1000})
-	if err != nil || len(us) != min(want, 1000) {
-		t.Errorf("%d units are listed as applied, want %d (%v)", len(us), want, err)
+	if err != nil || len(us) != int(recorded.Load()) {
+		t.Errorf("%d units are listed as applied, want %d (%v)", len(us), recorded.Load(), err)
 	}
-	t.Logf("%d recorded, %d fenced", want, fenced.Load())
 }

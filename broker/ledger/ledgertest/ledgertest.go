@@ -4,6 +4,7 @@ package ledgertest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -18,6 +19,13 @@ import (
 // Run runs the suite. open returns a new, empty ledger and closes it when the
 // test ends.
 func Run(t *testing.T, open func(t *testing.T) ledger.Ledger) {
+	// 25 runs of the model are enough for every day, on real disks; the flag
+	// asks for more.
+	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
+		if err := f.Value.Set("25"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, l ledger.Ledger)
