@@ -219,15 +219,18 @@ func TestADeadLetterHoldsItsKeyOrNotAsItSays(t *testing.T) {
 	until(t, "the key that holds waits", func() bool {
 		return status(t, l, hold[1]).Status == ledger.Dead && status(t, l, hold[2]).Status == ledger.Parked && status(t, l, hold[3]).Status == ledger.Parked
 	})
+	hold = append(hold, unit("hold0", 5))
+	h.send(hold[4])
+	until(t, "what comes later waits too", func() bool { return status(t, l, hold[4]).Status == ledger.Parked })
 	if row := status(t, l, hold[1]); !row.Hold || row.Attempts != 1 || row.Class != "odoo.ValidationError" {
 		t.Errorf("the dead letter is recorded with hold %v, %d attempts, class %q", row.Hold, row.Attempts, row.Class)
 	}
 	if err := l.Discard(t.Context(), hold[1].ID, "anna", "wrong patient"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the key goes on after a person decided", func() bool { return tg.applied(hold...) == 3 })
-	h.send(unit("hold0", 5))
-	until(t, "new units of it go straight", func() bool { return tg.applied(unit("hold0", 5)) == 1 })
+	until(t, "the key goes on after a person decided", func() bool { return tg.applied(hold...) == 4 })
+	h.send(unit("hold0", 6))
+	until(t, "new units of it go straight", func() bool { return tg.applied(unit("hold0", 6)) == 1 })
 	tg.orderKept(t)
 }
 

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -42,6 +43,15 @@ func TestUnitsArriveInOrderOnce(t *testing.T) {
 func TestOrderHoldsWhileWorkersComeGoAndDie(t *testing.T) {
 	t.Parallel()
 	h, tg, l := newHub(t), newTarget(), newLedger(t)
+	tg.fail = func(context.Context, []*broker.Unit) error { // slow, so that those who die have much in hand
+		time.Sleep(20 * time.Millisecond)
+		return nil
+	}
+	small := func(c *Config) {
+		tc := c.Targets["odoo"]
+		tc.Batch = 4
+		c.Targets["odoo"] = tc
+	}
 	stop, sent := make(chan struct{}), make(chan []*broker.Unit)
 	go func() {
 		var us []*broker.Unit
@@ -64,11 +74,11 @@ func TestOrderHoldsWhileWorkersComeGoAndDie(t *testing.T) {
 			time.Sleep(40 * time.Millisecond)
 		}
 	}()
-	live := []*process{start(t, h, l, tg, nil)}
+	live := []*process{start(t, h, l, tg, small)}
 	pause := func() { time.Sleep(time.Duration(300+rand.IntN(500)) * time.Millisecond) }
 	for _, want := range []int{4, 4, 2, 2, 1} {
 		for len(live) < want {
-			live = append(live, start(t, h, l, tg, nil))
+			live = append(live, start(t, h, l, tg, small))
 		}
 		for len(live) > want {
 			live[0].kill()
@@ -76,7 +86,7 @@ func TestOrderHoldsWhileWorkersComeGoAndDie(t *testing.T) {
 		}
 		pause()
 		live[0].kill()
-		live = append(live[1:], start(t, h, l, tg, nil))
+		live = append(live[1:], start(t, h, l, tg, small))
 		pause()
 	}
 	close(stop)
