@@ -15,11 +15,13 @@ import (
 )
 
 const (
-	// pace is the least time from one send to the next while units keep coming:
-	// they gather meanwhile. One that comes after a pause goes at once.
-	pace     = 20 * time.Millisecond
-	mapWait  = 5 * time.Millisecond // what a batch waits for a mapping behind it
-	batchMax = 500
+	// While units keep coming they gather between sends, for paceTimes as long as
+	// the last send took, within these bounds: a hub whose disk is slow gets fewer and larger
+	// batches, and the site's own fsyncs find the disk free. A unit that comes after a pause goes at once.
+	paceTimes        = 3
+	paceMin, paceMax = 20 * time.Millisecond, 150 * time.Millisecond
+	mapWait          = 5 * time.Millisecond // what a batch waits for a mapping behind it
+	batchMax         = 500
 	// Under batchMin single publishes are faster than a batch and cost no more.
 	batchMin = 4
 	// A batch's bytes adapt to the link between these: the hub gives up a batch
@@ -36,7 +38,7 @@ type lane struct {
 	work               sync.WaitGroup // readers and mappings of the session
 	bytes              int            // what a batch may hold now
 	careful            int            // so many parcels go one by one: the hub refused them as a batch
-	lastSend           time.Time      // when the last send began
+	nextSend           time.Time      // until then units gather
 
 	mu        sync.Mutex
 	confirmed mark      // the newest unit that the cloud has
@@ -169,9 +171,9 @@ var errDown = &laneError{"link.down", nats.ErrDisconnected}
 // that are, as many as fit. It returns the first item that it took and could
 // not send yet because it is still being mapped.
 func (l *lane) sendFrom(ctx, wire context.Context, nc *nats.Conn, js jetstream.JetStream, a *ahead, head *item) (*item, error) {
-	timer := time.NewTimer(max(time.Until(l.lastSend.Add(pace)), 0))
+	timer := time.NewTimer(max(time.Until(l.nextSend), 0))
 	defer timer.Stop()
-	paced := time.Since(l.lastSend) < pace
+	paced := time.Now().Before(l.nextSend)
 	var items []*item
 	var parcels []*parcel
 	size := 0

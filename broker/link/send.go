@@ -15,7 +15,11 @@ import (
 // so whatever a broken link delivers late is either the next in order or a
 // duplicate, and never overtakes.
 func (l *lane) send(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, parcels []*parcel) error {
-	l.lastSend = time.Now()
+	began := time.Now()
+	defer func() {
+		end := time.Now()
+		l.nextSend = end.Add(min(max(paceTimes*end.Sub(began), paceMin), paceMax))
+	}()
 	limit := nc.MaxPayload()
 	for i, p := range parcels {
 		if int64(p.size) > limit {

@@ -1,6 +1,7 @@
 package endtoend_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -95,21 +96,32 @@ func accept(b *testing.B, connections int) {
 func BenchmarkEndToEnd(b *testing.B) {
 	for range b.N {
 		s := newSystem(b, 1, simulated.Config{})
-		each := shorter(2500, 50)
-		const senders = 8
+
+		senders, err := strconv.Atoi(cmp.Or(os.Getenv("SENDERS"), "64"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		each := shorter(20000, 400) / senders
 		s.load(senders, 500, 20, 0).wait() // warm up: connections, caches, plans
 		s.applied(senders * 20)
-		cpu, calls, began := s.cpu(), s.odoo.Calls()["res.partner.load"], time.Now()
+		before, calls, began := s.cpu(), s.odoo.Calls()["res.partner.load"], time.Now()
 		s.load(senders, 500, each, 0).wait()
+		b.ReportMetric(float64(senders*each)/time.Since(began).Seconds(), "accepted/s")
 		s.applied(senders * (20 + each))
-		took, used := time.Since(began), s.cpu()-cpu
-		n := float64(senders * each)
-		after := s.odoo.Calls()["res.partner.load"]
+		took, after := time.Since(began), s.cpu()
+		n, used := float64(senders*each), time.Duration(0)
+		for name := range after {
+			part := after[name] - before[name]
+			used += part
+			b.ReportMetric(part.Seconds()*1e6/n, name+"-µs/msg")
+		}
+		loads := s.odoo.Calls()["res.partner.load"]
 		b.ReportMetric(n/used.Seconds(), "msg/cpu-s")
 		b.ReportMetric(n/took.Seconds(), "msg/s")
-		b.ReportMetric(float64(after.Rows-calls.Rows)/float64(max(1, after.Calls-calls.Calls)), "upserts/call")
+		b.ReportMetric(float64(loads.Rows-calls.Rows)/float64(max(1, loads.Calls-calls.Calls)), "upserts/call")
 		for _, p := range []*process{s.agent, s.hub, s.workers[0]} {
 			b.ReportMetric(rss(b, p.pid()), p.role+"-MB")
+			p.stop() // writes the profile, if one was asked for
 		}
 	}
 }
@@ -159,8 +171,8 @@ func (s *system) applied(n int) {
 	})
 }
 
-// cpu is what agent, hub, workers and PostgreSQL have used.
-func (s *system) cpu() time.Duration {
+// cpu is what agent, hub, workers and PostgreSQL have used, each.
+func (s *system) cpu() map[string]time.Duration {
 	s.t.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, s.dsn)
@@ -173,14 +185,14 @@ func (s *system) cpu() time.Duration {
 		s.t.Fatal(err)
 	}
 	postmaster := parent(s.t, backend)
-	sum := processorTime(s.t, postmaster, true)
+	used := map[string]time.Duration{"postgres": processorTime(s.t, postmaster, true)}
 	for _, pid := range children(s.t, postmaster) {
-		sum += processorTime(s.t, pid, false)
+		used["postgres"] += processorTime(s.t, pid, false)
 	}
 	for _, p := range append([]*process{s.agent, s.hub}, s.workers...) {
-		sum += processorTime(s.t, p.pid(), false)
+		used[p.role] += processorTime(s.t, p.pid(), false)
 	}
-	return sum
+	return used
 }
 
 // stat returns the fields of /proc/<pid>/stat after the command's name: field

@@ -24,6 +24,8 @@ type table struct {
 	next int64
 	// index[field][value] are the ids of the records with this text: char fields only, made at the first search.
 	index map[string]map[string]map[int64]bool
+	// children are the ids of the records whose parent_id this is.
+	children map[int64]map[int64]bool
 }
 
 type record struct {
@@ -44,7 +46,7 @@ type xid struct {
 func newStore(models map[string]*Model, keep bool) *store {
 	s := &store{models: models, tables: map[string]*table{}, xids: map[string]*xid{}, keep: keep, now: time.Now}
 	for name := range models {
-		s.tables[name] = &table{rows: map[int64]*record{}, next: 1, index: map[string]map[string]map[int64]bool{}}
+		s.tables[name] = &table{rows: map[int64]*record{}, next: 1, index: map[string]map[string]map[int64]bool{}, children: map[int64]map[int64]bool{}}
 	}
 	return s
 }
@@ -198,6 +200,17 @@ func (tb *table) set(id int64, r *record, name string, v any) {
 			ix[s][id] = true
 		}
 	}
+	if name == "parent_id" {
+		if p, ok := r.values[name].(int64); ok {
+			delete(tb.children[p], id)
+		}
+		if p, ok := v.(int64); ok {
+			if tb.children[p] == nil {
+				tb.children[p] = map[int64]bool{}
+			}
+			tb.children[p][id] = true
+		}
+	}
 	if v == nil {
 		delete(r.values, name)
 	} else {
@@ -256,8 +269,9 @@ func hasAddress(r *record) bool {
 }
 
 func (t *tx) childrenFollow(id int64, r *record) {
-	for child, c := range t.tables["res.partner"].rows {
-		if c.values["parent_id"] == id && c.values["type"] == "contact" {
+	tb := t.tables["res.partner"]
+	for child := range tb.children[id] {
+		if c := tb.rows[child]; c.values["type"] == "contact" {
 			for _, f := range addressFields {
 				t.put("res.partner", child, c, f, r.values[f])
 			}
