@@ -47,7 +47,7 @@ func execute(args []string) int {
 	context.AfterFunc(ctx, stop)
 	defer stop()
 	var c cli
-	parser := kong.Must(&c, kong.Name("vagus"), kong.UsageOnError(),
+	parser := kong.Must(&c, kong.Name("vagus"), kong.ShortUsageOnError(),
 		kong.Description("Carries a hospital's events to Odoo and back: journaled before acknowledged, applied exactly once, in order."),
 		kong.Vars{"version": version, "default_tenant": hub.DefaultTenant},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

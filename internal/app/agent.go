@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -79,9 +77,10 @@ func (a *Agent) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.run("journal", a.journal.Run)
+	a.onStop("journal", func(context.Context) error { return a.journal.Close() })
+	a.run("journal's watch", a.journal.Run)
 	a.link, err = link.New(link.Config{
-		Bundle: a.bundle, Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
+		Bundle: a.bundle, URLs: a.hubURLs(), Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
 		Map: func(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
 			return feeds[m.Feed].units(ctx, m)
 		},
@@ -90,7 +89,7 @@ func (a *Agent) start(ctx context.Context) error {
 		return err
 	}
 	a.run("link", a.link.Run)
-	if err := a.serve(ctx, a.api, ops.Check{Name: "journal", Run: func(context.Context) error { return a.journal.Err() }},
+	if err := a.serve(ctx, ops.APIConfig{Sites: a.sitesNow}, ops.Check{Name: "journal", Run: func(context.Context) error { return a.journal.Err() }},
 		ops.Check{Name: "link", Advisory: true, Run: func(ctx context.Context) error {
 			if !a.link.State(ctx).Connected {
 				return fmt.Errorf("not connected; the site accepts and keeps")
@@ -148,11 +147,9 @@ func (a *Agent) FeedAddr(feed string) net.Addr {
 	return nil
 }
 
-func (a *Agent) api(log *slog.Logger) http.Handler {
-	return ops.NewAPI(ops.APIConfig{Service: "vagus-agent", Log: log, Sites: func(ctx context.Context) ([]ops.SiteStatus, error) {
-		s, err := a.Status(ctx)
-		return []ops.SiteStatus{s}, err
-	}})
+func (a *Agent) sitesNow(ctx context.Context) ([]ops.SiteStatus, error) {
+	s, err := a.Status(ctx)
+	return []ops.SiteStatus{s}, err
 }
 
 // Status is how the site is now.

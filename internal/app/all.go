@@ -14,28 +14,31 @@ type All struct {
 	Hub    *Hub
 	Worker *Worker
 	Agent  *Agent
-	failed chan error
+	*base
 }
 
 // StartAll starts a hub, lets the site in, migrates the ledger, and starts
 // worker and agent.
 func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err error) {
-	a := &All{failed: make(chan error, 1)}
-	o.failed = a.failed
+	own, err := startBase(ctx, "vagus", cfg.Site, o, cfg.Process, cfg.Grace)
+	if err != nil {
+		return nil, err
+	}
+	a := &All{base: own}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop())
 		}
 	}()
-	private := cfg.Process // hub and agent take any port for their health page; the worker has the configured one
-	private.Ops = config.Ops{Listen: "127.0.0.1:0"}
+	o.whole = &whole{failed: own.failed, telemetry: own.telemetry}
 
 	hubCfg := config.NewHub()
-	hubCfg.DataDir, hubCfg.Name, hubCfg.Listen, hubCfg.Tenant, hubCfg.Grace, hubCfg.Process = filepath.Join(cfg.DataDir, "hub"), "hub-1", cfg.Listen, cfg.Tenant, cfg.Grace, private
+	hubCfg.DataDir, hubCfg.Name, hubCfg.Listen, hubCfg.Tenant, hubCfg.Grace, hubCfg.Process = filepath.Join(cfg.DataDir, "hub"), "hub-1", cfg.Listen, cfg.Tenant, cfg.Grace, cfg.Process
 	hubCfg.MaxBytes = cfg.MaxBytes
 	if a.Hub, err = StartHub(ctx, hubCfg, o); err != nil {
 		return nil, err
 	}
+	o.whole.hub = []string{a.Hub.URL()}
 	bundle, err := a.Hub.AddSite(ctx, cfg.Site)
 	if err != nil {
 		return nil, err
@@ -49,15 +52,12 @@ func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err erro
 		return nil, err
 	}
 	agentCfg := config.NewAgent()
-	agentCfg.DataDir, agentCfg.Bundle, agentCfg.Journal, agentCfg.Feeds, agentCfg.Grace, agentCfg.Process = filepath.Join(cfg.DataDir, "agent"), bundle, cfg.Journal, cfg.Feeds, cfg.Grace, private
+	agentCfg.DataDir, agentCfg.Bundle, agentCfg.Journal, agentCfg.Feeds, agentCfg.Grace, agentCfg.Process = filepath.Join(cfg.DataDir, "agent"), bundle, cfg.Journal, cfg.Feeds, cfg.Grace, cfg.Process
 	if a.Agent, err = StartAgent(ctx, agentCfg, o); err != nil {
 		return nil, err
 	}
-	return a, nil
+	return a, own.serve(ctx, o.whole.api, o.whole.checks...)
 }
-
-// Failed yields the error of the first part that ended by itself.
-func (a *All) Failed() <-chan error { return a.failed }
 
 // Stop ends the agent first, then the worker, then the hub.
 func (a *All) Stop() error {
@@ -71,5 +71,5 @@ func (a *All) Stop() error {
 	if a.Hub != nil {
 		errs = append(errs, a.Hub.Stop())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, a.base.Stop())...)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -21,7 +19,17 @@ type Options struct {
 	Version string
 	Log     io.Writer // nil is standard error
 
-	failed chan error // of a process that this one is a part of; nil: its own
+	whole *whole // the process that this one is a part of; nil: it stands alone
+}
+
+// A whole is what the parts of one process share: `vagus up` has one telemetry
+// and one HTTP side for hub, worker and agent.
+type whole struct {
+	failed    chan error
+	telemetry *ops.Telemetry
+	api       ops.APIConfig
+	checks    []ops.Check
+	hub       []string // where its own hub listens now, whatever the bundles say
 }
 
 // base is what every process begins with: its log, its telemetry, its parts.
@@ -29,6 +37,7 @@ type base struct {
 	*parts
 	service   string
 	settings  config.Process
+	whole     *whole
 	telemetry *ops.Telemetry
 	server    *ops.Server
 }
@@ -42,24 +51,46 @@ func startBase(ctx context.Context, service, instance string, o Options, p confi
 		return nil, err
 	}
 	log = log.With("service", service, "instance", instance)
-	b := &base{parts: newParts(log, grace, o.failed), service: service, settings: p}
+	log.Info("starting", "version", o.Version, "pid", os.Getpid())
+	if o.whole != nil {
+		return &base{parts: newParts(log, grace, o.whole.failed), service: service, settings: p, whole: o.whole, telemetry: o.whole.telemetry}, nil
+	}
+	b := &base{parts: newParts(log, grace, make(chan error, 1)), service: service, settings: p}
 	b.telemetry, err = ops.NewTelemetry(ctx, ops.TelemetryConfig{Service: service, Version: o.Version, Instance: instance, Endpoint: p.OTLP, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	b.onStop("telemetry", b.telemetry.Shutdown)
-	log.Info("starting", "version", o.Version, "pid", os.Getpid())
 	return b, nil
+}
+
+// hubURLs is where to connect instead of where the bundle says, if anywhere.
+func (b *base) hubURLs() []string {
+	if b.whole == nil {
+		return nil
+	}
+	return b.whole.hub
 }
 
 func (b *base) tracer() trace.Tracer { return b.telemetry.Traces.Tracer("vagus") }
 func (b *base) meter() metric.Meter  { return b.telemetry.Meters.Meter("vagus") }
 
-// serve starts the HTTP side; api may be nil.
-func (b *base) serve(ctx context.Context, api func(*slog.Logger) http.Handler, checks ...ops.Check) error {
+// serve starts the HTTP side, or adds to that of the whole.
+func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check) error {
+	if w := b.whole; w != nil {
+		w.checks = append(w.checks, checks...)
+		if api.Ledger != nil {
+			w.api.Ledger, w.api.Targets = api.Ledger, api.Targets
+		}
+		if api.Sites != nil {
+			w.api.Sites = api.Sites
+		}
+		return nil
+	}
+	api.Service, api.Log = b.service, b.log
 	cfg := ops.ServerConfig{Addr: b.settings.Ops.Listen, Metrics: b.telemetry.Metrics, Checks: checks, Plain: b.settings.Ops.Plain, Log: b.log}
-	if api != nil && !b.settings.Ops.Token.IsZero() {
-		cfg.API = api(b.log)
+	if !b.settings.Ops.Token.IsZero() && (api.Ledger != nil || api.Sites != nil) {
+		cfg.API = ops.NewAPI(api)
 		cfg.Tokens = []ops.Token{{Name: "api", Secret: b.settings.Ops.Token}}
 	}
 	server, err := ops.NewServer(ctx, cfg)

@@ -41,6 +41,12 @@ func newFeed(cfg config.Feed, secret []byte) (*feed, error) {
 		}
 		m, err := mapping.Load(fsys, path, Formats())
 		if err != nil {
+			var issues mapping.Issues
+			if errors.As(err, &issues) && path != file {
+				for i := range issues { // as the reader of the message would name them
+					issues[i].File = "/" + issues[i].File
+				}
+			}
 			return nil, fmt.Errorf("feed %s: mapping %s does not load:\n%w", cfg.Name, file, err)
 		}
 		if other, twice := seen[m.ID]; twice {

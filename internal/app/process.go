@@ -31,9 +31,6 @@ type part struct {
 }
 
 func newParts(log *slog.Logger, grace time.Duration, failed chan error) *parts {
-	if failed == nil {
-		failed = make(chan error, 1)
-	}
 	return &parts{log: log, grace: grace, failed: failed}
 }
 

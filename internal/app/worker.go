@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"os"
 	"time"
 
@@ -61,7 +59,7 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 		return fmt.Errorf("ledger: %w", err)
 	}
 	w.onStop("ledger", func(context.Context) error { return w.ledger.Close() })
-	if w.nc, err = link.Connect(bundle, link.Dial{Logger: w.log}); err != nil {
+	if w.nc, err = link.Connect(bundle, link.Dial{URLs: w.hubURLs(), Logger: w.log}); err != nil {
 		return err
 	}
 	w.onStop("connection", func(context.Context) error { w.nc.Close(); return nil })
@@ -90,7 +88,7 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 	}
 	w.run("worker", w.worker.Run)
 	w.run("prune", w.prune)
-	return w.serve(ctx, w.api,
+	return w.serve(ctx, ops.APIConfig{Ledger: w.ledger, Targets: w.targets},
 		ops.Check{Name: "ledger", Run: func(ctx context.Context) error { _, err := w.ledger.Replays(ctx); return err }},
 		ops.Check{Name: "hub", Run: func(context.Context) error {
 			if !w.nc.IsConnected() {
@@ -142,10 +140,6 @@ func (w *Worker) prune(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-func (w *Worker) api(log *slog.Logger) http.Handler {
-	return ops.NewAPI(ops.APIConfig{Service: "vagus-worker", Ledger: w.ledger, Log: log, Targets: w.targets})
 }
 
 // targets joins what this worker knows with what the ledger knows of all
