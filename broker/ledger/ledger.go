@@ -28,10 +28,6 @@ var ErrFenced = errors.New("lease lost to another worker")
 // ErrNotFound says that no unit has this id, or that several ids begin so.
 var ErrNotFound = errors.New("no such unit")
 
-// ErrStale says that a later unit of the same key has been applied, and that
-// applying this one now would undo it.
-var ErrStale = errors.New("a later unit of its key has been applied")
-
 // A Status is where a unit stands.
 type Status string
 
@@ -193,9 +189,10 @@ type Ledger interface {
 	// Replay returns a stored plan with its progress; Replays all, newest first.
 	Replay(ctx context.Context, id string) (Replay, error)
 	Replays(ctx context.Context) ([]Replay, error)
-	// StartReplay marks a plan as running: from now on RunningReplays returns
-	// it until all its items are through.
-	StartReplay(ctx context.Context, id string) error
+	// StartReplay marks a plan as running, at rate units a second at most (0: as
+	// many as its worker likes), until all its items are through. Starting it
+	// again changes the rate.
+	StartReplay(ctx context.Context, id string, rate float64) error
 	// ReplayItems returns a plan's items in order, from the n-th on; only the
 	// pending ones if pending is true.
 	ReplayItems(ctx context.Context, id string, from, limit int, pending bool) ([]ReplayItem, error)
@@ -273,6 +270,7 @@ type Replay struct {
 	CreatedAt  time.Time      `json:"created_at"`
 	Running    bool           `json:"running"`
 	AllowStale bool           `json:"allow_stale"`
+	Rate       float64        `json:"rate,omitempty"` // units a second it was started with; 0 = the worker's own
 	Total      int            `json:"total"`
 	Done       int            `json:"done"`
 	Actions    map[Action]int `json:"actions"`

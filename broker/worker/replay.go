@@ -1,12 +1,12 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/vagus-health/vagus/broker/ledger"
 )
@@ -18,56 +18,71 @@ const (
 	replayPage = 200
 )
 
-// replays carries out the running replays, one after the other, until ctx is
-// done. It holds no state: an item is either done in the ledger or pending, so after a
-// crash any worker goes on. Of several workers the one that has partition 0 of
-// its first target does it; should two think so for a moment, no harm is done,
-// because an item that is carried out twice is carried out once.
+// replays carries out the running replays, side by side and each at its own
+// rate, until ctx is done. It holds no state: an item is either done in the
+// ledger or pending, so after a crash any worker goes on. Of several workers
+// the one that has partition 0 of its first target does it; should two think so
+// for a moment, no harm is done, because an item that is carried out twice is
+// carried out once.
 func (w *Worker) replays(ctx context.Context) {
-	limit := rate.NewLimiter(rate.Limit(w.cfg.ReplayRate), 1)
 	tick := time.NewTicker(replayPoll)
 	defer tick.Stop()
-	trouble := ""
+	var all sync.WaitGroup
+	defer all.Wait()
+	type end struct {
+		id  string
+		err error
+	}
+	ended := make(chan end)
+	active, trouble := map[string]bool{}, map[string]string{}
+	told := func(id string, err error) {
+		if err == nil {
+			delete(trouble, id)
+		} else if text := err.Error(); ctx.Err() == nil && text != trouble[id] {
+			trouble[id] = text
+			w.log.Error("a replay does not go on", "replay", id, "error", err)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case e := <-ended:
+			delete(active, e.id)
+			told(e.id, e.err)
+			continue
 		case <-tick.C:
 		}
-		err := w.replayAll(ctx, limit)
-		if err == nil {
-			trouble = ""
-		} else if ctx.Err() == nil && err.Error() != trouble {
-			trouble = err.Error()
-			w.log.Error("a replay does not go on", "error", err)
+		if !w.lanes[0].keeper.holds(0) {
+			continue
 		}
-	}
-}
-
-func (w *Worker) replayAll(ctx context.Context, limit *rate.Limiter) error {
-	if !w.lanes[0].keeper.holds(0) {
-		return nil
-	}
-	all, err := w.ledger.Replays(ctx)
-	if err != nil {
-		return err
-	}
-	var first error
-	for _, r := range all {
-		if r.Running && r.Done < r.Total {
-			if err := w.replay(ctx, r.ID, limit); err != nil && first == nil {
-				first = err // the next one may do better
+		plans, err := w.ledger.Replays(ctx)
+		told("", err)
+		for _, r := range plans {
+			if !r.Running || active[r.ID] {
+				continue
 			}
+			active[r.ID] = true
+			all.Go(func() {
+				e := end{r.ID, w.replay(ctx, r)}
+				select {
+				case ended <- e:
+				case <-ctx.Done():
+				}
+			})
 		}
 	}
-	return first
 }
 
 // replay carries out what is pending of one plan.
-func (w *Worker) replay(ctx context.Context, id string, limit *rate.Limiter) error {
+func (w *Worker) replay(ctx context.Context, r ledger.Replay) error {
+	pace := &pace{rate: w.rateOf(r), look: func() (float64, error) {
+		r, err := w.ledger.Replay(ctx, r.ID)
+		return w.rateOf(r), err
+	}}
 	failed := map[string]error{} // they stay pending until the next round
 	for w.lanes[0].keeper.holds(0) {
-		items, err := w.ledger.ReplayItems(ctx, id, 0, replayPage+len(failed), true)
+		items, err := w.ledger.ReplayItems(ctx, r.ID, 0, replayPage+len(failed), true)
 		if err != nil {
 			return err
 		}
@@ -77,10 +92,13 @@ func (w *Worker) replay(ctx context.Context, id string, limit *rate.Limiter) err
 			if failed[it.Unit] != nil {
 				continue
 			}
-			if err := limit.Wait(ctx); err != nil {
+			if err := pace.wait(ctx); err != nil {
 				return err
 			}
-			if err := w.replayItem(ctx, id, it); err != nil {
+			if !w.lanes[0].keeper.holds(0) {
+				return nil
+			}
+			if err := w.replayItem(ctx, r.ID, it); err != nil {
 				failed[it.Unit] = err
 			} else {
 				progress = true
@@ -91,9 +109,51 @@ func (w *Worker) replay(ctx context.Context, id string, limit *rate.Limiter) err
 		}
 	}
 	for _, err := range failed {
-		return fmt.Errorf("%d items of replay %s: %w", len(failed), id, err)
+		return fmt.Errorf("%d items: %w", len(failed), err)
 	}
 	return nil
+}
+
+func (w *Worker) rateOf(r ledger.Replay) float64 { return cmp.Or(r.Rate, w.cfg.ReplayRate) }
+
+// A pace spaces what is done at a rate that may change meanwhile.
+type pace struct {
+	rate   float64
+	look   func() (rate float64, err error)
+	looked time.Time
+	last   time.Time // when the last one was due
+}
+
+// wait returns when the next one is due.
+func (p *pace) wait(ctx context.Context) error {
+	for {
+		now := time.Now()
+		if p.looked.IsZero() {
+			p.looked = now
+		}
+		if now.Sub(p.looked) >= replayPoll {
+			rate, err := p.look()
+			if err != nil {
+				return err
+			}
+			p.rate, p.looked = rate, now
+		}
+		due := p.last.Add(time.Duration(min(float64(time.Second)/p.rate, float64(time.Hour))))
+		if !due.After(now) {
+			p.last = due
+			if now.Sub(due) > 100*time.Millisecond { // it was held up: nothing is made up for
+				p.last = now
+			}
+			return nil
+		}
+		timer := time.NewTimer(min(due.Sub(now), replayPoll))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
 }
 
 // replayItem asks the site before it marks the item, so that a crash between

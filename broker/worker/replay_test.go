@@ -24,7 +24,7 @@ func replay(t *testing.T, l ledger.Ledger, f ledger.Filter) ledger.Replay {
 	t.Helper()
 	r, err := l.PlanReplay(t.Context(), ledger.ReplayRequest{Filter: f, By: "anna"})
 	if err == nil {
-		err = l.StartReplay(t.Context(), r.ID)
+		err = l.StartReplay(t.Context(), r.ID, 0)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +98,59 @@ func TestAReplayOfWhatItsMappingRefusedAsksTheSite(t *testing.T) {
 	if n := asked.Load(); n != 2 {
 		t.Errorf("the site was asked %d times", n)
 	}
+}
+
+func TestAReplayGoesAtTheRateThatItWasStartedWith(t *testing.T) {
+	t.Parallel()
+	h, tg, l := newHub(t), newTarget(), newLedger(t)
+	var fixed atomic.Bool
+	tg.script = func(_ *broker.Unit, n int) broker.Outcome {
+		if !fixed.Load() {
+			return broker.Outcome{Result: broker.Rejected, Class: "odoo.ValidationError"}
+		}
+		return broker.Outcome{}
+	}
+	slow, fast := series("slow", 30, 1), series("fast", 10, 1)
+	h.send(append(slow, fast...)...)
+	start(t, h, l, tg, nil)
+	until(t, "all are dead", func() bool {
+		s, err := l.Summary(t.Context())
+		return err == nil && len(s) == 1 && s[0].Counts[ledger.Dead] == len(slow)+len(fast)
+	})
+	fixed.Store(true)
+	plan := func(us []*broker.Unit, rate float64) string {
+		var ids []string
+		for _, u := range us {
+			ids = append(ids, u.ID)
+		}
+		r, err := l.PlanReplay(t.Context(), ledger.ReplayRequest{Filter: ledger.Filter{IDs: ids}, By: "anna"})
+		if err == nil {
+			err = l.StartReplay(t.Context(), r.ID, rate)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.ID
+	}
+	done := func(id string) int {
+		r, err := l.Replay(t.Context(), id)
+		if err != nil {
+			return 0
+		}
+		return r.Done
+	}
+	first := plan(slow, 0.01)
+	until(t, "the first of the slow one", func() bool { return done(first) == 1 })
+	second := plan(fast, 1000)
+	until(t, "the fast one beside it", func() bool { return done(second) == len(fast) })
+	if n := done(first); n != 1 {
+		t.Errorf("one unit in 100 seconds, and %d are through", n)
+	}
+	if err := l.StartReplay(t.Context(), first, 1000); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the slow one, once it is faster", func() bool { return done(first) == len(slow) })
+	until(t, "all applied", func() bool { return tg.applied(append(slow, fast...)...) == len(slow)+len(fast) })
 }
 
 func TestOutcomesAreToldWithoutWhatIdentifiesAPatient(t *testing.T) {

@@ -69,7 +69,7 @@ type Config struct {
 	// Remap asks a unit's site to map its message again, for replays; request
 	// is the same for the same replay. nil leaves such items of a replay pending.
 	Remap      func(ctx context.Context, u ledger.Unit, request string) error
-	ReplayRate float64 // units a second that replays requeue; 0 means 50
+	ReplayRate float64 // units a second that a replay requeues which was started without a rate; 0 means 50
 
 	Logger *slog.Logger
 	Tracer trace.Tracer

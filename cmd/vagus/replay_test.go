@@ -186,13 +186,16 @@ func TestControlCLeavesAReplayRunningAndResumeFollowsIt(t *testing.T) {
 
 	r = newRun(t.Context())
 	r.console.now = time.Now
-	go func() { code <- r.do(t, s.URL, "replay", "--resume", id) }()
+	go func() { code <- r.do(t, s.URL, "replay", "--resume", id, "--rate", "40") }()
+	if first, second := <-s.Rates, <-s.Rates; first != 0 || second != 40 {
+		t.Errorf("it was started at rate %g, then %g", first, second)
+	}
 	close(s.Gate)
 	if got := <-code; got != 0 {
 		t.Errorf("resumed: exit %d: %s%s", got, r.out.String(), r.err.String())
 	}
-	if len(s.Rates) != 1 {
-		t.Errorf("it was started %d times", len(s.Rates))
+	if len(s.Rates) != 0 {
+		t.Errorf("it was started %d times more", len(s.Rates))
 	}
 	if !strings.Contains(r.err.String(), "6 of 6") {
 		t.Errorf("no progress: %s", r.err.String())

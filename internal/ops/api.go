@@ -23,12 +23,8 @@ type APIConfig struct {
 	Ledger  ledger.Ledger
 	Targets func(ctx context.Context) ([]TargetStatus, error) // nil = none
 	Sites   func(ctx context.Context) ([]SiteStatus, error)   // nil = none
-	// StartReplay has a worker carry out a stored plan, at rate units a second
-	// (0: at the worker's own), and returns when that is recorded. nil means
-	// Ledger.StartReplay: a worker finds it there, and a caller's rate is refused.
-	StartReplay func(ctx context.Context, id string, rate float64) error
-	Now         func() time.Time // time.Now if nil
-	Log         *slog.Logger     // also the audit log; nil = discard
+	Now     func() time.Time                                  // time.Now if nil
+	Log     *slog.Logger                                      // also the audit log; nil = discard
 }
 
 // Bounds of what a caller may ask for.
@@ -50,14 +46,6 @@ func NewAPI(cfg APIConfig) http.Handler {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.StartReplay == nil && cfg.Ledger != nil {
-		cfg.StartReplay = func(ctx context.Context, id string, rate float64) error {
-			if rate > 0 {
-				return bad("this worker takes no rate", "start it without --rate: it goes at the rate of the worker's configuration")
-			}
-			return cfg.Ledger.StartReplay(ctx, id)
-		}
 	}
 	a := &api{cfg}
 	mux := http.NewServeMux()

@@ -505,7 +505,7 @@ func TestAClientSaysWhatToLookAt(t *testing.T) {
 	}
 }
 
-func TestARateThatNobodyWouldKeepIsRefused(t *testing.T) {
+func TestTheRateOfARunningReplayCanBeChanged(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	f := opstest.Fill(t, l)
@@ -518,11 +518,12 @@ func TestARateThatNobodyWouldKeepIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e *ops.Error
-	if _, err := c.Start(t.Context(), plan.ID, 5); !errors.As(err, &e) || e.Code != 400 || !strings.Contains(e.Fix, "without --rate") {
-		t.Errorf("with a rate: %v", err)
+	for _, step := range []struct{ rate, want float64 }{{5, 5}, {0, 5}, {0.5, 0.5}} { // without a rate it stays as it is
+		if r, err := c.Start(t.Context(), plan.ID, step.rate); err != nil || !r.Running || r.Rate != step.want {
+			t.Errorf("started with %g: %+v, %v", step.rate, r, err)
+		}
 	}
-	if r, err := c.Start(t.Context(), plan.ID, 0); err != nil || !r.Running {
-		t.Errorf("without a rate: %+v, %v", r, err)
+	if r, err := l.Replay(t.Context(), plan.ID); err != nil || r.Rate != 0.5 {
+		t.Errorf("the worker reads %+v, %v", r, err)
 	}
 }

@@ -76,7 +76,9 @@ func (a *api) fullIDs(ctx context.Context, ids []string) ([]string, error) {
 
 // A StartRequest starts a plan.
 type StartRequest struct {
-	Rate float64 `json:"rate,omitempty"` // units a second; 0 = at the worker's own rate
+	// Rate is units a second at most; 0 = at the worker's own rate, and for a
+	// replay that runs: as it is.
+	Rate float64 `json:"rate,omitempty"`
 }
 
 func (a *api) start(r *http.Request) (any, error) {
@@ -95,10 +97,10 @@ func (a *api) start(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rep.Running || rep.Done == rep.Total {
+	if rep.Done == rep.Total || rep.Running && (req.Rate == 0 || req.Rate == rep.Rate) {
 		return rep, nil // asking twice is harmless
 	}
-	if err := a.cfg.StartReplay(r.Context(), rep.ID, req.Rate); err != nil {
+	if err := a.cfg.Ledger.StartReplay(r.Context(), rep.ID, req.Rate); err != nil {
 		return nil, fmt.Errorf("start replay %s: %w", rep.ID, err)
 	}
 	a.audit(r, "start replay", by, "replay", rep.ID, "units", rep.Total, "rate", req.Rate)

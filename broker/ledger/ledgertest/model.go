@@ -229,7 +229,7 @@ func (x *trial) replay() {
 	allow := rapid.Bool().Draw(x.T, "allow stale")
 	r, err := x.l.PlanReplay(x.d.ctx, ledger.ReplayRequest{Filter: ledger.Filter{Target: x.target}, AllowStale: allow})
 	if err == nil {
-		err = x.l.StartReplay(x.d.ctx, r.ID)
+		err = x.l.StartReplay(x.d.ctx, r.ID, 0)
 	}
 	if err != nil || r.Total != len(x.sim.units) {
 		x.Fatalf("plan of %d units, want %d: %v", r.Total, len(x.sim.units), err)

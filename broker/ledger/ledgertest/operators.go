@@ -165,7 +165,7 @@ func history(t *testing.T, l ledger.Ledger) {
 	d.settle(second)
 	r, err := l.PlanReplay(d.ctx, ledger.ReplayRequest{Filter: ledger.Filter{IDs: []string{u.ID}}, By: "mona"})
 	if err == nil {
-		err = l.StartReplay(d.ctx, r.ID)
+		err = l.StartReplay(d.ctx, r.ID, 0)
 	}
 	if err == nil {
 		_, err = l.Requeue(d.ctx, r.ID, u.ID)
@@ -238,7 +238,7 @@ func prune(t *testing.T, l ledger.Ledger) {
 	}
 	r, err := l.PlanReplay(d.ctx, ledger.ReplayRequest{Filter: ledger.Filter{Status: []ledger.Status{ledger.Dead}}})
 	if err == nil {
-		err = l.StartReplay(d.ctx, r.ID)
+		err = l.StartReplay(d.ctx, r.ID, 0)
 	}
 	if err != nil {
 		t.Fatal(err)

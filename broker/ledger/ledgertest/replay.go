@@ -30,7 +30,7 @@ func (d *desk) items(id string, pending bool) []ledger.ReplayItem {
 
 func (d *desk) start(r ledger.Replay) {
 	d.Helper()
-	if err := d.StartReplay(d.ctx, r.ID); err != nil {
+	if err := d.StartReplay(d.ctx, r.ID, 0); err != nil {
 		d.Fatalf("start: %v", err)
 	}
 }
@@ -93,11 +93,19 @@ func requeue(t *testing.T, l ledger.Ledger) {
 	if _, err := l.Requeue(d.ctx, r.ID, us["dead"].ID); err == nil {
 		t.Error("an item was carried out before the start")
 	}
-	if err := l.StartReplay(d.ctx, "nosuchreplay"); !errors.Is(err, ledger.ErrNotFound) {
+	if err := l.StartReplay(d.ctx, "nosuchreplay", 0); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("start of what is not there: %v", err)
 	}
 	d.start(r)
 	d.start(r)
+	for _, rate := range []float64{12.5, 0.25, 0} { // a start again changes the rate
+		if err := l.StartReplay(d.ctx, r.ID, rate); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := l.Replay(d.ctx, r.ID); err != nil || got.Rate != rate || !got.Running {
+			t.Errorf("started with rate %g: %+v, %v", rate, got, err)
+		}
+	}
 	if _, err := l.Requeue(d.ctx, r.ID, "nosuchunit"); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("an item that is not there: %v", err)
 	}

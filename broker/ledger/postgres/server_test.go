@@ -185,7 +185,7 @@ func TestNoCallReadsTheWholeTable(t *testing.T) {
 		must(l.Discard(ctx, us[0].ID, "mona", "x"))
 		r, err := l.PlanReplay(ctx, ledger.ReplayRequest{Filter: ledger.Filter{IDs: []string{us[1].ID, us[6].ID}}})
 		must(err)
-		must(l.StartReplay(ctx, r.ID))
+		must(l.StartReplay(ctx, r.ID, 0))
 		_, err = l.Requeue(ctx, r.ID, us[1].ID)
 		must(err)
 		_, err = l.ReplayItems(ctx, r.ID, 0, 10, true)

@@ -182,22 +182,17 @@ func Serve(t testing.TB, l ledger.Ledger, edit func(*Stage)) *Stage {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
+	begun := func(id string) {
+		running.Go(func() {
+			if err := s.carryOut(ctx, id); err != nil && ctx.Err() == nil {
+				t.Errorf("carry out replay: %v", err)
+			}
+		})
+	}
 	api := ops.NewAPI(ops.APIConfig{
-		Service: "vagus-worker", Ledger: l, Log: log, Now: func() time.Time { return Now },
+		Service: "vagus-worker", Ledger: starting{l, s.Rates, begun}, Log: log, Now: func() time.Time { return Now },
 		Targets: func(context.Context) ([]ops.TargetStatus, error) {
 			return []ops.TargetStatus{{Target: "odoo", Breaker: "closed"}}, nil
-		},
-		StartReplay: func(_ context.Context, id string, rate float64) error {
-			s.Rates <- rate
-			if err := l.StartReplay(ctx, id); err != nil {
-				return err
-			}
-			running.Go(func() {
-				if err := s.carryOut(ctx, id); err != nil && ctx.Err() == nil {
-					t.Errorf("carry out replay: %v", err)
-				}
-			})
-			return nil
 		},
 	})
 	srv, err := ops.NewServer(ctx, ops.ServerConfig{
@@ -218,6 +213,28 @@ func Serve(t testing.TB, l ledger.Ledger, edit func(*Stage)) *Stage {
 		}
 	})
 	return s
+}
+
+// starting tells of the replays that are started through it.
+type starting struct {
+	ledger.Ledger
+	rates chan<- float64
+	begun func(id string) // the first time
+}
+
+func (l starting) StartReplay(ctx context.Context, id string, rate float64) error {
+	r, err := l.Replay(ctx, id)
+	if err == nil {
+		err = l.Ledger.StartReplay(ctx, id, rate)
+	}
+	if err != nil {
+		return err
+	}
+	l.rates <- rate
+	if !r.Running {
+		l.begun(id)
+	}
+	return nil
 }
 
 func (s *Stage) carryOut(ctx context.Context, id string) error {

@@ -68,11 +68,11 @@ func (s *Store) replays(into *[]ledger.Replay, condition string, args ...any) []
 		s.ask(func(scan Scan) error {
 			r := ledger.Replay{Actions: map[ledger.Action]int{}}
 			var created int64
-			err := scan(&r.ID, &r.By, &created, &r.Running, &r.AllowStale, &r.Total, &r.Done)
+			err := scan(&r.ID, &r.By, &created, &r.Running, &r.AllowStale, &r.Rate, &r.Total, &r.Done)
 			r.CreatedAt = at(created)
 			*into = append(*into, r)
 			return err
-		}, `SELECT id, person, created_at, started AND done < total, allow_stale, total, done`+which, args...),
+		}, `SELECT id, person, created_at, started AND done < total, allow_stale, rate, total, done`+which, args...),
 		s.ask(func(scan Scan) error {
 			var id, action string
 			var n int
@@ -110,11 +110,11 @@ func (s *Store) Replays(ctx context.Context) (all []ledger.Replay, err error) {
 }
 
 // StartReplay implements [ledger.Ledger]. Starting a plan twice is harmless.
-func (s *Store) StartReplay(ctx context.Context, id string) error {
+func (s *Store) StartReplay(ctx context.Context, id string, rate float64) error {
 	id = clean(id, maxName)
 	err := s.db.Write(ctx, func(tx Tx) ([]Statement, error) {
 		found := false
-		err := tx.Run(ctx, s.ask(func(Scan) error { found = true; return nil }, `UPDATE replays SET started = true WHERE id = $1 RETURNING id`, id))
+		err := tx.Run(ctx, s.ask(func(Scan) error { found = true; return nil }, `UPDATE replays SET started = true, rate = $2 WHERE id = $1 RETURNING id`, id, rate))
 		if err == nil && !found {
 			err = ledger.ErrNotFound
 		}

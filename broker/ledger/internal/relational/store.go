@@ -63,7 +63,7 @@ type Tx interface {
 // its result.
 type Statement struct {
 	SQL  string
-	Args []any // string, int64, bool
+	Args []any // string, int64, float64, bool
 	Row  func(scan Scan) error
 }
 

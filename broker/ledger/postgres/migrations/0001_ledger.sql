@@ -108,6 +108,7 @@ CREATE TABLE replays (
 	created_at  bigint  NOT NULL,
 	started     boolean NOT NULL DEFAULT false,
 	allow_stale boolean NOT NULL,
+	rate        double precision NOT NULL DEFAULT 0,
 	total       bigint  NOT NULL,
 	done        bigint  NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20);

@@ -103,6 +103,7 @@ CREATE TABLE replays (
 	created_at  integer NOT NULL,
 	started     integer NOT NULL DEFAULT 0,
 	allow_stale integer NOT NULL,
+	rate        real    NOT NULL DEFAULT 0,
 	total       integer NOT NULL,
 	done        integer NOT NULL DEFAULT 0
 ) STRICT;
