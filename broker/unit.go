@@ -80,28 +80,29 @@ func (u *Unit) Partition() int { return Partition(u.Key, u.ID) }
 // Encode returns the wire form: JSON with sorted keys and no HTML escapes, so
 // the same unit gives the same bytes everywhere.
 func (u *Unit) Encode() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(u); err != nil {
-		return nil, fmt.Errorf("encode unit %s: %w", u.ID, err)
+	e := encoder{buf: make([]byte, 0, 1024+512*len(u.Ops))}
+	if e.unit(u); e.err != nil {
+		return nil, fmt.Errorf("encode unit %s: %w", u.ID, e.err)
 	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	return e.buf, nil
 }
 
 // DecodeUnit reads what Encode wrote. Numbers come back as json.Number, exact.
 // Its errors never quote the input.
 func DecodeUnit(data []byte) (*Unit, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var u Unit
-	if err := dec.Decode(&u); err != nil {
-		return nil, fmt.Errorf("decode unit: malformed at byte %d of %d", dec.InputOffset(), len(data))
+	u, ok := decodeFast(data)
+	if !ok {
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.UseNumber()
+		u = &Unit{}
+		if err := dec.Decode(u); err != nil {
+			return nil, fmt.Errorf("decode unit: malformed at byte %d of %d", dec.InputOffset(), len(data))
+		}
 	}
 	if u.ID == "" || u.Target == "" {
 		return nil, fmt.Errorf("decode unit: it has no id or no target")
 	}
-	return &u, nil
+	return u, nil
 }
 
 // A Result is what became of a unit in one attempt at its target.
