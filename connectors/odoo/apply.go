@@ -3,6 +3,7 @@ package odoo
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync/atomic"
 
 	"github.com/vagus-health/vagus/broker"
@@ -13,10 +14,15 @@ type pass struct {
 	t        *Target
 	states   []state
 	known    map[string]record  // by external id: what ir.model.data says
-	found    map[string][]int64 // by reference key
-	failed   map[string]verdict // by reference key: the look-up itself failed
+	lookups  map[string]*lookup // by key: every look-up of the pass, once
+	found    map[string][]int64 // by look-up key
+	failed   map[string]verdict // by look-up key: the look-up itself failed
 	blind    bool               // known cannot be had
 	suspects atomic.Int32       // calls that failed although Odoo answers
+
+	// For making a look-up's key.
+	key    []byte
+	fields []string
 }
 
 type record struct {
@@ -27,12 +33,27 @@ type record struct {
 // A state is one unit on its way through the waves.
 type state struct {
 	unit    *broker.Unit
-	results map[string]result // by operation; an operation that was skipped has the zero result
+	results []result // of the operations so far
 	records []broker.Record
 	outcome *broker.Outcome // set: the unit goes no further
 }
 
-type result struct{ id int64 }
+// A result is the record of an operation; an operation that was skipped has none.
+type result struct {
+	op string
+	id int64
+}
+
+// result is the record of an earlier operation, of the last one if several have
+// the name; ok is false when there was none.
+func (s *state) result(op string) (id int64, ok bool) {
+	for i := len(s.results) - 1; i >= 0; i-- {
+		if s.results[i].op == op {
+			return s.results[i].id, true
+		}
+	}
+	return 0, false
+}
 
 func (s *state) final() broker.Outcome {
 	o := broker.Outcome{Result: broker.Applied}
@@ -48,15 +69,15 @@ type job struct {
 	s     *state
 	op    *broker.Operation
 	xid   string
-	used  []string // keys of the references that its values used
-	steps []*row   // in order; at most two
-	id    int64    // known before any step
-	made  bool     // the first step makes the record
-	again bool     // this is its second go, after something that we remembered was gone
+	steps []*row // in order; at most two
+	id    int64  // known before any step
+	made  bool   // the first step makes the record
+	again bool   // this is its second go, after something that we remembered was gone
 }
 
 func (p *pass) run(ctx context.Context, xids []string, waves int) error {
 	p.known = make(map[string]record, len(xids))
+	p.lookups = map[string]*lookup{}
 	p.found = map[string][]int64{}
 	p.failed = map[string]verdict{}
 	if err := p.lookup(ctx, xids); err != nil {
@@ -83,24 +104,29 @@ func (p *pass) run(ctx context.Context, xids []string, waves int) error {
 // wave runs jobs and returns those that need another go: two that mean the
 // same record take turns, and one whose reference was gone tries once more.
 func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
-	var refs []ref
-	for _, j := range jobs {
-		p.refsIn(j.s, j.op.Vals, func(r ref) { refs = append(refs, r) })
-		p.refsIn(j.s, j.op.OnCreate, func(r ref) { refs = append(refs, r) })
-		if r, ok := p.match(j); ok {
-			delete(p.found, r.key) // never remembered: an earlier wave may have made it
-			refs = append(refs, r)
+	var need []*lookup
+	want := func(l *lookup) {
+		if _, ok := p.found[l.key]; !ok {
+			need = append(need, l)
 		}
 	}
-	if err := p.resolve(ctx, refs); err != nil {
+	for _, j := range jobs {
+		p.refsIn(j.s, j.op.Vals, want)
+		p.refsIn(j.s, j.op.OnCreate, want)
+		if l := p.match(j); l != nil {
+			delete(p.found, l.key) // never remembered: an earlier wave may have made it
+			need = append(need, l)
+		}
+	}
+	if err := p.resolve(ctx, need); err != nil {
 		return nil, err
 	}
 	taken := make(map[string]bool, len(jobs))
 	var now []*job
 	for _, j := range jobs {
 		same := j.xid
-		if r, ok := p.match(j); ok {
-			same = r.key
+		if l := p.match(j); l != nil {
+			same = l.key
 		}
 		if taken[same] {
 			left = append(left, j)
@@ -134,21 +160,20 @@ func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
 	return left, nil
 }
 
-// match is the look-up of an operation that matches by fields.
-func (p *pass) match(j *job) (ref, bool) {
+// match is the look-up of an operation that matches by fields, or nil.
+func (p *pass) match(j *job) *lookup {
 	if len(j.op.By) == 0 || j.op.XID != "" {
-		return ref{}, false
+		return nil
 	}
 	if _, ok := p.known[j.xid]; ok && j.xid != "" {
-		return ref{}, false
+		return nil
 	}
-	r := ref{model: j.op.Model, archived: true}
-	return r, p.keyed(j.s, &r, j.op.By)
+	return p.lookupFor(j.s, j.op.Model, j.op.By, true)
 }
 
 // plan decides what the job does, given what is known now. It may end the unit.
 func (j *job) plan(p *pass) {
-	j.steps, j.used, j.id, j.made = nil, nil, 0, false
+	j.steps, j.id, j.made = nil, 0, false
 	s, op := j.s, j.op
 	stop := func(r broker.Result, class, reason string) {
 		s.outcome = &broker.Outcome{Result: r, Class: class, Reason: op.Model + ": " + reason}
@@ -161,17 +186,17 @@ func (j *job) plan(p *pass) {
 	}
 	byID := op.Do == "update" || op.Do == "archive"
 	if len(op.By) > 0 && op.XID == "" && !exists {
-		r, ok := p.match(j)
-		if !ok {
+		l := p.match(j)
+		if l == nil {
 			stop(broker.Rejected, "odoo.invalid", "the fields to match by are not plain values; correct the mapping")
 			return
 		}
-		if v, ok := p.failed[r.key]; ok {
+		if v, ok := p.failed[l.key]; ok {
 			o := v.outcome(op.Model)
 			s.outcome = &o
 			return
 		}
-		switch ids := p.found[r.key]; {
+		switch ids := p.found[l.key]; {
 		case len(ids) > 1:
 			stop(broker.Rejected, "odoo.ambiguous", "more than one record matches; make them differ in Odoo, or match by an external id")
 			return
@@ -183,7 +208,7 @@ func (j *job) plan(p *pass) {
 	if !exists && !blind && (op.Do == "update" || op.Do == "archive") {
 		switch op.OnNone {
 		case "skip":
-			s.results[op.ID] = result{}
+			s.results = append(s.results, result{op: op.ID})
 		case "dead_letter", "reject":
 			stop(broker.Rejected, "odoo.missing_record", "the record does not exist; let its feed bring it, then replay")
 		default:
@@ -201,12 +226,11 @@ func (j *job) plan(p *pass) {
 	}
 	if !exists {
 		j.made = !blind
-		all := make(broker.Values, len(vals)+len(op.OnCreate))
-		for f, v := range op.OnCreate {
-			all[f] = v
-		}
-		for f, v := range vals {
-			all[f] = v
+		all := vals
+		if len(op.OnCreate) > 0 {
+			all = make(broker.Values, len(vals)+len(op.OnCreate))
+			maps.Copy(all, op.OnCreate)
+			maps.Copy(all, vals)
 		}
 		cells := j.cells(p, all)
 		if s.outcome != nil {
@@ -236,8 +260,7 @@ func (j *job) cells(p *pass, vals broker.Values) []cell {
 		j.s.outcome = &o
 		return nil
 	}
-	cells, used, bad := p.cellsOf(j.s, vals)
-	j.used = append(j.used, used...)
+	cells, bad := p.cellsOf(j.s, vals)
 	if bad != nil {
 		bad.Reason = j.op.Model + "." + bad.Reason
 		j.s.outcome = bad
@@ -250,8 +273,8 @@ func (p *pass) failures(s *state, vals broker.Values) (vs []verdict) {
 	if len(p.failed) == 0 {
 		return nil
 	}
-	p.refsIn(s, vals, func(r ref) {
-		if v, ok := p.failed[r.key]; ok {
+	p.refsIn(s, vals, func(l *lookup) {
+		if v, ok := p.failed[l.key]; ok {
 			vs = append(vs, v)
 		}
 	})
@@ -298,10 +321,12 @@ func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
 		}
 		if r.verdict.act == stale && !j.again {
 			j.again = true
-			for _, k := range j.used {
-				p.t.refs.drop(k)
-				delete(p.found, k)
+			forget := func(l *lookup) {
+				p.t.refs.drop(l.key)
+				delete(p.found, l.key)
 			}
+			p.refsIn(j.s, j.op.Vals, forget)
+			p.refsIn(j.s, j.op.OnCreate, forget)
 			if j.xid != "" {
 				delete(p.known, j.xid)
 				return true, p.lookup(ctx, []string{j.xid})
@@ -315,7 +340,7 @@ func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
 	if id == 0 { // skipped
 		return false, nil
 	}
-	j.s.results[j.op.ID] = result{id: id}
+	j.s.results = append(j.s.results, result{j.op.ID, id})
 	if j.xid != "" && (j.op.XID != "" || j.made) {
 		p.known[j.xid] = record{j.op.Model, id}
 	}

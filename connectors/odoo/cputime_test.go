@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// cpuTime is what this process used, client and simulated server together.
+// cpuTime is what this process used.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)

@@ -198,13 +198,11 @@ func contains(words, word string) bool {
 
 // token makes a class that came from the wire safe to print: a name, or "unknown".
 func token(class string) string {
-	if len(class) > 60 || !identifier.MatchString(class) {
+	if len(class) > 60 || !dottedName(class) {
 		return "unknown"
 	}
 	return class
 }
-
-var identifier = re(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
 // An unwellError says that the target as a whole does not take calls.
 type unwellError struct {

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -31,19 +30,16 @@ type row struct {
 	verdict *verdict // why not
 }
 
-// group says which rows may share a call.
-func (r *row) group() string {
-	var b strings.Builder
-	b.WriteString(r.model)
-	b.WriteByte('0' + byte(r.kind))
+// appendGroup says which rows may share a call: those for which it appends the same.
+func (r *row) appendGroup(b []byte) []byte {
+	b = append(append(b, r.model...), '0'+byte(r.kind))
 	if r.add && r.kind != insert {
-		b.WriteByte('+')
+		b = append(b, '+')
 	}
 	for _, c := range r.cells {
-		b.WriteByte(' ')
-		b.WriteString(c.column)
+		b = append(append(b, ' '), c.column...)
 	}
-	return b.String()
+	return b
 }
 
 // loadAll loads rows in as few calls as their columns and the batch size allow.
@@ -52,18 +48,25 @@ func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
 	if err := t.pad(ctx, p, rows); err != nil {
 		return err
 	}
-	byGroup := map[string][]*row{}
-	var order []string
+	var (
+		groups  [][]*row
+		index   = map[string]int{}
+		group   []byte
+		batches [][]*row
+	)
 	for _, r := range rows {
-		g := r.group()
-		if byGroup[g] == nil {
-			order = append(order, g)
+		group = r.appendGroup(group[:0])
+		g, ok := index[string(group)]
+		if !ok {
+			g = len(groups)
+			index[string(group)] = g
+			groups = append(groups, nil)
 		}
-		byGroup[g] = append(byGroup[g], r)
+		groups[g] = append(groups[g], r)
 	}
-	var batches [][]*row
-	for _, g := range order {
-		for b := range slices.Chunk(byGroup[g], t.batch) {
+	for _, g := range groups {
+		calls := (len(g) + t.batch - 1) / t.batch // of the same size, give or take one
+		for b := range slices.Chunk(g, (len(g)+calls-1)/calls) {
 			batches = append(batches, b)
 		}
 	}

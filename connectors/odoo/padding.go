@@ -3,7 +3,6 @@ package odoo
 import (
 	"context"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +33,7 @@ func (t *Target) pad(ctx context.Context, p *pass, rows []*row) error {
 		}
 	}
 	for model, rs := range byModel {
-		if !slices.ContainsFunc(rs, func(r *row) bool { return r.group() != rs[0].group() }) {
+		if !slices.ContainsFunc(rs, func(r *row) bool { return !sameColumns(r, rs[0]) }) {
 			continue
 		}
 		columns := map[string]bool{}
@@ -85,8 +84,12 @@ func (r *row) fill(columns map[string]bool) {
 			cells = append(cells, cell{column: c, value: false})
 		}
 	}
-	sort.Slice(cells, func(i, j int) bool { return cells[i].column < cells[j].column })
+	sortCells(cells)
 	r.cells = cells
+}
+
+func sameColumns(a, b *row) bool {
+	return slices.EqualFunc(a.cells, b.cells, func(x, y cell) bool { return x.column == y.column })
 }
 
 func fieldOf(column string) string {

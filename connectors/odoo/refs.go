@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -11,13 +12,18 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-// A ref is a look-up by fields: {"$ref": model, "by": {field: value, …}}.
+// A lookup asks for the records of a model by their fields.
+type lookup struct {
+	key      string // all below, canonical
+	model    string
+	by       map[string]any // as search domains have them
+	archived bool           // finds archived records too
+}
+
+// A ref is a look-up in a value: {"$ref": model, "by": {field: value, …}, …}.
 type ref struct {
-	key            string // model and fields, canonical
-	model          string
-	by             map[string]any
+	*lookup
 	onNone, onMany string
-	archived       bool // finds archived records too
 }
 
 // refOf reads a reference. In its fields {"$op"…} stands for the id of an
@@ -25,88 +31,122 @@ type ref struct {
 func (p *pass) refOf(s *state, m map[string]any) (ref, bool) {
 	model, _ := m["$ref"].(string)
 	by, _ := m["by"].(map[string]any)
-	r := ref{model: model}
+	if !dottedName(model) || len(by) == 0 {
+		return ref{}, false
+	}
+	r := ref{lookup: p.lookupFor(s, model, by, false)}
 	r.onNone, _ = m["on_none"].(string)
 	r.onMany, _ = m["on_many"].(string)
-	if !identifier.MatchString(model) || len(by) == 0 {
-		return r, false
-	}
-	return r, p.keyed(s, &r, by)
+	return r, r.lookup != nil
 }
 
-// keyed fills in the reference's fields and its key.
-func (p *pass) keyed(s *state, r *ref, by map[string]any) bool {
-	r.by = make(map[string]any, len(by))
-	for f, v := range by {
-		if !identifier.MatchString(f) {
-			return false
+// lookupFor returns the one look-up of the pass for these fields; nil when they
+// are not plain values. It is called for every reference of every unit, several
+// times, so that a look-up that is known costs no memory.
+func (p *pass) lookupFor(s *state, model string, by map[string]any, archived bool) *lookup {
+	p.fields = p.fields[:0]
+	for f := range by {
+		if !dottedName(f) {
+			return nil
 		}
+		p.fields = append(p.fields, f)
+	}
+	slices.Sort(p.fields)
+	p.key = append(p.key[:0], model...)
+	if archived {
+		p.key = append(p.key, '+')
+	}
+	for _, f := range p.fields {
+		v, ok := operand(s, by[f])
+		if !ok {
+			return nil
+		}
+		p.key = append(append(p.key, ' '), f...)
 		switch v := v.(type) {
-		case map[string]any:
-			name, _ := v["$op"].(string)
-			res, ok := s.results[name]
-			if !ok || res.id == 0 {
-				return false
-			}
-			r.by[f] = res.id
-		case json.Number:
-			r.by[f] = number(v)
 		case string:
-			r.by[f] = clean(v)
-		case nil:
-			r.by[f] = false
-		case bool, int, int64, float64:
-			r.by[f] = v
-		default:
-			return false
+			p.key = strconv.AppendInt(append(p.key, '"'), int64(len(v)), 10) // so that no text reads like two fields
+			p.key = append(append(p.key, ':'), v...)
+		case bool:
+			p.key = strconv.AppendBool(append(p.key, '?'), v)
+		case int64:
+			p.key = strconv.AppendInt(append(p.key, '='), v, 10)
+		case float64:
+			p.key = strconv.AppendFloat(append(p.key, '='), v, 'g', -1, 64)
 		}
 	}
-	key, err := json.Marshal([]any{r.model, r.by, r.archived})
-	r.key = string(key)
-	return err == nil
+	if l := p.lookups[string(p.key)]; l != nil {
+		return l
+	}
+	l := &lookup{key: string(p.key), model: model, by: make(map[string]any, len(by)), archived: archived}
+	for f, v := range by {
+		l.by[f], _ = operand(s, v)
+	}
+	p.lookups[l.key] = l
+	return l
 }
 
-// refsIn visits every reference in values.
-func (p *pass) refsIn(s *state, vals broker.Values, visit func(ref)) {
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case []any:
-			for _, it := range v {
-				walk(it)
-			}
-		case map[string]any:
-			if _, ok := v["$ref"]; ok {
-				if r, ok := p.refOf(s, v); ok {
-					visit(r)
-				}
-				return
-			}
-			walk(v["$add"])
-			walk(v["$set"])
-		}
+// operand is what a search compares a field with: a string, bool, int64 or float64.
+func operand(s *state, v any) (any, bool) {
+	switch t := v.(type) {
+	case map[string]any:
+		name, _ := t["$op"].(string)
+		id, _ := s.result(name)
+		return id, id != 0
+	case json.Number:
+		return number(t), true
+	case string:
+		return cleaned(v, t), true
+	case nil:
+		return false, true
+	case int:
+		return int64(t), true
+	case bool, int64, float64:
+		return v, true
 	}
+	return nil, false
+}
+
+// refsIn visits the look-up of every reference in values.
+func (p *pass) refsIn(s *state, vals broker.Values, visit func(*lookup)) {
 	for _, v := range vals {
 		if m, ok := v.(map[string]any); ok {
-			walk(m)
+			p.refsInside(s, m, visit)
 		}
+	}
+}
+
+func (p *pass) refsInside(s *state, v any, visit func(*lookup)) {
+	switch v := v.(type) {
+	case []any:
+		for _, it := range v {
+			p.refsInside(s, it, visit)
+		}
+	case map[string]any:
+		if _, ok := v["$ref"]; ok {
+			if r, ok := p.refOf(s, v); ok {
+				visit(r.lookup)
+			}
+			return
+		}
+		p.refsInside(s, v["$add"], visit)
+		p.refsInside(s, v["$set"], visit)
 	}
 }
 
 // maxLookup bounds the values in one domain.
 const maxLookup = 500
 
-// resolve finds the records of references: p.found[key] has none, one, or two
-// (which means several) ids. References to one model by one plain field share
-// a call.
-func (p *pass) resolve(ctx context.Context, refs []ref) error {
+// resolve finds the records of look-ups: p.found[key] has none, one, or two
+// (which means several) ids. Look-ups in one model by one plain field share a
+// call.
+func (p *pass) resolve(ctx context.Context, need []*lookup) error {
 	type shared struct {
 		model, field string
 		archived     bool
 	}
-	byField := map[shared][]ref{}
-	var alone []ref
-	for _, r := range refs {
+	byField := map[shared][]*lookup{}
+	var alone, asked []*lookup
+	for _, r := range need {
 		if _, ok := p.found[r.key]; ok {
 			continue
 		}
@@ -115,6 +155,7 @@ func (p *pass) resolve(ctx context.Context, refs []ref) error {
 			continue
 		}
 		p.found[r.key] = nil
+		asked = append(asked, r)
 		field, text := "", false
 		for f, v := range r.by {
 			field = f
@@ -143,7 +184,7 @@ func (p *pass) resolve(ctx context.Context, refs []ref) error {
 			return err
 		}
 	}
-	for _, r := range refs {
+	for _, r := range asked {
 		if ids := p.found[r.key]; len(ids) == 1 && !r.archived {
 			p.t.refs.put(r.key, ids[0])
 		}
@@ -151,9 +192,9 @@ func (p *pass) resolve(ctx context.Context, refs []ref) error {
 	return nil
 }
 
-func (p *pass) searchShared(ctx context.Context, model, field string, archived bool, rs []ref) error {
+func (p *pass) searchShared(ctx context.Context, model, field string, archived bool, rs []*lookup) error {
 	values := make([]any, len(rs))
-	byValue := make(map[string]ref, len(rs))
+	byValue := make(map[string]*lookup, len(rs))
 	for i, r := range rs {
 		values[i] = r.by[field]
 		byValue[r.by[field].(string)] = r
@@ -190,7 +231,7 @@ func (p *pass) searchShared(ctx context.Context, model, field string, archived b
 	return nil
 }
 
-func (p *pass) searchOne(ctx context.Context, r ref) error {
+func (p *pass) searchOne(ctx context.Context, r *lookup) error {
 	domain := make([]any, 0, len(r.by))
 	for f, v := range r.by {
 		domain = append(domain, []any{f, "=", v})
@@ -198,7 +239,7 @@ func (p *pass) searchOne(ctx context.Context, r ref) error {
 	res, err := p.t.client.execute(ctx, r.model, "search", []any{domain},
 		map[string]any{"limit": 2, "context": p.t.searchContext(r.archived)})
 	if err != nil {
-		return p.lookupFault(ctx, err, []ref{r})
+		return p.lookupFault(ctx, err, []*lookup{r})
 	}
 	list, ok := res.([]any)
 	if !ok {
@@ -214,7 +255,7 @@ func (p *pass) searchOne(ctx context.Context, r ref) error {
 
 // lookupFault keeps a look-up's fault for the units that asked for it, unless
 // the target as a whole is unwell.
-func (p *pass) lookupFault(ctx context.Context, err error, rs []ref) error {
+func (p *pass) lookupFault(ctx context.Context, err error, rs []*lookup) error {
 	v, err := p.assess(ctx, err, nil)
 	if err != nil {
 		return err

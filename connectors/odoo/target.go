@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 	for i, u := range units {
 		s := &p.states[i]
 		s.unit = u
-		s.results = make(map[string]result, len(u.Ops))
+		s.results = make([]result, 0, len(u.Ops))
 		if o := check(u); o != nil {
 			s.outcome = o
 			continue
@@ -158,7 +159,7 @@ func check(u *broker.Unit) *broker.Outcome {
 		default:
 			return bad("odoo.invalid", "operation %s does something unknown; correct the mapping", safe(op.ID))
 		}
-		if !identifier.MatchString(op.Model) {
+		if !dottedName(op.Model) {
 			return bad("odoo.invalid", "operation %s names no model; correct the mapping", safe(op.ID))
 		}
 		if op.XID == "" && len(op.By) == 0 && op.Do != "create" {
@@ -169,7 +170,7 @@ func check(u *broker.Unit) *broker.Outcome {
 		}
 		for _, vals := range []broker.Values{op.Vals, op.OnCreate} {
 			for f := range vals {
-				if !fieldName.MatchString(f) {
+				if !fieldName(f) {
 					return bad("odoo.invalid", "operation %s has a field whose name is not one; correct the mapping", safe(op.ID))
 				}
 			}
@@ -200,15 +201,32 @@ func validXID(xid string) bool {
 	return true
 }
 
-var (
-	fieldName = re(`^[a-z_][a-zA-Z0-9_]*$`)
-	opName    = re(`^[A-Za-z0-9_.#-]{1,80}$`)
-)
-
 // safe returns an operation's id when it looks like one.
 func safe(id string) string {
-	if !opName.MatchString(id) {
+	if id == "" || len(id) > 80 || !madeOf(id, "_.#-") {
 		return "unnamed"
 	}
 	return id
+}
+
+// dottedName says whether s is the name of a model, a class, or a path of
+// fields: "res.partner", "country_id.code".
+func dottedName(s string) bool { return s != "" && !startsOdd(s[0]) && madeOf(s, "_.") }
+
+// fieldName says whether s is the name of a field: lower case first, no dots.
+func fieldName(s string) bool {
+	return s != "" && !startsOdd(s[0]) && (s[0] < 'A' || s[0] > 'Z') && madeOf(s, "_")
+}
+
+func startsOdd(c byte) bool { return c >= '0' && c <= '9' || c == '.' }
+
+// madeOf says whether s is made of ASCII letters, digits and the bytes of others.
+func madeOf(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return true
 }

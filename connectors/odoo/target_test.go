@@ -2,7 +2,6 @@ package odoo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,13 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t testing.TB, c simulated.Config) (*simulated.Server, string) {
 	t.Helper()
@@ -343,40 +338,5 @@ func TestConfig(t *testing.T) {
 	}
 	if s := fmt.Sprintf("%v %+v", good, &good); strings.Contains(s, "{k}") {
 		t.Errorf("the key prints: %s", s)
-	}
-}
-
-func BenchmarkApply(b *testing.B) {
-	for _, protocol := range []string{"jsonrpc", "xmlrpc"} {
-		for _, again := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/again=%v", protocol, again), func(b *testing.B) {
-				_, url := start(b, simulated.Config{})
-				target := newTarget(b, url, protocol)
-				units := func(n int) []*broker.Unit {
-					us := make([]*broker.Unit, 50)
-					for i := range us {
-						us[i] = &broker.Unit{ID: fmt.Sprint("u", n, i), Ops: []broker.Operation{upsert(fmt.Sprint("t.p", n, "_", i), broker.Values{
-							"name": "Jan Kowalski", "ref": json.Number(fmt.Sprint(n, i)), "street": "1 Main Street", "city": "Austin", "zip": "78701", "phone": "+1 512 555 0100",
-							"email": "jan@example.org", "company_type": "person", "active": true,
-							"country_id": refTo("res.country", map[string]any{"code": "US"}), "state_id": refTo("res.country.state", map[string]any{"code": "TX", "country_id.code": "US"})})}}
-					}
-					return us
-				}
-				first := units(0)
-				n := 0
-				cpu := cpuTime()
-				for b.Loop() {
-					us := first
-					if !again {
-						us = units(n)
-						n++
-					}
-					if _, err := target.Apply(context.Background(), us); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N)/50, "cpu-µs/unit")
-			})
-		}
 	}
 }

@@ -3,7 +3,7 @@ package odoo
 import (
 	"encoding/json"
 	"math"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -29,109 +29,118 @@ type cell struct {
 	mode   mode
 }
 
-// cellsOf turns values into cells, sorted by column. It also returns the
-// references that were used, for when one of them turns out to be gone. A
-// field whose reference is to be skipped is left out.
-func (p *pass) cellsOf(s *state, vals broker.Values) (cells []cell, used []string, bad *broker.Outcome) {
+// cellsOf turns values into cells, sorted by column. A field whose reference is
+// to be skipped is left out.
+func (p *pass) cellsOf(s *state, vals broker.Values) (cells []cell, bad *broker.Outcome) {
+	cells = make([]cell, 0, len(vals))
 	for field, v := range vals {
 		switch v := v.(type) {
 		case map[string]any:
-			c, refs, keep, bad := p.symbol(s, field, v)
-			used = append(used, refs...)
+			c, keep, bad := p.symbol(s, field, v)
 			if bad != nil {
-				return nil, used, bad
+				return nil, bad
 			}
 			if keep {
 				cells = append(cells, c)
 			}
 		case []any:
-			return nil, used, invalid(field, "a list is not a value; a many2many field takes $add or $set")
+			return nil, invalid(field, "a list is not a value; a many2many field takes $add or $set")
 		default:
 			text, ok := scalar(v)
 			if !ok {
-				return nil, used, invalid(field, "it is of a kind that no field takes")
+				return nil, invalid(field, "it is of a kind that no field takes")
 			}
 			cells = append(cells, cell{column: field, value: text})
 		}
 	}
-	sort.Slice(cells, func(i, j int) bool { return cells[i].column < cells[j].column })
-	return cells, used, nil
+	sortCells(cells)
+	return cells, nil
+}
+
+func sortCells(cells []cell) {
+	slices.SortFunc(cells, func(a, b cell) int { return strings.Compare(a.column, b.column) })
 }
 
 // symbol resolves {"$ref"…}, {"$op"…}, {"$add"…} and {"$set"…}.
-func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, used []string, keep bool, bad *broker.Outcome) {
-	items, m := []any{v}, plain
-	if list, ok := v["$add"]; ok {
-		items, ok = list.([]any)
-		if m = add; !ok {
-			return c, nil, false, invalid(field, "$add takes a list")
-		}
-	} else if list, ok := v["$set"]; ok {
-		items, ok = list.([]any)
-		if m = set; !ok {
-			return c, nil, false, invalid(field, "$set takes a list")
-		}
+func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bool, bad *broker.Outcome) {
+	c = cell{column: field + "/.id"}
+	list, isList := v["$add"]
+	name := "$add"
+	if c.mode = add; !isList {
+		list, isList = v["$set"]
+		name, c.mode = "$set", set
 	}
-	ids := make([]string, 0, len(items))
+	if !isList {
+		c.mode = plain
+		id, bad := p.one(s, field, v)
+		c.value = strconv.FormatInt(id, 10)
+		return c, id != 0, bad // a reference to skip: leave the field alone
+	}
+	items, ok := list.([]any)
+	if !ok {
+		return c, false, invalid(field, name+" takes a list")
+	}
+	var ids []byte
 	for _, it := range items {
-		id, key, bad := p.one(s, field, it)
-		if key != "" {
-			used = append(used, key)
-		}
+		id, bad := p.one(s, field, it)
 		if bad != nil {
-			return c, used, false, bad
+			return c, false, bad
 		}
-		if id != 0 {
-			ids = append(ids, strconv.FormatInt(id, 10))
+		if id == 0 {
+			continue
 		}
+		if len(ids) > 0 {
+			ids = append(ids, ',')
+		}
+		ids = strconv.AppendInt(ids, id, 10)
 	}
-	c = cell{column: field + "/.id", value: strings.Join(ids, ","), mode: m}
 	if len(ids) == 0 {
-		// Nothing to add, or a reference to skip: leave the field alone. An
-		// empty $set clears it.
+		// Nothing to add, or nothing but references to skip: leave the field
+		// alone. An empty $set clears it.
 		c.value = false
-		return c, used, m == set && len(items) == 0, nil
+		return c, c.mode == set && len(items) == 0, nil
 	}
-	return c, used, true, nil
+	c.value = string(ids)
+	return c, true, nil
 }
 
 // one resolves an item of a symbolic value to a database id; 0 means to skip it.
-func (p *pass) one(s *state, field string, it any) (id int64, key string, bad *broker.Outcome) {
+func (p *pass) one(s *state, field string, it any) (id int64, bad *broker.Outcome) {
 	m, ok := it.(map[string]any)
 	if !ok {
-		return 0, "", invalid(field, "it is not a reference")
+		return 0, invalid(field, "it is not a reference")
 	}
 	if name, ok := m["$op"].(string); ok {
-		r, ok := s.results[name]
+		id, ok := s.result(name)
 		if !ok {
-			return 0, "", invalid(field, "it names an operation that does not come before it")
+			return 0, invalid(field, "it names an operation that does not come before it")
 		}
-		return r.id, "", nil
+		return id, nil
 	}
 	r, ok := p.refOf(s, m)
 	if !ok {
-		return 0, "", invalid(field, "it is a reference without model or fields")
+		return 0, invalid(field, "it is a reference without model or fields")
 	}
 	ids := p.found[r.key]
 	switch {
 	case len(ids) == 1:
-		return ids[0], r.key, nil
+		return ids[0], nil
 	case len(ids) > 1:
 		if r.onMany == "skip" {
-			return 0, r.key, nil
+			return 0, nil
 		}
-		return 0, r.key, &broker.Outcome{Result: broker.Rejected, Class: "odoo.ambiguous",
+		return 0, &broker.Outcome{Result: broker.Rejected, Class: "odoo.ambiguous",
 			Reason: field + ": more than one record of " + r.model + " matches; make them differ in Odoo, or match by more fields"}
 	}
 	o := &broker.Outcome{Result: broker.Retry, Class: "odoo.missing_reference",
 		Reason: field + ": no record of " + r.model + " matches; create it in Odoo, or let its feed bring it"}
 	switch r.onNone {
 	case "skip":
-		return 0, r.key, nil
+		return 0, nil
 	case "dead_letter", "reject":
 		o.Result = broker.Rejected
 	}
-	return 0, r.key, o
+	return 0, o
 }
 
 func invalid(field, why string) *broker.Outcome {
@@ -140,26 +149,35 @@ func invalid(field, why string) *broker.Outcome {
 
 // scalar turns a plain value into what a cell holds.
 func scalar(v any) (any, bool) {
-	switch v := v.(type) {
+	switch t := v.(type) {
 	case nil:
 		return false, true
 	case bool:
-		if v {
+		if t {
 			return "1", true
 		}
 		return "0", true
 	case string:
-		return clean(v), true
+		return cleaned(v, t), true
 	case json.Number:
-		return v.String(), true
+		return t.String(), true
 	case int:
-		return strconv.Itoa(v), true
+		return strconv.Itoa(t), true
 	case int64:
-		return strconv.FormatInt(v, 10), true
+		return strconv.FormatInt(t, 10), true
 	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), true
+		return strconv.FormatFloat(t, 'f', -1, 64), true
 	}
 	return nil, false
+}
+
+// cleaned is clean of the text s that v holds: v itself when nothing is to be
+// taken out, which costs no memory.
+func cleaned(v any, s string) any {
+	if c := clean(s); c != s {
+		return c
+	}
+	return v
 }
 
 // clean takes out what one of the wires does not carry: C0 controls (XML-RPC
