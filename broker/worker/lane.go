@@ -44,9 +44,10 @@ type lane struct {
 	keeper  *keeper
 	breaker *gobreaker.CircuitBreaker[[]broker.Outcome]
 
-	mu      sync.Mutex // guards running and status, which others see too
+	mu      sync.Mutex // guards what follows, which others see too
 	running map[*chunk]struct{}
 	status  TargetStatus
+	recent  tally // of outcomes recorded
 
 	// loop
 	parts    map[int]*partition

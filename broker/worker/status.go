@@ -17,6 +17,7 @@ type TargetStatus struct {
 	Oldest       time.Time // ReceivedAt of the oldest unit in hand, or zero
 	LastApplied  time.Time // since this worker runs, or zero
 	Settled      uint64    // outcomes recorded since this worker runs
+	Rate         float64   // of them a second, over the last ten
 }
 
 // Status returns a snapshot of each target, sorted by name.
@@ -31,7 +32,34 @@ func (w *Worker) Status() []TargetStatus {
 func (l *lane) snapshot() TargetStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.status
+	s := l.status
+	s.Rate = l.recent.perSecond(time.Now())
+	return s
+}
+
+// A tally counts by the second what happened in the last ten.
+type tally struct {
+	second [10]int64 // since 1970
+	n      [10]uint64
+}
+
+func (t *tally) add(now time.Time, n int) {
+	s := now.Unix()
+	i := s % int64(len(t.n))
+	if t.second[i] != s {
+		t.second[i], t.n[i] = s, 0
+	}
+	t.n[i] += uint64(n)
+}
+
+func (t *tally) perSecond(now time.Time) float64 {
+	var sum uint64
+	for i, s := range t.second {
+		if age := now.Unix() - s; age >= 0 && age < int64(len(t.n)) {
+			sum += t.n[i]
+		}
+	}
+	return float64(sum) / float64(len(t.n))
 }
 
 const publishEvery = 100 * time.Millisecond

@@ -135,6 +135,7 @@ func (l *lane) record(done []ledger.Settlement) {
 	}
 	l.mu.Lock()
 	l.status.Settled += uint64(len(done))
+	l.recent.add(now, len(done))
 	if !last.IsZero() {
 		l.status.LastApplied = last
 	}

@@ -98,3 +98,22 @@ func TestOrderHoldsWhileWorkersComeGoAndDie(t *testing.T) {
 	}
 	tg.set(func() { t.Logf("%d units, %d tries", len(us), tg.units) })
 }
+
+func TestTheRateIsOfTheLastTenSeconds(t *testing.T) {
+	t.Parallel()
+	var tl tally
+	now := time.Unix(1_700_000_000, 0)
+	for range 30 { // steps of half a second
+		tl.add(now, 20)
+		now = now.Add(time.Second / 2)
+	}
+	now = now.Add(-time.Second / 2)
+	for _, want := range []struct {
+		later time.Duration
+		rate  float64
+	}{{0, 40}, {5 * time.Second, 20}, {10 * time.Second, 0}, {time.Hour, 0}} {
+		if got := tl.perSecond(now.Add(want.later)); got != want.rate {
+			t.Errorf("%v later: %g, want %g", want.later, got, want.rate)
+		}
+	}
+}

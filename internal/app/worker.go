@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/broker/ledger/postgres"
 	"github.com/vagus-health/vagus/broker/ledger/sqlite"
@@ -142,24 +141,14 @@ func (w *Worker) prune(ctx context.Context) error {
 	}
 }
 
-// targets joins what this worker knows with what the ledger knows of all
-// workers. The backlog is that of this worker's partitions.
-func (w *Worker) targets(ctx context.Context) ([]ops.TargetStatus, error) {
+// targets says what this worker knows. The API adds what the ledger knows of
+// all workers.
+func (w *Worker) targets(context.Context) ([]ops.TargetStatus, error) {
 	var all []ops.TargetStatus
 	for _, t := range w.worker.Status() {
-		partitions, err := w.ledger.Cursors(ctx, t.Target)
-		if err != nil {
-			return nil, err
-		}
-		held := 0
-		for _, p := range partitions {
-			if p.Owner != "" && p.Expires.After(time.Now()) {
-				held++
-			}
-		}
 		all = append(all, ops.TargetStatus{
-			Target: t.Target, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem, Backlog: int(t.Backlog) + t.InHand, Oldest: t.Oldest,
-			Partitions: broker.Partitions, Held: held, LastApplied: t.LastApplied,
+			Target: t.Target, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
+			Backlog: int(t.Backlog) + t.InHand, Oldest: t.Oldest, Rate: t.Rate, Counted: t.Partitions, LastApplied: t.LastApplied,
 		})
 	}
 	return all, nil

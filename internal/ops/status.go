@@ -23,6 +23,7 @@ type TargetStatus struct {
 	Rate         float64   `json:"rate,omitempty"`    // units settled a second, lately; 0 = not known
 	Partitions   int       `json:"partitions"`        // that some worker must hold; from the ledger's leases
 	Held         int       `json:"held"`              // of these, that some worker does hold
+	Counted      int       `json:"counted"`           // of these, that Backlog, Oldest and Rate are of: those of the worker that answers; 0 = all
 	LastApplied  time.Time `json:"last_applied,omitzero"`
 }
 
@@ -147,7 +148,7 @@ func (s *Status) Judge(loc *time.Location) {
 func (t *TargetLine) facts() facts {
 	return facts{
 		Target: t.Target, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
-		Unowned: max(0, t.Partitions-t.Held), Backlog: t.Backlog, Oldest: t.Oldest, Rate: t.Rate,
+		Unowned: max(0, t.Partitions-t.Held), Backlog: t.Backlog, Oldest: t.Oldest, Rate: t.Rate, Counted: t.Counted, Partitions: t.Partitions,
 		Parked: t.Parked, OldestParked: t.OldestParked,
 		Dead: t.Dead, Held: t.HeldKeys, Noun: t.HeldNoun, LastApplied: t.LastApplied,
 	}

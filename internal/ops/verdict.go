@@ -58,6 +58,8 @@ type facts struct {
 	Backlog      int       // not settled yet, in the stream
 	Oldest       time.Time // of the backlog; zero = not known
 	Rate         float64   // settled a second, lately; 0 = not known
+	Counted      int       // partitions, of all Partitions, that these three are of; 0 = all
+	Partitions   int
 	Parked       int
 	OldestParked time.Time
 	Dead         int
@@ -122,6 +124,9 @@ func judge(now time.Time, f facts) Verdict {
 		t := "behind: " + number(f.Backlog) + " to go"
 		if f.Feed != "" {
 			t += " at " + f.Target
+		}
+		if f.Counted > 0 && f.Counted < f.Partitions {
+			t += fmt.Sprintf(" in %d of %d partitions", f.Counted, f.Partitions)
 		}
 		switch {
 		case f.Rate > 0:

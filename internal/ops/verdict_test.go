@@ -16,6 +16,8 @@ func TestTheVerdictSaysInPlainWordsHowALaneDoes(t *testing.T) {
 	}{
 		"a lane that applied a moment ago flows": {
 			facts{LastApplied: ago(time.Second)}, Fine, "flowing"},
+		"a worker that shares a target says what its backlog is of": {
+			facts{Backlog: 12300, Oldest: ago(3 * time.Minute), Rate: 50, Counted: 22, Partitions: 64}, Fine, "behind: 12,300 to go in 22 of 64 partitions, about 4 min"},
 		"young backlog is what flowing looks like": {
 			facts{Backlog: 70, Oldest: ago(2 * time.Second), LastApplied: ago(time.Second)}, Fine, "flowing"},
 		"quiet hours are not a fault": {
