@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/internal/tree"
 )
 
 func BenchmarkParse(b *testing.B) {
@@ -37,7 +38,23 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := (Format{}).Decode(body); err != nil {
+		if _, err := (Format{}).Decode(body, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDecodeSome decodes what a mapping of patients reads.
+func BenchmarkDecodeSome(b *testing.B) {
+	body := []byte(sampleADT)
+	only := tree.Selection{"MSH": {"4": true, "9": true, "10": true}, "PID": {}}
+	for _, field := range []string{"3", "5", "7", "8", "11", "13", "15"} {
+		only.Add("PID", field)
+	}
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := (Format{}).Decode(body, only); err != nil {
 			b.Fatal(err)
 		}
 	}

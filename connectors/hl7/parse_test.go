@@ -282,7 +282,7 @@ func TestCorpus(t *testing.T) {
 				if !bytes.Equal(rebuild(m), raw) {
 					t.Errorf("%s: the views do not give the same bytes again", path)
 				}
-				decoded, err := (Format{}).Decode(raw)
+				decoded, err := (Format{}).Decode(raw, nil)
 				if err != nil {
 					t.Errorf("%s: %v", path, err)
 					continue

@@ -55,8 +55,10 @@ func (Format) Schema(version, structure string) (*tree.Type, error) {
 	return d.schema(structure), nil
 }
 
-// Decode reads one message.
-func (Format) Decode(body []byte) (*tree.Message, error) {
+// Decode reads one message. Of segments, whose types have their names, it
+// decodes the fields that are selected; the segments themselves and their
+// groups are all there.
+func (Format) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
 	m, err := Parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode hl7v2: %w", err)
@@ -65,12 +67,15 @@ func (Format) Decode(body []byte) (*tree.Message, error) {
 		return nil, fmt.Errorf("decode hl7v2: it begins with %s: a batch, not a message", name)
 	}
 	code, event, kind := messageType(m)
-	b := &builder{m: m, left: maxNodes}
+	b := &builder{m: m, only: only, left: maxNodes}
 	if m.wide || isASCII(m.body) || m.chars.enc == nil && utf8.Valid(m.body) {
 		b.text = string(m.body)
 	}
-	parts := len(m.fields) + bytes.Count(m.body, []byte{m.delims.component}) // twice what is not empty, as a rule
-	b.slab = make([]tree.Node, 0, min(parts/2+len(m.segs)+32, 4096))
+	size := 64 // nodes: about what a mapping reads, or
+	if only == nil {
+		size = (len(m.fields) + bytes.Count(m.body, []byte{m.delims.component})) / 2 // what is not empty, as a rule
+	}
+	b.slab = make([]tree.Node, 0, min(size+len(m.segs)+32, 4096))
 	b.kids = make([]*tree.Node, 0, cap(b.slab))
 	g := newGrouper(b, layoutOf(code, event))
 	for i := range m.segs {
@@ -99,6 +104,7 @@ func messageType(m *Message) (code, event, kind string) {
 // A builder makes nodes. They come from slabs, and so do the slices of kids.
 type builder struct {
 	m     *Message
+	only  tree.Selection
 	text  string // the body as text, where leaves without escapes may be cut from it
 	slab  []tree.Node
 	kids  []*tree.Node
@@ -140,6 +146,7 @@ func (b *builder) segment(i int) *tree.Node {
 		b.stack = append(b.stack, sep)
 		field = 2
 	}
+	only := b.only[seg.Name]
 	for k := uint32(0); k < s.s.n; k++ {
 		from, to := m.fields[s.s.first+k], s.s.end
 		if k+1 < s.s.n {
@@ -147,6 +154,10 @@ func (b *builder) segment(i int) *tree.Node {
 		}
 		if from < to && b.left > 0 {
 			name := numberName(int(field + k))
+			// The first one always: a segment that has fields must not look like one without.
+			if b.only != nil && !only[name] && len(b.stack) > mark {
+				continue
+			}
 			if field == 2 && k == 0 { // MSH-2: delimiters are its content
 				n := b.node(name, i+1, int(from))
 				n.Text = string(m.body[from:to])

@@ -36,7 +36,7 @@ func dump(n *tree.Node) []string {
 
 func decode(t testing.TB, body string) *tree.Message {
 	t.Helper()
-	m, err := (Format{}).Decode([]byte(body))
+	m, err := (Format{}).Decode([]byte(body), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,11 +262,11 @@ func TestDictionaryErrorsNameTheLine(t *testing.T) {
 
 func TestDecodeRefusesABatchAndABomb(t *testing.T) {
 	t.Parallel()
-	if _, err := (Format{}).Decode([]byte(mustReadFile("testdata/batch.hl7"))); err == nil {
+	if _, err := (Format{}).Decode([]byte(mustReadFile("testdata/batch.hl7")), nil); err == nil {
 		t.Error("a batch was decoded")
 	}
 	bomb := "MSH|^~\\&|" + strings.Repeat("\rZZZ|"+strings.Repeat("a^", 5000), 250)
-	if _, err := (Format{}).Decode([]byte(bomb)); err == nil {
+	if _, err := (Format{}).Decode([]byte(bomb), nil); err == nil {
 		t.Error("a tree of over a million nodes was built")
 	}
 }

@@ -28,11 +28,12 @@ type feed struct {
 	target   string
 	format   tree.Format
 	mappings []*mapping.Mapping
-	secret   []byte // of ordering keys
+	reads    tree.Selection // what the mappings read
+	secret   []byte         // of ordering keys
 }
 
 func newFeed(cfg config.Feed, secret []byte) (*feed, error) {
-	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret}
+	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, reads: tree.Selection{}}
 	seen := map[string]string{}
 	for _, file := range cfg.Mappings {
 		fsys, path, err := openMapping(file)
@@ -57,6 +58,7 @@ func newFeed(cfg config.Feed, secret []byte) (*feed, error) {
 			return nil, fmt.Errorf("feed %s: mapping %s asks for `unit: atomic`, and Odoo's own interface can not apply several operations in one transaction: write `unit: resumable`", cfg.Name, file)
 		}
 		f.mappings = append(f.mappings, m)
+		f.reads.AddAll(m.Reads())
 	}
 	for _, format := range Formats() {
 		if format.Name() == f.mappings[0].Format {
@@ -89,7 +91,7 @@ func openMapping(file string) (fs.FS, string, error) {
 // or, so that the ledger hears of every message, one that says why there is
 // none. It fails only when ctx is done.
 func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
-	decoded, err := f.format.Decode(m.Body)
+	decoded, err := f.format.Decode(m.Body, f.reads)
 	if err != nil {
 		return []*broker.Unit{f.unit(m, "", broker.DeadLetter, f.format.Name()+".malformed", err.Error())}, nil
 	}
@@ -133,7 +135,7 @@ func (f *feed) unit(m *broker.Message, mappingID string, v broker.Verdict, class
 // its message would be rejected.
 func (f *feed) check(ctx context.Context, ms ...*broker.Message) error {
 	for _, m := range ms {
-		decoded, err := f.format.Decode(m.Body)
+		decoded, err := f.format.Decode(m.Body, f.reads)
 		if err != nil {
 			return &broker.RejectError{Code: f.format.Name() + ".malformed", Err: err}
 		}

@@ -88,7 +88,7 @@ func (fakeFormat) Schema(version, structure string) (*tree.Type, error) {
 	return fakeTypes["ADT_A01"], nil
 }
 
-func (fakeFormat) Decode(body []byte) (*tree.Message, error) {
+func (fakeFormat) Decode(body []byte, _ tree.Selection) (*tree.Message, error) {
 	root := &tree.Node{State: tree.Value}
 	at := root
 	for n, line := range strings.FieldsFunc(string(body), func(r rune) bool { return r == '\n' || r == '\r' }) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,13 +51,72 @@ func TestAllMappingsThatWeShipLintCleanAndPassTheirTestsOnHL7(t *testing.T) {
 	t.Log("\n" + out.String())
 }
 
+// TestAMappingReadsNothingBesidesWhatItSays blanks one field after the other
+// of the messages that we ship, so that each is first, last or alone once.
+func TestAMappingReadsNothingBesidesWhatItSays(t *testing.T) {
+	t.Parallel()
+	fsys := os.DirFS("../../mappings")
+	all := 0
+	for _, file := range filesOf(t, fsys, ".map.yaml") {
+		m, err := mapping.Load(fsys, file, formats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, input := range filesOf(t, fsys, ".hl7") {
+			body, err := fs.ReadFile(fsys, input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut := bytes.FieldsFunc(body, func(r rune) bool { return r == '\r' || r == '\n' })
+			for i, line := range cut[1:] {
+				fields := bytes.Split(line, []byte("|"))
+				for from := range fields {
+					for _, to := range []int{from + 1, len(fields)} {
+						blank := slices.Clone(fields)
+						for n := max(from, 1); n < to; n++ {
+							blank[n] = nil
+						}
+						message := slices.Clone(cut)
+						message[i+1] = bytes.Join(blank, []byte("|"))
+						all += sameWithout(t, m, bytes.Join(message, []byte("\r")))
+					}
+				}
+			}
+		}
+	}
+	if all < 500 {
+		t.Errorf("only %d messages were mapped", all)
+	}
+}
+
+// sameWithout maps a message decoded whole and decoded for the mapping.
+func sameWithout(t *testing.T, m *mapping.Mapping, body []byte) (mapped int) {
+	t.Helper()
+	whole, err := hl7.Format{}.Decode(body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := hl7.Format{}.Decode(body, m.Reads())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := m.Run(t.Context(), whole), m.Run(t.Context(), part)
+	if !reflect.DeepEqual(want, got) {
+		t.Fatalf("%s of\n%s\ngives %v %v, and of all fields %v %v", m.ID, body, got, got.Ops, want, want.Ops)
+	}
+	if want.Class != mapping.ClassNotMine {
+		mapped++
+	}
+	return mapped
+}
+
 func ExampleLoad() {
 	m, err := mapping.Load(mappings.FS, "admissions/adt-patient.map.yaml", []tree.Format{hl7.Format{}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	msg, err := hl7.Format{}.Decode([]byte("MSH|^~\\&|REG|NORTH|||20260314||ADT^A08|1|P|2.5.1\rPID|1||42^^^NORTH^MR||Doe^Sam\r"))
+	msg, err := hl7.Format{}.Decode([]byte("MSH|^~\\&|REG|NORTH|||20260314||ADT^A08|1|P|2.5.1\rPID|1||42^^^NORTH^MR||Doe^Sam\r"), nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -206,9 +206,10 @@ func (l *loader) source(v *value, at place) bool {
 		l.c.errorf(where(v.get("version"), v.at), "source", "%v", err)
 		return false
 	}
-	l.root = &scope{typ: types[0]}
+	l.m.reads = tree.Selection{}
+	l.root = &scope{typ: types[0], reads: l.m.reads}
 	for _, t := range types[1:] {
-		l.root.alts = append(l.root.alts, &scope{typ: t})
+		l.root.alts = append(l.root.alts, &scope{typ: t, reads: l.m.reads})
 	}
 	for i := range l.m.when {
 		cond := &l.m.when[i]

@@ -25,6 +25,7 @@ type Mapping struct {
 
 	file     string
 	when     []condition
+	reads    tree.Selection
 	zone     *time.Location
 	ordering *template
 	idem     []*template
@@ -39,6 +40,11 @@ type Mapping struct {
 // String returns "id@version#" and the first 12 characters of the hash: the
 // Mapping of a unit.
 func (m *Mapping) String() string { return fmt.Sprintf("%s@%d#%.12s", m.ID, m.Version, m.Hash) }
+
+// Reads returns all that the mapping can read of a message: a tree that was
+// decoded with it, or with more, gives the same result as a whole one. It is
+// not to be changed.
+func (m *Mapping) Reads() tree.Selection { return m.reads }
 
 // A condition of source.when: a path has one of these values.
 type condition struct {

@@ -9,9 +9,9 @@ import (
 
 func TestAPathFindsWhatTheGrammarSays(t *testing.T) {
 	t.Parallel()
-	msg, err := fakeFormat{}.Decode([]byte("MSH|^~\\&|A|NORTH^1.2^ISO\n" +
-		`PID|1||11^^^A^MR~22^^^B^SS~33^^^C^MR||O'Hara&van^Siobhan~Hara^Shiv||1984|F^Female||||""|^PRN^PH^^1^510^1~^PRN^CP^^1^415^2~^^PH^^1^999^3||||x||""` + "\n" +
-		"NK1|1|Doe^Jan~Roe^Kim\nNK1|2|Poe\nPV1|1|||||||||||||||||INP"))
+	msg, err := fakeFormat{}.Decode([]byte("MSH|^~\\&|A|NORTH^1.2^ISO\n"+
+		`PID|1||11^^^A^MR~22^^^B^SS~33^^^C^MR||O'Hara&van^Siobhan~Hara^Shiv||1984|F^Female||||""|^PRN^PH^^1^510^1~^PRN^CP^^1^415^2~^^PH^^1^999^3||||x||""`+"\n"+
+		"NK1|1|Doe^Jan~Roe^Kim\nNK1|2|Poe\nPV1|1|||||||||||||||||INP"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestAPathFindsWhatTheGrammarSays(t *testing.T) {
 
 func TestAFieldThatIsNullAsAWholeIsNullInAllItsParts(t *testing.T) {
 	t.Parallel()
-	msg, _ := fakeFormat{}.Decode([]byte("MSH|^~\\&|A\nPID|1||||\"\"||||||||\"\""))
+	msg, _ := fakeFormat{}.Decode([]byte("MSH|^~\\&|A\nPID|1||||\"\"||||||||\"\""), nil)
 	root := &scope{typ: fakeTypes["ADT_A01"]}
 	for _, text := range []string{"PID-5[first].1.1", "PID-5[7=L].2", "PID-13[3=PH].7", "PID-13[first].1"} {
 		e, _ := parsePath(text)
@@ -130,7 +130,7 @@ func TestAWrongPathIsAnErrorThatSaysWhatToDo(t *testing.T) {
 func TestInsideEachTheSchemaDecidesWhereAPathBegins(t *testing.T) {
 	t.Parallel()
 	// The second patient has no PID-3: the first one's must not stand in.
-	msg, _ := fakeFormat{}.Decode([]byte("MSH|^~\\&|A|NORTH||||||ADT^A40\nPID|1||11\nMRG|12\nPID|2\nMRG|22"))
+	msg, _ := fakeFormat{}.Decode([]byte("MSH|^~\\&|A|NORTH||||||ADT^A40\nPID|1||11\nMRG|12\nPID|2\nMRG|22"), nil)
 	root := &scope{typ: fakeTypes["ADT_A39"]}
 	e, _ := parsePath("PATIENT[*]")
 	list, err := root.bind(e)
@@ -166,7 +166,7 @@ func FuzzPath(f *testing.F) {
 		f.Add(s)
 	}
 	root := &scope{typ: fakeTypes["ADT_A01"]}
-	msg, err := fakeFormat{}.Decode([]byte("MSH|^~\\&|A\nPID|1||11^^^A^MR~22^^^B^SS||\"\"~A^B|||F^x\nNK1|1|Doe\nNK1|2"))
+	msg, err := fakeFormat{}.Decode([]byte("MSH|^~\\&|A\nPID|1||11^^^A^MR~22^^^B^SS||\"\"~A^B|||F^x\nNK1|1|Doe\nNK1|2"), nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -20,7 +20,7 @@ const msh = "MSH|^~\\&|A|NORTH|||20260314||ADT^A08|M1|P|2.5.1\n"
 
 func decode(t testing.TB, text string) *tree.Message {
 	t.Helper()
-	msg, err := fakeFormat{}.Decode([]byte(text))
+	msg, err := fakeFormat{}.Decode([]byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func FuzzRun(f *testing.F) {
 	f.Add(msh + "PID|1||7||Doe^Jan||1984|F||||||||||||||||||||||Y\nPV1||||||||||||||||||A~B")
 	f.Add(msh + `PID|""|""|""|""|""|""|""|""|""|""|""`)
 	f.Fuzz(func(t *testing.T, text string) {
-		msg, err := fakeFormat{}.Decode([]byte(text))
+		msg, err := fakeFormat{}.Decode([]byte(text), nil)
 		if err != nil {
 			return
 		}

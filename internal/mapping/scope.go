@@ -13,16 +13,17 @@ import (
 // item of an each.
 type scope struct {
 	outer *scope
-	depth int         // 0 is the root; the frame of the item at run time
-	name  string      // of an item: what its paths begin with
-	typ   *tree.Type  // of the item
-	elem  tree.Labels // labels that the way to the item carries
-	alts  []*scope    // the same place in the other message types of source.when
+	depth int            // 0 is the root; the frame of the item at run time
+	name  string         // of an item: what its paths begin with
+	typ   *tree.Type     // of the item
+	elem  tree.Labels    // labels that the way to the item carries
+	alts  []*scope       // the same place in the other message types of source.when
+	reads tree.Selection // of the mapping: what its paths lead through; may be nil
 }
 
 // inner opens the scope of an item that a path leads to.
 func (s *scope) inner(p *boundPath, name string) *scope {
-	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way}
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, reads: s.reads}
 	for i, a := range s.alts {
 		in.alts = append(in.alts, a.inner(p.alts[i], name))
 	}
@@ -134,6 +135,7 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		}
 		p.steps = append(p.steps, b)
 		p.way |= el.Labels
+		from.read(typ, el)
 		typ = el.Type
 	}
 	p.typ, p.kind, p.labels = typ, tree.Text, p.way
@@ -148,9 +150,17 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		first := typ.Elements[0]
 		p.tail = append(p.tail, first.Name)
 		p.labels |= first.Labels
+		from.read(typ, first)
 		typ = first.Type
 	}
 	return nil
+}
+
+// read notes what a path leads through.
+func (s *scope) read(typ *tree.Type, el *tree.Element) {
+	if s.reads != nil {
+		s.reads.Add(typ.Name, el.Name)
+	}
 }
 
 // lookup finds an element; X12 writes CLP-01 and CLP-1 alike.

@@ -154,7 +154,7 @@ func (t *caseTest) run(c *testCase) CaseReport {
 			return rep
 		}
 	}
-	msg, err := t.format.Decode(body)
+	msg, err := t.format.Decode(body, t.m.Reads())
 	if err != nil {
 		fail("input: %v", err)
 		return rep

@@ -74,8 +74,10 @@ type Format interface {
 	// structure or type ("ADT_A01", "ADT^A08"; "" means any). An unknown version is an
 	// error that names those to be had.
 	Schema(version, structure string) (*Type, error)
-	// Decode reads one message. Its errors name places, never values.
-	Decode(body []byte) (*Message, error)
+	// Decode reads one message. Of what only does not select it may leave out
+	// the content, so that whoever reads nothing else sees no difference. Its
+	// errors name places, never values.
+	Decode(body []byte, only Selection) (*Message, error)
 }
 
 // Labels say what a value may reveal about a person. They flow from source
