@@ -216,7 +216,9 @@ func (h *Hub) reload(ctx context.Context, now [sha256.Size]byte) error {
 			return fmt.Errorf("reload: %w (a new tenant needs a restart)", err)
 		}
 	}
-	err := h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error { return addSites(ctx, js, s) })
+	err := h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error {
+		return addSites(ctx, js, s)
+	})
 	if err == nil {
 		h.digest = now
 	}
