@@ -21,7 +21,7 @@ type Admissions struct {
 type patient struct {
 	mrn, family, given, middle, sex, birth     string
 	street, flat, city, state, zip, area, line string
-	visits, version                            int
+	version                                    int
 }
 
 // An Admission is one message and what a test or a person wants to know of it.
