@@ -26,6 +26,7 @@ type item struct {
 // in the order of the journal.
 type ahead struct {
 	queue chan *item
+	todo  chan *item // the same, on their way to those that map
 	bytes atomic.Int64
 	freed chan struct{}
 	err   error // why queue was closed
@@ -34,7 +35,7 @@ type ahead struct {
 // readAhead starts reading after a mark. It ends, and closes queue, when ctx is
 // done or the journal fails; the lane then waits for all that it started.
 func (l *lane) readAhead(ctx context.Context, m mark) (*ahead, error) {
-	a := &ahead{queue: make(chan *item, windowItems), freed: make(chan struct{}, 1)}
+	a := &ahead{queue: make(chan *item, windowItems), todo: make(chan *item, windowItems), freed: make(chan struct{}, 1)}
 	var after Position
 	var partial *item
 	if m.ID != "" {
@@ -57,8 +58,16 @@ func (l *lane) readAhead(ctx context.Context, m mark) (*ahead, error) {
 	if err != nil {
 		return nil, &laneError{"journal", err}
 	}
+	for range cap(l.link.mapping) {
+		l.work.Go(func() {
+			for it := range a.todo {
+				l.prepare(ctx, it)
+			}
+		})
+	}
 	l.work.Go(func() {
 		defer close(a.queue)
+		defer close(a.todo)
 		if partial != nil && !a.add(ctx, l, partial) {
 			return
 		}
@@ -76,7 +85,7 @@ func (l *lane) readAhead(ctx context.Context, m mark) (*ahead, error) {
 	return a, nil
 }
 
-// add waits until the window has room, then queues an item and maps it.
+// add waits until the window has room, then queues an item, also to be mapped.
 func (a *ahead) add(ctx context.Context, l *lane, it *item) bool {
 	n := int64(len(it.entry.Message.Body))
 	for a.bytes.Load() > 0 && a.bytes.Load()+n > windowBytes {
@@ -88,13 +97,14 @@ func (a *ahead) add(ctx context.Context, l *lane, it *item) bool {
 	}
 	a.bytes.Add(n)
 	it.ready = make(chan struct{})
-	l.work.Go(func() { l.prepare(ctx, it) })
-	select {
-	case a.queue <- it:
-		return true
-	case <-ctx.Done():
-		return false
+	for _, to := range [...]chan *item{a.todo, a.queue} {
+		select {
+		case to <- it:
+		case <-ctx.Done():
+			return false
+		}
 	}
+	return true
 }
 
 // done gives an item's room back.

@@ -19,7 +19,7 @@ type parcel struct {
 	msg  *nats.Msg
 	mark mark
 	unit *broker.Unit // without operations
-	size int          // about what it takes on the wire
+	size int          // about what it takes on the wire, and counts against the hub's max_payload
 	span trace.Span
 }
 
@@ -93,7 +93,13 @@ func (l *lane) packOne(ctx context.Context, u *broker.Unit, m mark) (*parcel, er
 	bare.Ops = nil
 	// The batch adds three headers of its own.
 	h := nats.Header(make(map[string][]string, 16))
-	set := func(k, v string) { h[k] = []string{v} }
+	size := len(data) + batchHeaders
+	values := make([]string, 0, 11) // of all headers, in one piece
+	set := func(k, v string) {
+		values = append(values, v)
+		h[k] = values[len(values)-1 : len(values) : len(values)]
+		size += len(k) + len(v) + 4
+	}
 	set(nats.MsgIdHdr, u.ID)
 	set(nats.ExpectedStreamHdr, stream.Units)
 	set(stream.HeaderUnit, u.ID)
@@ -112,10 +118,8 @@ func (l *lane) packOne(ctx context.Context, u *broker.Unit, m mark) (*parcel, er
 	if tp := carrier[stream.HeaderTrace]; tp != "" {
 		set(stream.HeaderTrace, tp)
 	}
-	p := &parcel{mark: m, unit: &bare, span: span,
-		msg: &nats.Msg{Subject: stream.UnitSubject(u.Site, u.Target, u.Partition(), u.Feed, broker.ShortID(u.ID)), Header: h, Data: data}}
-	p.size = p.payload()
-	return p, nil
+	return &parcel{mark: m, unit: &bare, span: span, size: size,
+		msg: &nats.Msg{Subject: stream.UnitSubject(u.Site, u.Target, u.Partition(), u.Feed, broker.ShortID(u.ID)), Header: h, Data: data}}, nil
 }
 
 // asRemap makes of a parcel the answer to a request: it must not look like the
@@ -128,15 +132,6 @@ func (p *parcel) asRemap(request string, lane mark) {
 
 // batchHeaders is room for the headers that a batch adds.
 const batchHeaders = 160
-
-// payload is what counts against the hub's max_payload.
-func (p *parcel) payload() int {
-	n := len(p.msg.Data) + batchHeaders
-	for k, v := range p.msg.Header {
-		n += len(k) + len(v[0]) + 4
-	}
-	return n
-}
 
 // tooLarge replaces a parcel that the hub will never take by a dead letter in
 // the same place: the unit without its operations.
