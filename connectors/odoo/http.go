@@ -86,14 +86,15 @@ func (p *poster) post(ctx context.Context, path, contentType string, body []byte
 	if resp.StatusCode != http.StatusOK {
 		return nil, &fault{class: "http." + strconv.Itoa(resp.StatusCode)}
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(min(max(resp.ContentLength, 0), 1<<20)) + bytes.MinRead) // else it grows in many steps
+	if _, err := data.ReadFrom(io.LimitReader(resp.Body, maxResponse+1)); err != nil {
 		return nil, netFault(err)
 	}
-	if len(data) > maxResponse {
+	if data.Len() > maxResponse {
 		return nil, &fault{class: "net.too_large"}
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // netFault names what kept an answer from arriving. Only the kinds that surely

@@ -122,6 +122,9 @@ func (p *pass) refsInside(s *state, v any, visit func(*lookup)) {
 			p.refsInside(s, it, visit)
 		}
 	case map[string]any:
+		if _, ok := v["$op"]; ok {
+			return
+		}
 		if _, ok := v["$ref"]; ok {
 			if r, ok := p.refOf(s, v); ok {
 				visit(r.lookup)

@@ -91,10 +91,7 @@ func (t *tx) indexed(m *Model, tb *table, domain []any) ([]int64, bool) {
 			ix = map[string]map[int64]bool{}
 			for id, r := range tb.rows {
 				if s, ok := r.values[name].(string); ok {
-					if ix[s] == nil {
-						ix[s] = map[int64]bool{}
-					}
-					ix[s][id] = true
+					insert(ix, s, id)
 				}
 			}
 			tb.index[name] = ix

@@ -76,7 +76,15 @@ func (s *Server) Effects() []Effect {
 
 // EffectsOf returns those of one external id.
 func (s *Server) EffectsOf(xid string) []Effect {
-	return slices.DeleteFunc(s.Effects(), func(e Effect) bool { return !slices.Contains(e.XIDs, xid) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Effect
+	for _, e := range s.store.effects {
+		if slices.Contains(e.XIDs, xid) {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // A Count is how often a method was called.

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -191,30 +192,39 @@ func (t *tx) put(model string, id int64, r *record, name string, v any) {
 func (tb *table) set(id int64, r *record, name string, v any) {
 	if ix := tb.index[name]; ix != nil {
 		if s, ok := r.values[name].(string); ok {
-			delete(ix[s], id)
+			remove(ix, s, id)
 		}
 		if s, ok := v.(string); ok {
-			if ix[s] == nil {
-				ix[s] = map[int64]bool{}
-			}
-			ix[s][id] = true
+			insert(ix, s, id)
 		}
 	}
 	if name == "parent_id" {
 		if p, ok := r.values[name].(int64); ok {
-			delete(tb.children[p], id)
+			remove(tb.children, p, id)
 		}
 		if p, ok := v.(int64); ok {
-			if tb.children[p] == nil {
-				tb.children[p] = map[int64]bool{}
-			}
-			tb.children[p][id] = true
+			insert(tb.children, p, id)
 		}
 	}
 	if v == nil {
 		delete(r.values, name)
 	} else {
 		r.values[name] = v
+	}
+}
+
+func insert[K comparable](index map[K]map[int64]bool, key K, id int64) {
+	if index[key] == nil {
+		index[key] = map[int64]bool{}
+	}
+	index[key][id] = true
+}
+
+// remove leaves nothing behind of a key that no record has any more: values
+// that change with every message would pile up.
+func remove[K comparable](index map[K]map[int64]bool, key K, id int64) {
+	if delete(index[key], id); len(index[key]) == 0 {
+		delete(index, key)
 	}
 }
 
@@ -295,11 +305,8 @@ func (t *tx) unlink(model string, id int64) *exception {
 		t.put(model, id, r, name, nil)
 	}
 	delete(tb.rows, id)
-	for i, x := range tb.ids {
-		if x == id {
-			tb.ids = append(tb.ids[:i:i], tb.ids[i+1:]...)
-			break
-		}
+	if i, ok := slices.BinarySearch(tb.ids, id); ok {
+		tb.ids = slices.Delete(tb.ids, i, i+1)
 	}
 	t.effect("unlink", model, id, r, nil)
 	return nil
