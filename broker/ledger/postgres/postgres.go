@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,8 +39,13 @@ var dialect = relational.Dialect{
 	Now:  "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
 	Lock: " FOR UPDATE",
 	Skip: " FOR UPDATE SKIP LOCKED",
-	Rows: func(arg, columns string) string {
-		return "ROWS FROM (json_to_recordset(CAST(CAST(" + arg + " AS text) AS json)) AS (" + columns + "))"
+	// One array for each column: the server reads them three times as fast as JSON.
+	Rows: func(t relational.Table, columns []relational.Column, bind func(any) string) string {
+		arrays, names := make([]string, len(columns)), make([]string, len(columns))
+		for i, c := range columns {
+			arrays[i], names[i] = "CAST("+bind(t.Values(c))+" AS "+c.Type+"[])", c.Name
+		}
+		return "(SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ") AS r (" + strings.Join(names, ", ") + "))"
 	},
 	Bytes: func(x string) string { return "decode(" + x + ", 'hex')" },
 }

@@ -39,21 +39,50 @@ type Config struct {
 var files embed.FS
 
 var dialect = relational.Dialect{
-	Now: "CAST(unixepoch('subsec') * 1000000 AS integer)",
-	Rows: func(arg, columns string) string {
-		var b strings.Builder
-		b.WriteString("(SELECT ")
-		for i, c := range strings.Split(columns, ", ") {
-			name, _, _ := strings.Cut(c, " ")
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString("value ->> '" + name + "' AS " + name)
+	Now:       "CAST(unixepoch('subsec') * 1000000 AS integer)",
+	Anonymous: true,
+	Rows:      rows,
+	Bytes:     func(x string) string { return "unhex(" + x + ")" },
+}
+
+// maxValues is how many arguments a list of rows may take: SQLite allows 32766.
+const maxValues = 16000
+
+// rows lists the rows as VALUES: taking them out of JSON, which SQLite reads
+// anew for each column, costs several times as much. Only what is too long goes
+// that way, and what is empty, for which there is no VALUES.
+func rows(t relational.Table, columns []relational.Column, bind func(any) string) string {
+	var b strings.Builder
+	b.WriteString("(SELECT ")
+	values := t.Len() > 0 && t.Len()*len(columns) <= maxValues
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
 		}
-		b.WriteString(" FROM json_each(" + arg + "))")
+		if values {
+			b.WriteString("column" + strconv.Itoa(i+1) + " AS " + c.Name)
+		} else {
+			b.WriteString("value ->> '" + c.Name + "' AS " + c.Name)
+		}
+	}
+	if !values {
+		b.WriteString(" FROM json_each(" + bind(t.JSON()) + "))")
 		return b.String()
-	},
-	Bytes: func(x string) string { return "unhex(" + x + ")" },
+	}
+	b.WriteString(" FROM (VALUES ")
+	t.Each(columns, func(row, column int, v any) {
+		switch {
+		case column > 0:
+			b.WriteByte(',')
+		case row > 0:
+			b.WriteString("),(")
+		default:
+			b.WriteByte('(')
+		}
+		b.WriteString(bind(v))
+	})
+	b.WriteString(")))")
+	return b.String()
 }
 
 // Open opens the ledger in the file at path. Its schema must be this program's:

@@ -107,7 +107,7 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 				}
 				a.Collision = collides
 				return nil
-			}, probeUnits, asJSON(asked)))
+			}, probeUnits, table(asked)))
 		}
 		if err := tx.Run(ctx, list...); err != nil {
 			return nil, err
@@ -121,7 +121,7 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 		list = s.claimNew(g, rows, existed)
 		if len(requests) > 0 {
 			list = append(list, s.do(`UPDATE units SET request = d.request FROM {$1: id text, request text} AS d
-				WHERE units.id = d.id AND units.remappable AND units.status IN ('dead', 'skipped')`, asJSON(requests)))
+				WHERE units.id = d.id AND units.remappable AND units.status IN ('dead', 'skipped')`, table(requests)))
 		}
 		return list, nil
 	})
@@ -184,7 +184,7 @@ func (s *Store) claimNew(g guard, rows []unitRow, existed []bool) []Statement {
 	if len(fresh) == 0 {
 		return nil
 	}
-	return []Statement{s.do(insertClaimed, asJSON(fresh)), s.do(addTally, asJSON(merge(counts)))}
+	return []Statement{s.do(insertClaimed, table(fresh)), s.do(addTally, table(merge(counts)))}
 }
 
 // merge adds up what counts the same.

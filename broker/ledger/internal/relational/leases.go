@@ -13,13 +13,13 @@ import (
 // the worker, which lives, however short its ttl).
 var share = fmt.Sprintf(`(SELECT (%d + count(*) - 1) / count(*) FROM workers WHERE target = $1 AND (worker = $2 OR until > {now}))`, broker.Partitions)
 
-// allPartitions is the JSON of every partition, for the first lease of a target.
-var allPartitions = func() string {
+// allPartitions are the rows of a target's first lease.
+var allPartitions = func() Table {
 	var all []leaseRow
 	for p := range broker.Partitions {
 		all = append(all, leaseRow{Partition: p})
 	}
-	return asJSON(all)
+	return table(all)
 }()
 
 type leaseRow struct {
@@ -70,7 +70,7 @@ func (s *Store) Lease(ctx context.Context, target, worker string, ttl time.Durat
 
 // Release implements [ledger.Ledger].
 func (s *Store) Release(ctx context.Context, worker string, leases []ledger.Lease) error {
-	rows := asJSON(leaseRows(leases))
+	rows := table(leaseRows(leases))
 	err := s.db.Write(ctx, func(Tx) ([]Statement, error) {
 		return []Statement{
 			s.do(lockLeases, rows),
@@ -151,7 +151,7 @@ func (g guard) lock(s *Store) ([]Statement, func() error) {
 		for p := range g.touched {
 			rows = append(rows, leaseRow{Target: p.target, Partition: p.partition})
 		}
-		list = append(list, s.ask(row, lockLeases, asJSON(rows)))
+		list = append(list, s.ask(row, lockLeases, table(rows)))
 	}
 	asked := map[string]bool{}
 	for _, l := range g.leases {

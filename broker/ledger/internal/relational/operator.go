@@ -17,7 +17,7 @@ func (s *Store) hold(ctx context.Context, tx Tx, id string) (u ledger.Unit, err 
 		return u, err
 	}
 	found := false
-	lock := asJSON([]leaseRow{{Target: u.Target, Partition: u.Partition}})
+	lock := table([]leaseRow{{Target: u.Target, Partition: u.Partition}})
 	err = tx.Run(ctx, s.do(lockLeases, lock), s.ask(func(scan Scan) error {
 		found = true
 		return scanUnit(scan, &u)
@@ -33,7 +33,7 @@ func (s *Store) move(u ledger.Unit, to ledger.Status) Statement {
 	from := countRow{Target: u.Target, Shard: u.Partition, Site: u.Site, Feed: u.Feed, Status: string(u.Status), N: -1}
 	into := from
 	into.Status, into.N = string(to), 1
-	return s.do(addTally, asJSON([]countRow{from, into}))
+	return s.do(addTally, table([]countRow{from, into}))
 }
 
 func keyOf(u ledger.Unit) map[keyRow]bool {
@@ -58,7 +58,7 @@ func (s *Store) Discard(ctx context.Context, id, by, why string) error {
 		return append([]Statement{
 			s.do(`UPDATE units SET status = 'discarded', hold = false, remappable = false, settled_at = {now} WHERE id = $1`, id),
 			s.do(`DELETE FROM waiting WHERE id = $1`, id),
-			s.do(addHops, asJSON([]hopRow{{Unit: id, What: string(ledger.Discarded), Reason: clean(why, maxText), Person: clean(by, maxName)}})),
+			s.do(addHops, table([]hopRow{{Unit: id, What: string(ledger.Discarded), Reason: clean(why, maxText), Person: clean(by, maxName)}})),
 			s.move(u, ledger.Discarded),
 		}, s.settleKeys(keyOf(u))...), nil
 	})
@@ -103,14 +103,14 @@ func (s *Store) Prune(ctx context.Context, t time.Time, limit int) (n int, err e
 		n = len(gone) + len(plans)
 		var list []Statement
 		if len(gone) > 0 {
-			ids := asJSON(gone)
+			ids := table(gone)
 			list = append(list,
 				s.do(`DELETE FROM history WHERE unit IN (SELECT d.id FROM {$1: id text} AS d)`, ids),
 				s.do(`DELETE FROM units WHERE id IN (SELECT d.id FROM {$1: id text} AS d)`, ids),
-				s.do(addTally, asJSON(merge(counts))))
+				s.do(addTally, table(merge(counts))))
 		}
 		if len(plans) > 0 {
-			ids := asJSON(plans)
+			ids := table(plans)
 			for _, table := range []string{"replay_items", "replay_counts"} {
 				list = append(list, s.do(`DELETE FROM `+table+` WHERE replay IN (SELECT d.id FROM {$1: id text} AS d)`, ids))
 			}

@@ -198,7 +198,7 @@ func (s *Store) requeue(u ledger.Unit, a ledger.Action, by string) []Statement {
 	if a != ledger.RetryNow && a != ledger.Remap {
 		return nil
 	}
-	list := []Statement{s.do(addHops, asJSON([]hopRow{{Unit: u.ID, What: "replay asked", Person: by}}))}
+	list := []Statement{s.do(addHops, table([]hopRow{{Unit: u.ID, What: "replay asked", Person: by}}))}
 	switch {
 	case a == ledger.Remap:
 		return list

@@ -116,7 +116,7 @@ func moveCursors(s *Store, cursors []ledger.Cursor) []Statement {
 	}
 	return []Statement{s.do(`UPDATE leases SET cursor = d.cursor, cursor_unit = d.unit
 		FROM {$1: target text, partition integer, token bigint, cursor bigint, unit text} AS d
-		WHERE leases.target = d.target AND leases.partition = d.partition AND leases.token = d.token AND leases.cursor < d.cursor`, asJSON(rows))}
+		WHERE leases.target = d.target AND leases.partition = d.partition AND leases.token = d.token AND leases.cursor < d.cursor`, table(rows))}
 }
 
 // A book is what one transaction writes down about some units.
@@ -183,7 +183,7 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 			err := scan(&p.target, &p.partition)
 			b.guard.touched[p] = true
 			return err
-		}, `SELECT DISTINCT u.target, u.partition FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, asJSON(again))); err != nil {
+		}, `SELECT DISTINCT u.target, u.partition FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, table(again))); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 			b.before[id] = st
 			return err
 		}, `SELECT u.id, u.target, u.partition, u.key, u.site, u.feed, u.status, u.class, u.reason, u.settled_at
-			FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, asJSON(ids)))
+			FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, table(ids)))
 	}
 	if err := tx.Run(ctx, statements...); err != nil {
 		return err
@@ -242,15 +242,15 @@ func (b *book) statements() []Statement {
 		}
 	}
 	s := b.s
-	list := append(b.putUnits(), s.do(addTally, asJSON(merge(counts))))
+	list := append(b.putUnits(), s.do(addTally, table(merge(counts))))
 	if hops = append(hops, b.hops...); len(hops) > 0 {
-		list = append(list, s.do(addHops, asJSON(hops)))
+		list = append(list, s.do(addHops, table(hops)))
 	}
 	if len(leaving) > 0 {
-		list = append(list, s.do(dropWaiting, asJSON(leaving)))
+		list = append(list, s.do(dropWaiting, table(leaving)))
 	}
 	if len(waiting) > 0 {
-		list = append(list, s.do(putWaiting, asJSON(waiting)))
+		list = append(list, s.do(putWaiting, table(waiting)))
 	}
 	return append(list, s.settleKeys(keys)...)
 }
@@ -276,7 +276,7 @@ func (b *book) putUnits() (list []Statement) {
 		rows []unitRow
 	}{{updateOutcome, known}, {updateMapped, again}, {insertSettled, fresh}} {
 		if len(p.rows) > 0 {
-			list = append(list, b.s.do(p.text, asJSON(p.rows), b.worker))
+			list = append(list, b.s.do(p.text, table(p.rows), b.worker))
 		}
 	}
 	return list
@@ -291,6 +291,6 @@ func (s *Store) settleKeys(keys map[keyRow]bool) []Statement {
 	for k := range keys {
 		rows = append(rows, k)
 	}
-	list := asJSON(rows)
+	list := table(rows)
 	return []Statement{s.do(demote, list), s.do(promote, list)}
 }

@@ -35,8 +35,6 @@ package relational
 
 import (
 	"context"
-	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/vagus-health/vagus/broker/ledger"
@@ -63,7 +61,7 @@ type Tx interface {
 // its result.
 type Statement struct {
 	SQL  string
-	Args []any // string, int64, float64, bool
+	Args []any // string, int64, float64, bool, and what Dialect.Rows binds
 	Row  func(scan Scan) error
 }
 
@@ -75,18 +73,20 @@ type Dialect struct {
 	Now  string // an expression: microseconds since 1970 by the store's clock, at this moment
 	Lock string // at the end of a SELECT: its rows are this transaction's until it ends
 	Skip string // the same, without rows that are another transaction's
-	// Rows returns a FROM item: the objects of the JSON array arg as rows of
-	// these columns ("id text, seq bigint").
-	Rows func(arg, columns string) string
+	// Rows returns a FROM item: the rows of t with these columns. bind adds an
+	// argument to the statement and returns what stands for it.
+	Rows func(t Table, columns []Column, bind func(arg any) string) string
 	// Bytes returns an expression: the bytes that the hexadecimal digits x mean.
 	Bytes func(x string) string
+	// Anonymous arguments are marked with a ? each; others are numbered: $1.
+	Anonymous bool
 }
 
 // Store is a [ledger.Ledger] over a DB.
 type Store struct {
 	db       DB
 	d        Dialect
-	prepared sync.Map // statement as written here → as the database wants it
+	prepared sync.Map // statement as written here → its pieces
 }
 
 var _ ledger.Ledger = (*Store)(nil)
@@ -96,44 +96,6 @@ func New(db DB, d Dialect) *Store { return &Store{db: db, d: d} }
 
 // Close gives back what the store holds.
 func (s *Store) Close() error { return s.db.Close() }
-
-// placeholder is {now}, {lock}, {skip}, {bytes x} or {$1: id text, seq bigint}.
-var placeholder = regexp.MustCompile(`\{(now|lock|skip|bytes ([a-z.]+)|(\$[0-9]+): ([^}]+))\}`)
-
-// sql returns a statement in the store's dialect.
-func (s *Store) sql(text string) string {
-	if done, ok := s.prepared.Load(text); ok {
-		return done.(string)
-	}
-	done := s.translate(text)
-	s.prepared.Store(text, done)
-	return done
-}
-
-func (s *Store) translate(text string) string {
-	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
-		m := placeholder.FindStringSubmatch(p)
-		switch {
-		case m[1] == "now":
-			return s.d.Now
-		case m[1] == "lock":
-			return s.d.Lock
-		case m[1] == "skip":
-			return s.d.Skip
-		case m[2] != "":
-			return s.d.Bytes(m[2])
-		}
-		return s.d.Rows(m[3], strings.Join(strings.Fields(m[4]), " "))
-	})
-}
-
-func (s *Store) do(text string, args ...any) Statement {
-	return Statement{SQL: s.sql(text), Args: args}
-}
-
-func (s *Store) ask(row func(Scan) error, text string, args ...any) Statement {
-	return Statement{SQL: s.sql(text), Args: args, Row: row}
-}
 
 // read asks one thing.
 func (s *Store) read(ctx context.Context, row func(Scan) error, text string, args ...any) error {

@@ -30,7 +30,7 @@ func (s *Store) HeldKeys(ctx context.Context, leases []ledger.Lease) (keys []str
 		keys = append(keys, k)
 		return err
 	}, `SELECT DISTINCT w.key FROM {$1: target text, partition integer} AS d CROSS JOIN waiting w
-		WHERE w.target = d.target AND w.partition = d.partition AND w.key <> '' AND w.holds ORDER BY w.key`, asJSON(leaseRows(leases)))
+		WHERE w.target = d.target AND w.partition = d.partition AND w.key <> '' AND w.holds ORDER BY w.key`, table(leaseRows(leases)))
 	if err != nil {
 		return nil, fmt.Errorf("read held keys: %w", err)
 	}
@@ -49,7 +49,7 @@ func (s *Store) Due(ctx context.Context, leases []ledger.Lease, limit int) (unit
 	}, `WITH heads AS MATERIALIZED (SELECT w.id FROM {$1: target text, partition integer} AS d CROSS JOIN waiting w
 			WHERE w.target = d.target AND w.partition = d.partition AND w.due > 0 AND w.due <= {now} ORDER BY w.due, w.seq, w.id LIMIT $2)
 		SELECT `+selectUnit+`, w.body FROM heads CROSS JOIN waiting w CROSS JOIN units u WHERE w.id = heads.id AND u.id = heads.id ORDER BY w.due, w.seq, w.id`,
-		asJSON(leaseRows(leases)), int64(max(limit, 0)))
+		table(leaseRows(leases)), int64(max(limit, 0)))
 	if err != nil {
 		return nil, fmt.Errorf("read due units: %w", err)
 	}
@@ -89,13 +89,13 @@ type rangeRow struct {
 const byIDs = `u.id IN (SELECT p.id FROM (SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.id >= d.low AND x.id < d.high
 	UNION SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.message_id >= d.low AND x.message_id < d.high LIMIT ?) AS p)`
 
-func prefixes(ids []string) string {
+func prefixes(ids []string) Table {
 	rows := make([]rangeRow, len(ids))
 	for i, id := range ids {
 		id = clean(id, maxName)
 		rows[i] = rangeRow{id, id + "\U0010FFFF"}
 	}
-	return asJSON(rows)
+	return table(rows)
 }
 
 // from returns where a filter's units u, and what is kept of them while they

@@ -19,8 +19,9 @@ CREATE TABLE workers (
 	PRIMARY KEY (target, worker)
 ) WITH (fillfactor = 20);
 
--- Half of each page is left for the second version of its rows: the claimed
--- and the settled one. No index names a column that settling changes.
+-- More than half of each page is left for the second version of its rows, the
+-- longer one: the claimed and the settled one. No index names a column that
+-- settling changes.
 CREATE TABLE units (
 	id          text COLLATE "C" NOT NULL PRIMARY KEY,
 	message_id  text COLLATE "C" NOT NULL,
@@ -52,7 +53,7 @@ CREATE TABLE units (
 	took        bigint  NOT NULL,
 	request     text    NOT NULL,
 	worker      text    NOT NULL
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 CREATE INDEX units_message ON units (message_id);
 CREATE INDEX units_idem ON units (idem) WHERE idem <> '';
 CREATE INDEX units_key ON units (key, seq) WHERE key <> '';
