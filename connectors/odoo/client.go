@@ -18,8 +18,8 @@ import (
 )
 
 // A transport carries one call to one of Odoo's services. Results are trees of
-// map[string]any, []any, string, bool, nil and numbers (int64, float64 or
-// json.Number, see asInt). Its errors are *fault or ctx's.
+// map[string]any, []any, string, bool, nil and numbers (int64 or float64, see
+// asInt). Its errors are *fault or ctx's.
 type transport interface {
 	call(ctx context.Context, service, method string, args []any) (any, error)
 }

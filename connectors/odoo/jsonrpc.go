@@ -1,7 +1,6 @@
 package odoo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strconv"
@@ -10,19 +9,8 @@ import (
 )
 
 // jsonrpc speaks Odoo's JSON-RPC 2.0 (POST /jsonrpc), which names the class of
-// every exception. Numbers come back as [json.Number].
+// every exception.
 type jsonrpc struct{ http *poster }
-
-type jsonResponse struct {
-	Version string `json:"jsonrpc"`
-	Result  any    `json:"result"` // absent when the method returned None
-	Error   *struct {
-		Data struct {
-			Name    string `json:"name"`
-			Message string `json:"message"`
-		} `json:"data"`
-	} `json:"error"`
-}
 
 func (j *jsonrpc) call(ctx context.Context, service, method string, args []any) (any, error) {
 	body := append(make([]byte, 0, 4096), `{"jsonrpc":"2.0","method":"call","id":1,"params":{"service":`...)
@@ -36,16 +24,19 @@ func (j *jsonrpc) call(ctx context.Context, service, method string, args []any) 
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var resp jsonResponse
-	if err := dec.Decode(&resp); err != nil || resp.Version == "" {
+	v, ok := readJSON(data)
+	resp, _ := v.(map[string]any)
+	if version, _ := resp["jsonrpc"].(string); !ok || version == "" {
 		return nil, &fault{class: "net.garbage"}
 	}
-	if resp.Error != nil {
-		return nil, &fault{class: bareClass(resp.Error.Data.Name), text: resp.Error.Data.Message}
+	if e := resp["error"]; e != nil {
+		e, _ := e.(map[string]any)
+		cause, _ := e["data"].(map[string]any)
+		name, _ := cause["name"].(string)
+		text, _ := cause["message"].(string)
+		return nil, &fault{class: bareClass(name), text: text}
 	}
-	return resp.Result, nil
+	return resp["result"], nil // absent when the method returned None
 }
 
 // bareClass cuts the module off an exception's name: psycopg2.errors.DeadlockDetected, odoo.exceptions.UserError.

@@ -4,10 +4,55 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
+
+func TestAnswersAreReadAsEncodingJSONReadsThem(t *testing.T) {
+	t.Parallel()
+	check := func(t interface{ Errorf(string, ...any) }, data []byte) {
+		var want any
+		err := json.Unmarshal(data, &want)
+		got, ok := readJSON(data)
+		if !ok {
+			if err == nil {
+				t.Errorf("%q is refused", data)
+			}
+			return
+		}
+		if err != nil { // what is no JSON need not be refused, as long as nothing is made up
+			return
+		}
+		ours, err := json.Marshal(got)
+		if err != nil {
+			t.Errorf("%q: %v", data, err)
+			return
+		}
+		var again any
+		if err := json.Unmarshal(ours, &again); err != nil || !reflect.DeepEqual(again, want) {
+			t.Errorf("%q is read as %s", data, ours)
+		}
+	}
+	for _, s := range []string{`{"a":[1,-2.5e3,true,false,null,"x\u00e9\ud83d\ude00\n\"",{}],"a":[],"é":"ü"}`, " [ ] \n", `[[],[[]]]`, `{"a" : {"b" : [ 1 , 2 ] } }`,
+		"", "{", `{"a"`, `{"a":`, `[1,]`, `[1 2]`, `{"a":1,}`, `{,}`, `"abc`, `"\`, `"\x"`, "\"\x01\"", "\"\xff\"", `tru`, `nul`, `-`, `1e`, `9223372036854775808`, `[]]`, `{} x`, "\x00"} {
+		check(t, []byte(s))
+	}
+	for _, s := range []string{"", "{", `{"a"`, `[1,]`, `{"a":1,}`, `"abc`, `tru`, `[]]`, `{} x`, `-`, "<html>", strings.Repeat("[", 1000) + strings.Repeat("]", 1000)} {
+		if v, ok := readJSON([]byte(s)); ok {
+			t.Errorf("%q is read as %v", s, v)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		check(t, rapid.SliceOf(rapid.SampledFrom([]byte(`{}[]",:\u00e9truefalsn -1.x`))).Draw(t, "data"))
+		v, err := json.Marshal(map[string]any{rapid.String().Draw(t, "k"): []any{rapid.String().Draw(t, "s"), rapid.Float64().Draw(t, "f"), rapid.Int64().Draw(t, "n"), nil, true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, v)
+	})
+}
 
 func TestJSONOfACallReadsBackAsItWas(t *testing.T) {
 	t.Parallel()

@@ -223,9 +223,6 @@ func asInt(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int64:
 		return v, true
-	case json.Number:
-		i, err := v.Int64()
-		return i, err == nil
 	case float64:
 		return int64(v), v == math.Trunc(v)
 	}
