@@ -46,9 +46,11 @@ type report struct {
 // suites are what is run, in this order.
 var suites = []struct{ pkg, bench, long, short string }{
 	{"./broker/journal", "BarePublishAlways|Append", "2s", "300x"},
-	{"./contract-tests/endtoend", "Accept", "2s", "300x"},
+	{"./contract-tests/endtoend", "AcceptToBare", "20x", "3x"},
+	{"./contract-tests/endtoend", "Accept$", "2s", "300x"},
 	{"./contract-tests/endtoend", "EndToEnd", "1x", "1x"},
-	{"./contract-tests/endtoend", "AgentAtRest|HeapGrowth", "1x", "1x"},
+	{"./contract-tests/endtoend", "AgentAtRest", "1x", "1x"},
+	{"./contract-tests/endtoend", "HeapGrowth", "1x", ""}, // it waits for the journal's trimming: minutes
 	{"./connectors/hl7", ".", "1s", "100x"},
 	{"./internal/mapping", ".", "1s", "100x"},
 	{"./connectors/odoo/...", ".", "1s", "20x"},
@@ -71,6 +73,9 @@ func bench(short bool, out string) error {
 		long := s.long
 		if short {
 			long = s.short
+		}
+		if long == "" {
+			continue
 		}
 		fmt.Fprintf(os.Stderr, "[%d/%d] %s %s\n", i+1, len(suites), s.pkg, s.bench)
 		cmd := exec.Command("go", "test", "-run", "^$", "-bench", s.bench, "-benchtime", long, "-benchmem", "-timeout", "20m", s.pkg)
@@ -133,9 +138,9 @@ func figures(runs map[string]run) []figure {
 		}
 		fs = append(fs, f)
 	}
-	const j, e = "broker/journal ", "contract-tests/endtoend "
-	if bare, one, many := at(j+"BarePublishAlways", "ns/op"), at(e+"Accept/connections=1", "ns/op"), at(e+"Accept/connections=64", "ns/op"); bare > 0 && one > 0 && many > 0 {
-		add("accept, 1 connection, to a bare publish", one/bare, "×", "at most 1.3", one/bare <= 1.3)
+	const e = "contract-tests/endtoend "
+	if ratio, one, many := at(e+"AcceptToBare", "×bare"), at(e+"Accept/connections=1", "ns/op"), at(e+"Accept/connections=64", "ns/op"); ratio > 0 && one > 0 && many > 0 {
+		add("accept, 1 connection, to a bare publish", ratio, "×", "at most 1.3", ratio <= 1.3)
 		add("accept, 64 connections, to 1", one/many, "×", "at least 5", one/many >= 5)
 		add("accept, 1 connection", 1e9/one, "msg/s", "", false)
 		add("accept, 64 connections", 1e9/many, "msg/s", "", false)

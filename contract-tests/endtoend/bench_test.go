@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,12 +16,16 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/journal"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/internal/app/demo"
+	"github.com/vagus-health/vagus/internal/ops"
 )
 
 // shorter is set by `make bench BENCH=-short`: enough to see that it runs.
@@ -39,12 +44,67 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
-func accept(b *testing.B, connections int) {
+// BenchmarkAcceptToBare measures one sender against a bare JetStream publish
+// with an fsync for each message, in turns, so that both see the same disk at
+// the same time.
+func BenchmarkAcceptToBare(b *testing.B) {
+	opts := &server.Options{DontListen: true, JetStream: true, StoreDir: b.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv.Start()
+	defer func() { srv.Shutdown(); srv.WaitForShutdown() }()
+	nc, err := nats.Connect("", nats.InProcessServer(srv))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "BARE", Subjects: []string{"bare.>"}}); err != nil {
+		b.Fatal(err)
+	}
+	site := newIntake(b)
+	sender, err := demo.Dial(b.Context(), site.addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sender.Close()
+	admissions := demo.NewAdmissions(1, 20)
+	const turn = 100
+	var ratios []float64
+	for range b.N {
+		began := time.Now()
+		for range turn {
+			if _, err := js.Publish(b.Context(), "bare.x", admissions.Next().Body); err != nil {
+				b.Fatal(err)
+			}
+		}
+		bare := time.Since(began)
+		began = time.Now()
+		for range turn {
+			if code, _, err := sender.Send(b.Context(), admissions.Next().Body); err != nil || code != "CA" {
+				b.Fatalf("answered %q, %v", code, err)
+			}
+		}
+		ratios = append(ratios, time.Since(began).Seconds()/bare.Seconds())
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], "×bare")
+}
+
+// An intake is a source and its journal, and nothing behind them.
+type intake struct{ addr string }
+
+func newIntake(b *testing.B) intake {
+	b.Helper()
 	j, err := journal.Open(b.Context(), journal.Config{Dir: filepath.Join(b.TempDir(), "journal"), Feeds: []journal.Feed{{Name: "adt", MaxBytes: 8 << 30}}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer j.Close()
 	src, err := hl7.New(hl7.Feed{Tenant: "main", Site: "north", Feed: "adt"}, hl7.Config{Listen: "127.0.0.1:0"})
 	if err != nil {
 		b.Fatal(err)
@@ -54,14 +114,21 @@ func accept(b *testing.B, connections int) {
 	go func() {
 		ended <- src.Run(ctx, func(ctx context.Context, ms ...*broker.Message) error { return j.Append(ctx, "adt", ms...) })
 	}()
-	defer func() { stop(); <-ended }()
+	b.Cleanup(func() { stop(); <-ended; _ = j.Close() })
 	for src.Addr() == nil {
 		time.Sleep(time.Millisecond)
 	}
+	return intake{src.Addr().String()}
+}
+
+func accept(b *testing.B, connections int) {
+	site := newIntake(b)
+	ctx := b.Context()
+	var err error
 	senders := make([]*demo.Sender, connections)
 	bodies := make([][][]byte, connections)
 	for i := range senders {
-		if senders[i], err = demo.Dial(ctx, src.Addr().String()); err != nil {
+		if senders[i], err = demo.Dial(ctx, site.addr); err != nil {
 			b.Fatal(err)
 		}
 		defer senders[i].Close()
@@ -139,19 +206,38 @@ func BenchmarkAgentAtRest(b *testing.B) {
 }
 
 // BenchmarkHeapGrowth compares what agent and worker hold after 10,000 messages
-// and after 100,000.
+// and after 100,000, each time with a journal that has forgotten them: what it
+// keeps costs memory for its index, by design.
 func BenchmarkHeapGrowth(b *testing.B) {
 	for range b.N {
-		s := newSystem(b, 1, simulated.Config{})
+		s := newSystemKeeping(b, 1, simulated.Config{}, "", "1s")
 		few, many := shorter(10_000, 200), shorter(100_000, 2000)
 		s.load(8, 200, few/8, 0).wait()
 		s.applied(few / 8 * 8)
+		s.trimmed()
 		agent, worker := s.agent.heap(), s.workers[0].heap()
 		s.load(8, 200, (many-few)/8, 0).wait()
 		s.applied(few/8*8 + (many-few)/8*8)
-		b.ReportMetric(s.agent.heap()/agent, "agent-×")
-		b.ReportMetric(s.workers[0].heap()/worker, "worker-×")
+		s.trimmed()
+		agentNow, workerNow := s.agent.heap(), s.workers[0].heap()
+		b.ReportMetric(agentNow/agent, "agent-×")
+		b.ReportMetric(workerNow/worker, "worker-×")
+		b.ReportMetric(agentNow/(1<<20), "agent-MB")
+		b.ReportMetric(workerNow/(1<<20), "worker-MB")
 	}
+}
+
+// trimmed waits until the journal has forgotten what the cloud has.
+func (s *system) trimmed() {
+	s.t.Helper()
+	site, err := ops.NewClient("http://"+s.agentOps, broker.NewSecret(token), "bench")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.wait("the journal being trimmed", 5*time.Minute, func() bool {
+		st, err := site.Status(context.Background())
+		return err == nil && st.Sites[0].Feeds[0].JournalBytes < 64<<10
+	})
 }
 
 // applied waits until this many units are applied.

@@ -64,6 +64,12 @@ func newSystem(t testing.TB, workers int, odoo simulated.Config) *system {
 // newSystemWith adds settings to every process's configuration.
 func newSystemWith(t testing.TB, workers int, odoo simulated.Config, settings string) *system {
 	t.Helper()
+	return newSystemKeeping(t, workers, odoo, settings, "336h")
+}
+
+// newSystemKeeping has a journal that keeps what the cloud has for so long.
+func newSystemKeeping(t testing.TB, workers int, odoo simulated.Config, settings, retention string) *system {
+	t.Helper()
 	s := &system{t: t, dir: t.TempDir(), dsn: pgtest.Database(t), retryMax: "2s", maxAttempts: -1, settings: settings}
 	if _, err := postgres.Migrate(context.Background(), s.dsn); err != nil {
 		t.Fatal(err)
@@ -92,14 +98,14 @@ func newSystemWith(t testing.TB, workers int, odoo simulated.Config, settings st
 	s.agent = newProcess(t, "agent", write(t, s.dir, "agent.yaml", fmt.Sprintf(`
 data_dir: agent
 bundle: %s
-journal: { max_bytes: 2147483648 }
+journal: { max_bytes: 2147483648, retention: %s }
 feeds:
   - name: adt
     target: odoo
     mappings: [ "builtin:admissions/adt-patient.map.yaml" ]
     hl7: { listen: %q, max_connections: 1000 }
 ops: { listen: %q, token: { file: token } }
-%s`, bundle, s.mllp, s.agentOps, settings)))
+%s`, bundle, retention, s.mllp, s.agentOps, settings)))
 	s.agent.start()
 	for range workers {
 		s.addWorker().start()
