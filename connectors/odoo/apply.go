@@ -20,6 +20,8 @@ type pass struct {
 	blind    bool               // known cannot be had
 	suspects atomic.Int32       // calls that failed although Odoo answers
 
+	columns map[string]string // by field: see byID
+
 	// For making a look-up's key.
 	key    []byte
 	fields []string
@@ -78,17 +80,20 @@ type job struct {
 func (p *pass) run(ctx context.Context, xids []string, waves int) error {
 	p.known = make(map[string]record, len(xids))
 	p.lookups = map[string]*lookup{}
+	p.columns = map[string]string{}
 	p.found = map[string][]int64{}
 	p.failed = map[string]verdict{}
 	if err := p.lookup(ctx, xids); err != nil {
 		return err
 	}
 	for w := range waves {
-		var jobs []*job
+		all := make([]job, 0, len(p.states))
+		jobs := make([]*job, 0, len(p.states))
 		for i := range p.states {
 			if s := &p.states[i]; s.outcome == nil && w < len(s.unit.Ops) {
 				op := &s.unit.Ops[w]
-				jobs = append(jobs, &job{s: s, op: op, xid: xidOf(s.unit, op)})
+				all = append(all, job{s: s, op: op, xid: xidOf(s.unit, op)})
+				jobs = append(jobs, &all[len(all)-1])
 			}
 		}
 		for len(jobs) > 0 {

@@ -340,3 +340,35 @@ func TestConfig(t *testing.T) {
 		t.Errorf("the key prints: %s", s)
 	}
 }
+
+func TestABacklogTravelsInFewCalls(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ units, known, atLeast int }{
+		{50, 0, 50}, {50, 50, 50}, {50, 25, 25}, {50, 10, 25}, {50, 1, 25}, {100, 100, 50}, {100, 50, 50}, {100, 25, 33}, {100, 1, 33},
+	} {
+		sim, url := start(t, simulated.Config{})
+		target := newTarget(t, url, "jsonrpc")
+		var known, all []*broker.Unit
+		for i := range c.units {
+			u := admission(i, 1)
+			if all = append(all, u); i < c.known {
+				known = append(known, u)
+			}
+		}
+		applyTo(t, target, known...)
+		before := sim.Calls()
+		for _, o := range applyTo(t, target, all...) {
+			if o.Result != broker.Applied {
+				t.Errorf("%s %s", o.Result, o.Class)
+			}
+		}
+		after := sim.Calls()
+		calls, rows := after["res.partner.load"].Calls-before["res.partner.load"].Calls, after["res.partner.load"].Rows-before["res.partner.load"].Rows
+		if rows != 2*c.units || rows/calls < c.atLeast || after["res.partner.load"].MaxRows > 50 {
+			t.Errorf("%d units, %d of them known: %d rows in %d calls, want at least %d in each", c.units, c.known, rows, calls, c.atLeast)
+		}
+		if n := after["ir.model.data.search_read"].Calls - before["ir.model.data.search_read"].Calls; n != 1 {
+			t.Errorf("%d look-ups of external ids", n)
+		}
+	}
+}

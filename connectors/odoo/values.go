@@ -63,7 +63,7 @@ func sortCells(cells []cell) {
 
 // symbol resolves {"$ref"…}, {"$op"…}, {"$add"…} and {"$set"…}.
 func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bool, bad *broker.Outcome) {
-	c = cell{column: field + "/.id"}
+	c = cell{column: p.byID(field)}
 	list, isList := v["$add"]
 	name := "$add"
 	if c.mode = add; !isList {
@@ -102,6 +102,16 @@ func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bo
 	}
 	c.value = string(ids)
 	return c, true, nil
+}
+
+// byID is the column that gives a relation by database id.
+func (p *pass) byID(field string) string {
+	c, ok := p.columns[field]
+	if !ok {
+		c = field + "/.id"
+		p.columns[field] = c
+	}
+	return c
 }
 
 // one resolves an item of a symbolic value to a database id; 0 means to skip it.
