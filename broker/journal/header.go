@@ -24,7 +24,8 @@ const (
 	headerSender   = "Vagus-Sender"
 	headerReceived = "Vagus-Received" // Unix time in nanoseconds
 	headerGroup    = "Vagus-Group"    // "<index>/<count>/<id>"
-	headerTrace    = "traceparent"
+	headerTrace    = "Vagus-Trace"    // W3C traceparent, under a name for which the server makes no trace of its own
+	headerTraceOld = "traceparent"    // where entries of earlier versions have it
 )
 
 // absent makes the server refuse a message whose subject, and so whose id, is
@@ -37,9 +38,11 @@ func subject(feed, mid string) string { return "journal." + feed + "." + mid }
 // whatever else has its subject.
 func encode(m *broker.Message, once bool) *nats.Msg {
 	h := make(nats.Header, 10)
+	values := make([]string, 0, 9) // of all headers, in one piece
 	set := func(key, value string) {
 		if value != "" {
-			h[key] = []string{escape(value)}
+			values = append(values, escape(value))
+			h[key] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
 	set(headerID, m.ID)
@@ -77,6 +80,9 @@ func decode(feed string, h nats.Header, body []byte) (*broker.Message, error) {
 		ID: get(headerID), Feed: feed, Tenant: get(headerTenant), Site: get(headerSite),
 		Format: get(headerFormat), Kind: get(headerKind), SenderID: get(headerSender),
 		Trace: get(headerTrace), Body: body,
+	}
+	if m.Trace == "" {
+		m.Trace = get(headerTraceOld)
 	}
 	if m.ID == "" {
 		return nil, fmt.Errorf("header %s is missing: %w", headerID, errHeader)

@@ -239,3 +239,17 @@ func TestAMarkSurvivesATornWrite(t *testing.T) {
 		t.Error("it is open after clear")
 	}
 }
+
+func TestATraceIsReadWhereEarlierVersionsLeftIt(t *testing.T) {
+	t.Parallel()
+	m := &broker.Message{ID: "abc", Feed: "adt", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Body: broker.PHI("body")}
+	h := encode(m, true).Header
+	if got, err := decode("adt", h, m.Body); err != nil || got.Trace != m.Trace {
+		t.Errorf("as it is written now: %v", err)
+	}
+	h["traceparent"] = h[headerTrace]
+	delete(h, headerTrace)
+	if got, err := decode("adt", h, m.Body); err != nil || got.Trace != m.Trace {
+		t.Errorf("as it was written before: %v", err)
+	}
+}

@@ -53,6 +53,7 @@ func openStore(cfg Config, group bool) (*store, error) {
 		return nil, errors.Join(errors.New("the embedded server does not start: see its lines in the log"), s.close())
 	}
 	s.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.NoReconnect(), nats.Name("journal"),
+		nats.SyncQueueLen(2*batchMessages), // every read makes a queue of this length: by default 512 KiB
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			cfg.Logger.Error("journal: connection to the embedded server", "error", err)
 		}))
