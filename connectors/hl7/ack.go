@@ -32,11 +32,12 @@ type reply struct {
 // replyTo turns the error of a parser or of Accept into a reply: the one place
 // where an error becomes an HL7 code.
 func replyTo(err error) reply {
+	if err == nil {
+		return reply{}
+	}
 	var syntax *syntaxError
 	var reject *broker.RejectError
 	switch {
-	case err == nil:
-		return reply{}
 	case errors.As(err, &syntax):
 		return reply{verdict: refused, reason: "syntax", code: syntax.code, segment: syntax.segment, field: syntax.field, text: syntax.Error()}
 	case errors.Is(err, errTooLarge):

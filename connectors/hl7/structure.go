@@ -105,6 +105,7 @@ type layout struct {
 // give the layout of a message that nothing is known of.
 func layoutOf(code, event string) layout {
 	l := layout{orderLead: "ORC", ownPID: mergePatient.matches(code, event), prior: priorResult.matches(code, event)}
+	l.views = make([]*rule, 0, len(rootViews))
 	for i := range rootViews {
 		if r := &rootViews[i]; r.matches(code, event) {
 			l.views = append(l.views, r)

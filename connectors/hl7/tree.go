@@ -95,8 +95,10 @@ func messageType(m *Message) (code, event, kind string) {
 	code, event = f.Component(1).Text(), f.Component(2).Text()
 	structure := f.Component(3).Text()
 	kind = strings.TrimRight(code+"^"+event+"^"+structure, "^")
-	if c, e := splitStructure(structure); event == "" && c == code {
-		event = e
+	if event == "" {
+		if c, e := splitStructure(structure); c == code {
+			event = e
+		}
 	}
 	return code, event, kind
 }
@@ -343,7 +345,7 @@ func (g *grouper) ofOnePatient(seg *tree.Node) {
 		return
 	}
 	if n := len(g.patients); n == 0 || seg.Name == "PID" && g.patients[n-1][0].Name == "PID" {
-		g.patients = append(g.patients, nil)
+		g.patients = append(g.patients, make([]*tree.Node, 0, len(ofPatient)))
 	}
 	p := &g.patients[len(g.patients)-1]
 	*p = append(*p, seg)
