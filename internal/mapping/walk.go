@@ -62,7 +62,7 @@ func (s *step) pick(n *tree.Node) *tree.Node {
 		return nil
 	}
 	switch {
-	case len(s.sels) == 0:
+	case len(s.sels) == 0, len(s.sels) == 1 && s.sels[0].kind == selectFirst:
 		return n.First(s.name)
 	case len(s.sels) == 1 && s.sels[0].kind == selectWhere:
 		return s.sels[0].firstMatch(n, s.name)
