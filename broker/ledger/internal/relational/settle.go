@@ -56,10 +56,14 @@ const (
 		FROM {$1: target text, partition integer, key text} AS k)`
 )
 
-// Outcomes of units that are known, of those that were mapped again too, and of
-// those that were never claimed. Where a unit comes from and its place in the
+// Outcomes of units that are claimed, which is the rule, of others that are
+// known, of those that were mapped again too, and of those that were never
+// claimed. Where a unit comes from and its place in the
 // order stay as they were when it first came ($2: the worker).
 var (
+	updateClaimed = `UPDATE units SET ` + assign(outcomeColumns) + `, request = '', worker = $2
+		FROM {$1: id text, ` + outcomeColumns + `} AS d WHERE units.id = d.id AND units.status = 'claimed'
+		RETURNING units.id, units.target, units.partition, units.key, units.site, units.feed`
 	updateOutcome = `UPDATE units SET ` + assign(outcomeColumns) + `, request = '', worker = $2
 		FROM {$1: id text, ` + outcomeColumns + `} AS d WHERE units.id = d.id`
 	updateMapped = `UPDATE units SET ` + assign(mappedColumns+", "+outcomeColumns) + `, request = '', worker = $2
@@ -130,6 +134,7 @@ type book struct {
 	hops  []hopRow // of all settlements, in their order
 
 	before map[string]state // of the units that are known
+	put    map[string]bool  // their outcomes are recorded
 }
 
 // A state is what a unit was before.
@@ -165,14 +170,16 @@ func (s *Store) newBook(worker string, g guard, done []ledger.Settlement) *book 
 	return b
 }
 
-// open locks the leases, checks them and reads what the units were before.
+// open locks the leases and checks them, records the outcomes of the units that
+// are claimed, and reads what the others were before.
 func (b *book) open(ctx context.Context, tx Tx) error {
-	ids := make([]probe, len(b.rows))
+	var claimed []unitRow
 	var again []probe
 	for i, r := range b.rows {
-		ids[i] = probe{ID: r.ID}
 		if b.units[i].Request != "" {
-			again = append(again, ids[i])
+			again = append(again, probe{ID: r.ID})
+		} else {
+			claimed = append(claimed, r)
 		}
 	}
 	if len(again) > 0 {
@@ -188,21 +195,39 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 		}
 	}
 	statements, check := b.guard.lock(b.s)
-	b.before = make(map[string]state, len(b.rows))
-	if len(ids) > 0 {
+	b.before, b.put = make(map[string]state, len(b.rows)), make(map[string]bool, len(b.rows))
+	if len(claimed) > 0 {
 		statements = append(statements, b.s.ask(func(scan Scan) error {
 			var id string
-			var st state
-			err := scan(&id, &st.Target, &st.Partition, &st.Key, &st.site, &st.feed, &st.status, &st.class, &st.reason, &st.settled)
-			b.before[id] = st
+			st := state{status: string(ledger.Claimed)}
+			err := scan(&id, &st.Target, &st.Partition, &st.Key, &st.site, &st.feed)
+			b.before[id], b.put[id] = st, true
 			return err
-		}, `SELECT u.id, u.target, u.partition, u.key, u.site, u.feed, u.status, u.class, u.reason, u.settled_at
-			FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, table(ids)))
+		}, updateClaimed, table(claimed), b.worker))
 	}
 	if err := tx.Run(ctx, statements...); err != nil {
 		return err
 	}
-	return check()
+	if err := check(); err != nil {
+		return err
+	}
+	var others []probe
+	for _, r := range b.rows {
+		if !b.put[r.ID] {
+			others = append(others, probe{ID: r.ID})
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return tx.Run(ctx, b.s.ask(func(scan Scan) error {
+		var id string
+		var st state
+		err := scan(&id, &st.Target, &st.Partition, &st.Key, &st.site, &st.feed, &st.status, &st.class, &st.reason, &st.settled)
+		b.before[id] = st
+		return err
+	}, `SELECT u.id, u.target, u.partition, u.key, u.site, u.feed, u.status, u.class, u.reason, u.settled_at
+		FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, table(others)))
 }
 
 // statements returns what records the settlements.
@@ -255,19 +280,18 @@ func (b *book) statements() []Statement {
 	return append(list, s.settleKeys(keys)...)
 }
 
-// putUnits sends of each unit no more than can have changed.
+// putUnits records the outcomes that are not recorded yet.
 func (b *book) putUnits() (list []Statement) {
 	var known, again, fresh []unitRow
 	for i, r := range b.rows {
 		_, ok := b.before[r.ID]
 		switch {
+		case b.put[r.ID]:
 		case !ok:
 			fresh = append(fresh, r)
 		case b.units[i].Request != "":
-			r.origin = nil
 			again = append(again, r)
 		default:
-			r.origin, r.mapped = nil, nil
 			known = append(known, r)
 		}
 	}

@@ -11,9 +11,14 @@ import (
 // A Table is rows that a statement reads from its arguments. It is a slice of
 // structs whose fields have the columns' names in their json tags and are
 // string, int, int64 or bool.
-type Table struct{ rows reflect.Value }
+type Table struct {
+	rows reflect.Value
+	// Ranges says that the rows are compared by < and >. A planner must not take
+	// them for few: it would read a whole table once instead of an index for each.
+	Ranges bool
+}
 
-func table[T any](rows []T) Table { return Table{reflect.ValueOf(rows)} }
+func table[T any](rows []T) Table { return Table{rows: reflect.ValueOf(rows)} }
 
 // A Column is a column of a Table; Type is text, bigint, integer or boolean.
 type Column struct{ Name, Type string }

@@ -95,7 +95,9 @@ func prefixes(ids []string) Table {
 		id = clean(id, maxName)
 		rows[i] = rangeRow{id, id + "\U0010FFFF"}
 	}
-	return table(rows)
+	t := table(rows)
+	t.Ranges = true
+	return t
 }
 
 // from returns where a filter's units u, and what is kept of them while they
