@@ -141,7 +141,11 @@ func Connect(b *Bundle, d Dial) (*nats.Conn, error) {
 	log := d.Logger
 	o.ConnectedCB = func(nc *nats.Conn) { log.Info("link is up", "server", nc.ConnectedServerName()) }
 	o.ReconnectedCB = func(nc *nats.Conn) { log.Info("link is up again", "server", nc.ConnectedServerName()) }
-	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { log.Warn("link is down", "err", err) }
+	o.DisconnectedErrCB = func(nc *nats.Conn, err error) {
+		if !nc.IsClosed() { // we did not hang up ourselves
+			log.Warn("link is down", "err", err)
+		}
+	}
 	o.AsyncErrorCB = func(_ *nats.Conn, s *nats.Subscription, err error) { log.Warn("link", "err", err) }
 	nc, err := o.Connect()
 	if err != nil {

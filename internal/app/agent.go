@@ -158,6 +158,9 @@ func (a *Agent) Status(ctx context.Context) (ops.SiteStatus, error) {
 	s := ops.SiteStatus{Site: a.bundle.Name, LinkUp: state.Connected}
 	for _, lane := range state.Lanes {
 		f := ops.FeedStatus{Feed: lane.Feed, Listening: a.sources[lane.Feed].Addr() != nil, Problem: lane.Error, Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest}
+		if !state.Connected && !lane.Since.IsZero() && (s.LinkSince.IsZero() || lane.Since.Before(s.LinkSince)) {
+			s.LinkSince, s.Problem = lane.Since, lane.Error
+		}
 		stats, err := a.journal.Stats(ctx, lane.Feed)
 		if err != nil {
 			return s, err
