@@ -42,6 +42,13 @@ type probe struct {
 	Request   string `json:"request,omitempty"`
 }
 
+// collides returns the units whose idempotency value one has that came before.
+const collides = `SELECT p.n FROM
+	(SELECT d.n, EXISTS (SELECT 1 FROM units x WHERE x.idem = d.idem AND x.idem <> '' AND x.target = d.target AND x.site = d.site AND x.feed = d.feed
+			AND x.message_id <> d.message_id AND x.seq < d.seq) AS collides
+	FROM {$1: n integer, message_id text, target text, site text, feed text, idem text, seq bigint} AS d) AS p
+	WHERE p.collides`
+
 // probeUnits returns what is known of each unit, and whether one that came
 // before it has its idempotency value.
 const probeUnits = `SELECT p.n, p.status, p.remappable, p.request, p.seq, p.collides FROM
@@ -54,9 +61,10 @@ const probeUnits = `SELECT p.n, p.status, p.remappable, p.request, p.seq, p.coll
 var insertClaimed = `INSERT INTO units (id, ` + names("", originColumns+", "+mappedColumns) + `, status, attempts, class, reason, warning, records,
 		remappable, hold, settled_at, took, request, worker)
 	SELECT d.id, ` + names("d.", originColumns+", "+mappedColumns) + `, 'claimed', 0, '', '', '', '', false, false, 0, 0, '', ''
-	FROM {$1: id text, ` + originColumns + ", " + mappedColumns + `} AS d WHERE true ON CONFLICT (id) DO NOTHING`
+	FROM {$1: id text, ` + originColumns + ", " + mappedColumns + `} AS d WHERE true ON CONFLICT (id) DO NOTHING RETURNING id`
 
-// Claim implements [ledger.Ledger].
+// Claim implements [ledger.Ledger]. Nearly all units are new: they are inserted
+// at once, and only those that were there already are looked up.
 func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger.Unit) ([]ledger.Claim, error) {
 	g := newGuard(leases)
 	if err := g.touch(units); err != nil {
@@ -64,7 +72,7 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 	}
 	var rows []unitRow // by their first place among units
 	var places []int
-	var asked, requests []probe
+	var asked, idems, requests []probe // each asked, and those that have an idempotency value
 	first := map[string]int{}
 	now := time.Now().UnixMicro()
 	for i := range units {
@@ -80,6 +88,7 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 		p := probe{N: len(asked), ID: row.ID, Idem: row.Idem, Seq: row.Seq}
 		if p.Idem != "" {
 			p.MessageID, p.Target, p.Site, p.Feed = row.MessageID, row.Target, row.Site, row.Feed
+			idems = append(idems, p)
 		}
 		asked = append(asked, p)
 		if r := clean(units[i].Request, maxName); r != "" {
@@ -89,10 +98,40 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 	answers := make([]ledger.Claim, len(units))
 	err := s.db.Write(ctx, func(tx Tx) ([]Statement, error) {
 		clear(answers)
-		existed := make([]bool, len(rows))
+		fresh := make(map[string]bool, len(rows))
 		list, check := g.lock(s)
+		if len(idems) > 0 {
+			list = append(list, s.ask(func(scan Scan) error {
+				var n int
+				err := scan(&n)
+				answers[places[n]].Collision = true
+				return err
+			}, collides, table(idems)))
+		}
 		if len(rows) > 0 {
 			list = append(list, s.ask(func(scan Scan) error {
+				var id string
+				err := scan(&id)
+				fresh[id] = true
+				return err
+			}, insertClaimed, table(rows)))
+		}
+		if err := tx.Run(ctx, list...); err != nil {
+			return nil, err
+		}
+		if err := check(); err != nil {
+			return nil, err
+		}
+		var known []probe
+		for n, r := range rows {
+			asked[n].Seq = r.Seq
+			if !fresh[r.ID] {
+				answers[places[n]].Collision = false // it has a place of its own in the order
+				known = append(known, asked[n])
+			}
+		}
+		if len(known) > 0 {
+			if err := tx.Run(ctx, s.ask(func(scan Scan) error {
 				var n int
 				var seq int64
 				var status, request string
@@ -102,23 +141,19 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 				}
 				a := &answers[places[n]]
 				if status != "" {
-					existed[n], asked[n].Seq = true, seq
+					asked[n].Seq = seq
 					*a = answer(ledger.Status(status), remappable && units[places[n]].Request != "", request)
 				}
 				a.Collision = collides
 				return nil
-			}, probeUnits, table(asked)))
-		}
-		if err := tx.Run(ctx, list...); err != nil {
-			return nil, err
-		}
-		if err := check(); err != nil {
-			return nil, err
+			}, probeUnits, table(known))); err != nil {
+				return nil, err
+			}
 		}
 		for n := range collisions(asked) {
 			answers[places[n]].Collision = true
 		}
-		list = s.claimNew(g, rows, existed)
+		list = s.countNew(g, rows, fresh)
 		if len(requests) > 0 {
 			list = append(list, s.do(`UPDATE units SET request = d.request FROM {$1: id text, request text} AS d
 				WHERE units.id = d.id AND units.remappable AND units.status IN ('dead', 'skipped')`, table(requests)))
@@ -171,20 +206,18 @@ func answer(status ledger.Status, again bool, request string) ledger.Claim {
 	return ledger.Claim{Status: status}
 }
 
-// claimNew inserts the units that are not known yet.
-func (s *Store) claimNew(g guard, rows []unitRow, existed []bool) []Statement {
-	var fresh []unitRow
+// countNew counts the units that were not known yet.
+func (s *Store) countNew(g guard, rows []unitRow, fresh map[string]bool) []Statement {
 	var counts []countRow
-	for n, r := range rows {
-		if !existed[n] {
-			fresh = append(fresh, r)
+	for _, r := range rows {
+		if fresh[r.ID] {
 			counts = append(counts, countRow{Target: r.Target, Shard: g.shards[r.Target], Site: r.Site, Feed: r.Feed, Status: string(ledger.Claimed), N: 1})
 		}
 	}
-	if len(fresh) == 0 {
+	if len(counts) == 0 {
 		return nil
 	}
-	return []Statement{s.do(insertClaimed, table(fresh)), s.do(addTally, table(merge(counts)))}
+	return []Statement{s.do(addTally, table(merge(counts)))}
 }
 
 // merge adds up what counts the same.
