@@ -1,8 +1,10 @@
 // Package postgres keeps a ledger in PostgreSQL 13 or newer, for a cloud with
 // several workers.
 //
-// Each call is at most two round trips: one takes the locks and reads, the
-// other writes and commits. A commit is on the server's stable storage
+// What workers call is two round trips: one takes the locks and writes what
+// needs no look at what was there, the other writes the rest and commits. A
+// third between them reads what is known of units that are not new to a claim,
+// or not claimed when they are settled. A commit is on the server's stable storage
 // (synchronous_commit stays on). The store's clock is the server's.
 //
 // The ledger's tables are in the first schema of the connection's search_path.

@@ -19,7 +19,7 @@ const (
 	maxRecords = 1000
 )
 
-// What a row of JSON has of a unit: where it comes from, how it was mapped, and
+// What a statement takes of a unit: where it comes from, how it was mapped, and
 // what became of it.
 const (
 	originColumns  = `message_id text, tenant text, site text, feed text, target text, sender_id text, seq bigint, received_at bigint, claimed_at bigint`
