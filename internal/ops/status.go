@@ -23,7 +23,7 @@ type TargetStatus struct {
 	Rate         float64   `json:"rate,omitempty"`    // units settled a second, lately; 0 = not known
 	Partitions   int       `json:"partitions"`        // that some worker must hold; from the ledger's leases
 	Held         int       `json:"held"`              // of these, that some worker does hold
-	Counted      int       `json:"counted"`           // of these, that Backlog, Oldest and Rate are of: those of the worker that answers; 0 = all
+	Counted      int       `json:"counted,omitempty"` // of these, that Backlog, Oldest and Rate are of: those of the worker that answers; 0 = all
 	LastApplied  time.Time `json:"last_applied,omitzero"`
 }
 
