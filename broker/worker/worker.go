@@ -79,7 +79,7 @@ type Config struct {
 // TargetConfig is one target's settings. Target is required.
 type TargetConfig struct {
 	Target       broker.Target
-	Batch        int           // units in one Apply; 0 means 50
+	Batch        int           // units in one Apply; 0 means 100: where new and known records mix, that fills calls of 50 rows best
 	Concurrency  int           // Apply calls at once; 0 means 2
 	Take         int           // units in hand at most; 0 means 512
 	ApplyTimeout time.Duration // of one Apply; 0 means 60 s
@@ -150,7 +150,7 @@ func New(js jetstream.JetStream, l ledger.Ledger, cfg Config) (*Worker, error) {
 	}
 	ev := newEvents(js.Conn(), cfg.Name, m)
 	for name, t := range cfg.Targets {
-		t.Batch = cmp.Or(max(t.Batch, 0), 50)
+		t.Batch = cmp.Or(max(t.Batch, 0), 100)
 		t.Concurrency = cmp.Or(max(t.Concurrency, 0), 2)
 		t.Take = cmp.Or(max(t.Take, 0), 512)
 		t.ApplyTimeout = cmp.Or(t.ApplyTimeout, time.Minute)

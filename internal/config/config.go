@@ -62,7 +62,7 @@ type Ledger struct {
 // A Target is one system that units are applied to.
 type Target struct {
 	Odoo        *odoo.Config  `yaml:"odoo"`
-	Batch       int           `yaml:"batch"`        // units in one call; 0: 50
+	Batch       int           `yaml:"batch"`        // units handed to the target at once; 0: 100
 	Concurrency int           `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2
 	MaxAttempts int           `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
 	RetryMin    time.Duration `yaml:"retry_min"`
