@@ -40,17 +40,12 @@ func (cmd *deadLsCmd) Run(c *console) error {
 
 // deadShowCmd is `vagus dead show`.
 type deadShowCmd struct {
-	connection
-	ID string `arg:"" help:"Id of a unit or message, or its first 4 characters or more."`
+	oneUnit
 }
 
 // Run shows one dead unit.
 func (cmd *deadShowCmd) Run(c *console) error {
-	api, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	d, err := api.Message(c.ctx, cmd.ID)
+	d, err := cmd.find(c)
 	if err != nil {
 		return err
 	}

@@ -116,19 +116,28 @@ func statusInk(s ledger.Status) ink {
 	return faint
 }
 
-// messagesShowCmd is `vagus messages show`.
-type messagesShowCmd struct {
+// oneUnit is a command's question about one unit.
+type oneUnit struct {
 	connection
 	ID string `arg:"" help:"Id of a unit or message, or its first 4 characters or more."`
 }
 
+func (q *oneUnit) find(c *console) (ops.Detail, error) {
+	api, err := q.client(c)
+	if err != nil {
+		return ops.Detail{}, err
+	}
+	return api.Message(c.ctx, q.ID)
+}
+
+// messagesShowCmd is `vagus messages show`.
+type messagesShowCmd struct {
+	oneUnit
+}
+
 // Run shows one unit.
 func (cmd *messagesShowCmd) Run(c *console) error {
-	api, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	d, err := api.Message(c.ctx, cmd.ID)
+	d, err := cmd.find(c)
 	if err != nil {
 		return err
 	}

@@ -9,18 +9,13 @@ import (
 
 // traceCmd is `vagus trace`.
 type traceCmd struct {
-	connection
-	ID string `arg:"" help:"Id of a unit or message, or its first 4 characters or more."`
+	oneUnit
 }
 
 // Run prints every hop of one unit, its time and what passed since the hop
 // before.
 func (cmd *traceCmd) Run(c *console) error {
-	api, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	d, err := api.Message(c.ctx, cmd.ID)
+	d, err := cmd.find(c)
 	if err != nil {
 		return err
 	}
