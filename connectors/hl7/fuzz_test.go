@@ -3,8 +3,10 @@ package hl7
 import (
 	"bytes"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -30,6 +32,20 @@ func seed(f *testing.F) {
 	}
 	f.Add([]byte("MSH|^~\\&#|A\rPID|\\X41\\\\F|\"\"~^&\n\nx"))
 	f.Add([]byte("\xff\xfeM\x00S\x00H\x00|\x00^\x00~\x00"))
+	root := os.Getenv("VAGUS_CORPORA") // TestCorpus says when it is missing
+	if root == "" {
+		return
+	}
+	err = filepath.WalkDir(filepath.Join(root, "hl7v2"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || strings.HasSuffix(path, ".json") {
+			return err
+		}
+		f.Add([]byte(mustReadFile(path)))
+		return nil
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
 }
 
 func FuzzParse(f *testing.F) {
