@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -113,7 +114,12 @@ func editStream(t *testing.T, dir string, change func(*jetstream.StreamConfig)) 
 	cfg := s.CachedInfo().Config
 	change(&cfg)
 	must(t, js.DeleteStream(context.Background(), cfg.Name)) // not everything can be updated
-	_, err = js.CreateStream(context.Background(), cfg)
+	// The server removes the directory behind its answer.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err = js.CreateStream(context.Background(), cfg); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
 	must(t, err)
 }
 
