@@ -100,9 +100,9 @@ func (p *process) ended() bool {
 	}
 }
 
-// races looks for what the race detector reported into the child's log. The
-// embedded nats-server has a race of its own at shutdown, now and then: a race
-// counts unless both accesses are made in its code.
+// races looks for what the race detector reported into the child's log. A race
+// counts unless both accesses are made in the embedded nats-server's own code:
+// such a one is logged.
 func (p *process) races() {
 	log, err := os.ReadFile(p.log)
 	if err != nil {
