@@ -53,7 +53,7 @@ func (a *Agent) start(ctx context.Context) error {
 	var names []string
 	lanes := make([]journal.Feed, 0, len(a.cfg.Feeds))
 	for _, c := range a.cfg.Feeds {
-		f, err := newFeed(c, secret)
+		f, err := newFeed(c, secret, a.log)
 		if err != nil {
 			return err
 		}

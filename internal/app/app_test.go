@@ -89,7 +89,7 @@ func eventually(t *testing.T, what string, log *safeLog, ok func() bool) {
 	}
 }
 
-const patient = "MSH|^~\\&|EPIC|NORTH|V|C|20260314||ADT^%A^ADT_A01|%ID|P|2.5.1\rPID|1||4471123^^^NORTH^MR||Doe^Jane\r"
+const patient = "MSH|^~\\&|EPIC|NORTH|V|C|20260314||ADT^%A^ADT_A01|%ID|P|2.5.1\rPID|1||4471123^^^NORTH^MR||Doe^Jane||||||1 Elm^^Poseidonis^^1^Atlantis\r"
 
 func message(event, id string) string {
 	return strings.NewReplacer("%A", event, "%ID", id).Replace(patient)
@@ -133,6 +133,9 @@ func TestOneProcessDoesTheWholeJobAndAnswersForAllOfIt(t *testing.T) {
 			before = page
 		} else if len(page.Messages) != len(before.Messages) || page.Messages[0].SettledAt != before.Messages[0].SettledAt {
 			t.Error("sending everything again changed the ledger")
+		}
+		if run == 0 && !(strings.Contains(log.String(), "mapping left something out") && !strings.Contains(log.String(), "Atlantis")) {
+			t.Errorf("the log does not say, without its value, that a country was left out:\n%s", log)
 		}
 		s, err := api.Status(t.Context())
 		if err != nil || len(s.Targets) != 1 || len(s.Sites) != 1 || s.Sites[0].Site != "north" || !s.Sites[0].LinkUp {

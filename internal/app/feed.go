@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,10 +31,11 @@ type feed struct {
 	mappings []*mapping.Mapping
 	reads    tree.Selection // what the mappings read
 	secret   []byte         // of ordering keys
+	log      *slog.Logger
 }
 
-func newFeed(cfg config.Feed, secret []byte) (*feed, error) {
-	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, reads: tree.Selection{}}
+func newFeed(cfg config.Feed, secret []byte, log *slog.Logger) (*feed, error) {
+	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, reads: tree.Selection{}, log: log.With("feed", cfg.Name)}
 	seen := map[string]string{}
 	for _, file := range cfg.Mappings {
 		fsys, path, err := openMapping(file)
@@ -103,6 +105,9 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 		r := mp.Run(ctx, decoded)
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		for _, w := range r.Warnings { // what a mapping leaves out on purpose, somebody must be able to find; the text names places only
+			f.log.Info("mapping left something out", "message", broker.ShortID(m.ID), "mapping", mp.ID, "code", w.Code, "what", w.Text)
 		}
 		u := f.unit(m, mp.ID, r.Verdict, r.Class, r.Reason)
 		u.Mapping = mp.String()
