@@ -39,6 +39,43 @@ func NewFormat() Format { return Format{} }
 // Name returns "hl7v2".
 func (Format) Name() string { return formatName }
 
+// A dialect is the format in one version.
+type dialect struct {
+	Format
+	dictionary *dictionary
+}
+
+// Dialect returns the format in one version.
+func (f Format) Dialect(d tree.Declaration) (tree.Dialect, error) {
+	dict, err := dictionaryOf(d.Version)
+	if err != nil {
+		return nil, err
+	}
+	return dialect{f, dict}, nil
+}
+
+// Schema returns the root type for messages of a structure.
+func (d dialect) Schema(structure string) (*tree.Type, error) {
+	return d.dictionary.schema(structure), nil
+}
+
+// Structures returns what MSH-9 may be: MSH-9.3, or "ADT^A08" of MSH-9.1 and 9.2.
+func (d dialect) Structures(when map[string][]string) []string {
+	if s := when["MSH.9.3"]; s != nil {
+		return s
+	}
+	var out []string
+	for _, code := range when["MSH.9.1"] {
+		for _, event := range when["MSH.9.2"] {
+			out = append(out, code+"^"+event)
+		}
+	}
+	if out == nil {
+		return []string{""}
+	}
+	return out
+}
+
 // Schema returns the root type for messages of a version, "2.3" to "2.8", and
 // a structure: "ADT_A01", "ADT^A08", or "" for a type that has all groups.
 //

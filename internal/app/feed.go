@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -27,15 +28,39 @@ func Formats() []tree.Format { return []tree.Format{hl7.NewFormat()} }
 type feed struct {
 	name     string
 	target   string
-	format   tree.Format
 	mappings []*mapping.Mapping
-	reads    tree.Selection // what the mappings read
-	secret   []byte         // of ordering keys
+	readings []*reading
+	secret   []byte // of ordering keys
 	log      *slog.Logger
 }
 
+// A reading is one way to decode a message: that of the mappings that declare
+// the same source.
+type reading struct {
+	format   string
+	source   tree.Declaration
+	dialect  tree.Dialect
+	reads    tree.Selection // what its mappings read
+	mappings []*mapping.Mapping
+}
+
+// add puts a mapping where its source is decoded.
+func (f *feed) add(m *mapping.Mapping) {
+	f.mappings = append(f.mappings, m)
+	for _, r := range f.readings {
+		if r.format == m.Format && reflect.DeepEqual(r.source, m.Source) {
+			r.reads.AddAll(m.Reads())
+			r.mappings = append(r.mappings, m)
+			return
+		}
+	}
+	r := &reading{format: m.Format, source: m.Source, dialect: m.Dialect, reads: tree.Selection{}, mappings: []*mapping.Mapping{m}}
+	r.reads.AddAll(m.Reads())
+	f.readings = append(f.readings, r)
+}
+
 func newFeed(cfg config.Feed, secret []byte, log *slog.Logger) (*feed, error) {
-	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, reads: tree.Selection{}, log: log.With("feed", cfg.Name)}
+	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, log: log.With("feed", cfg.Name)}
 	seen := map[string]string{}
 	for _, file := range cfg.Mappings {
 		fsys, path, err := openMapping(file)
@@ -59,18 +84,7 @@ func newFeed(cfg config.Feed, secret []byte, log *slog.Logger) (*feed, error) {
 		if m.Unit == "atomic" {
 			return nil, fmt.Errorf("feed %s: mapping %s asks for `unit: atomic`, and Odoo's own interface can not apply several operations in one transaction: write `unit: resumable`", cfg.Name, file)
 		}
-		f.mappings = append(f.mappings, m)
-		f.reads.AddAll(m.Reads())
-	}
-	for _, format := range Formats() {
-		if format.Name() == f.mappings[0].Format {
-			f.format = format
-		}
-	}
-	for _, m := range f.mappings {
-		if m.Format != f.format.Name() {
-			return nil, fmt.Errorf("feed %s: mapping %s is for %s, and others of the feed for %s", cfg.Name, m.ID, m.Format, f.format.Name())
-		}
+		f.add(m)
 	}
 	return f, nil
 }
@@ -93,19 +107,8 @@ func openMapping(file string) (fs.FS, string, error) {
 // or, so that the ledger hears of every message, one that says why there is
 // none. It fails only when ctx is done.
 func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
-	decoded, err := f.format.Decode(m.Body, f.reads)
-	if err != nil {
-		return []*broker.Unit{f.unit(m, "", broker.DeadLetter, f.format.Name()+".malformed", err.Error())}, nil
-	}
 	var units []*broker.Unit
-	for _, mp := range f.mappings {
-		if !mp.Matches(decoded) {
-			continue
-		}
-		r := mp.Run(ctx, decoded)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	err := f.each(ctx, m, func(mp *mapping.Mapping, r mapping.Result) error {
 		for _, w := range r.Warnings { // what a mapping leaves out on purpose, somebody must be able to find; the text names places only
 			f.log.Info("mapping left something out", "message", broker.ShortID(m.ID), "mapping", mp.ID, "code", w.Code, "what", w.Text)
 		}
@@ -121,11 +124,42 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 			u.Ops = r.Ops
 		}
 		units = append(units, u)
-	}
-	if len(units) == 0 {
+		return nil
+	})
+	var unread *broker.RejectError
+	switch {
+	case errors.As(err, &unread):
+		return []*broker.Unit{f.unit(m, "", broker.DeadLetter, unread.Code, unread.Err.Error())}, nil
+	case err != nil:
+		return nil, err
+	case len(units) == 0:
 		return []*broker.Unit{f.unit(m, "", broker.Skip, "mapping.not_mine", "no mapping of feed "+f.name+" takes "+m.Kind)}, nil
 	}
 	return units, nil
+}
+
+// each runs the mappings that want a message. A message that can not be
+// decoded is a *broker.RejectError.
+func (f *feed) each(ctx context.Context, m *broker.Message, got func(*mapping.Mapping, mapping.Result) error) error {
+	for _, as := range f.readings {
+		decoded, err := as.dialect.Decode(m.Body, as.reads)
+		if err != nil {
+			return &broker.RejectError{Code: as.format + ".malformed", Err: err}
+		}
+		for _, mp := range as.mappings {
+			if !mp.Matches(decoded) {
+				continue
+			}
+			r := mp.Run(ctx, decoded)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := got(mp, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (f *feed) unit(m *broker.Message, mappingID string, v broker.Verdict, class, reason string) *broker.Unit {
@@ -140,17 +174,14 @@ func (f *feed) unit(m *broker.Message, mappingID string, v broker.Verdict, class
 // its message would be rejected.
 func (f *feed) check(ctx context.Context, ms ...*broker.Message) error {
 	for _, m := range ms {
-		decoded, err := f.format.Decode(m.Body, f.reads)
-		if err != nil {
-			return &broker.RejectError{Code: f.format.Name() + ".malformed", Err: err}
-		}
-		for _, mp := range f.mappings {
-			if !mp.Matches(decoded) {
-				continue
-			}
-			if r := mp.Run(ctx, decoded); r.Verdict == broker.Reject {
+		err := f.each(ctx, m, func(_ *mapping.Mapping, r mapping.Result) error {
+			if r.Verdict == broker.Reject {
 				return &broker.RejectError{Code: r.Class, Err: errors.New(r.Reason)}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return ctx.Err()

@@ -78,10 +78,24 @@ var fakeTypes = func() map[string]*tree.Type {
 	return types
 }()
 
-func (fakeFormat) Schema(version, structure string) (*tree.Type, error) {
-	if version != "2.5.1" {
-		return nil, fmt.Errorf("no version %q; there are: 2.5.1", version)
+func (f fakeFormat) Dialect(d tree.Declaration) (tree.Dialect, error) {
+	if d.Version != "2.5.1" {
+		return nil, fmt.Errorf("no version %q; there are: 2.5.1", d.Version)
 	}
+	return f, nil
+}
+
+func (fakeFormat) Structures(when map[string][]string) (out []string) {
+	for _, event := range when["MSH.9.2"] {
+		out = append(out, "ADT^"+event)
+	}
+	if out == nil {
+		return []string{""}
+	}
+	return out
+}
+
+func (fakeFormat) Schema(structure string) (*tree.Type, error) {
 	if structure == "ADT^A40" {
 		return fakeTypes["ADT_A39"], nil
 	}

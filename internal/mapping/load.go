@@ -201,9 +201,16 @@ func (l *loader) source(v *value, at place) bool {
 		}
 	}
 	l.conditions(v.get("when"))
-	types, err := roots(format, l.str(v, "version"), l.m.when)
+	l.m.Source.Version = l.str(v, "version")
+	dialect, err := format.Dialect(l.m.Source)
 	if err != nil {
 		l.c.errorf(where(v.get("version"), v.at), "source", "%v", err)
+		return false
+	}
+	l.m.Dialect = dialect
+	types, err := roots(dialect, l.m.when)
+	if err != nil {
+		l.c.errorf(v.at, "source", "%v", err)
 		return false
 	}
 	l.m.reads = tree.Selection{}

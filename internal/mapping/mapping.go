@@ -17,11 +17,13 @@ type Mapping struct {
 	Version      int
 	Title        string
 	Owner        string
-	Format       string // name of the tree.Format that decodes its messages
-	Unit         string // "atomic": all operations in one transaction of the target, or "resumable"
-	OnDeadLetter string // "hold" or "continue", as broker.Unit.OnDeadLetter
-	Hash         string // SHA-256, hex, over the file and all that it refers to
-	Warnings     Issues // what Load found and let pass
+	Format       string           // name of the tree.Format of its messages
+	Source       tree.Declaration // what the mapping says of them
+	Dialect      tree.Dialect     // decodes them
+	Unit         string           // "atomic": all operations in one transaction of the target, or "resumable"
+	OnDeadLetter string           // "hold" or "continue", as broker.Unit.OnDeadLetter
+	Hash         string           // SHA-256, hex, over the file and all that it refers to
+	Warnings     Issues           // what Load found and let pass
 
 	file     string
 	when     []condition

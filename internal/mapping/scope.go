@@ -226,14 +226,14 @@ func elementNames(t *tree.Type) []string {
 
 // roots returns the schema of every message type that source.when lets in.
 // A path must mean the same in all of them.
-func roots(f tree.Format, version string, when []condition) ([]*tree.Type, error) {
-	names := []string{""}
-	if f.Name() == "hl7v2" {
-		names = hl7Types(when)
+func roots(d tree.Dialect, when []condition) ([]*tree.Type, error) {
+	values := make(map[string][]string, len(when))
+	for _, c := range when {
+		values[strings.ReplaceAll(c.text, "-", ".")] = c.values
 	}
 	var out []*tree.Type
-	for _, n := range names {
-		t, err := f.Schema(version, n)
+	for _, name := range d.Structures(values) {
+		t, err := d.Schema(name)
 		if err != nil {
 			return nil, err
 		}
@@ -242,30 +242,4 @@ func roots(f tree.Format, version string, when []condition) ([]*tree.Type, error
 		}
 	}
 	return out, nil
-}
-
-// hl7Types are the message types that conditions on MSH-9 name, such as
-// "ADT^A08"; one empty name when they name none.
-func hl7Types(when []condition) []string {
-	values := func(path string) []string {
-		for _, c := range when {
-			if strings.ReplaceAll(c.text, "-", ".") == path {
-				return c.values
-			}
-		}
-		return nil
-	}
-	if s := values("MSH.9.3"); s != nil {
-		return s
-	}
-	var out []string
-	for _, code := range values("MSH.9.1") {
-		for _, event := range values("MSH.9.2") {
-			out = append(out, code+"^"+event)
-		}
-	}
-	if out == nil {
-		return []string{""}
-	}
-	return out
 }

@@ -72,11 +72,6 @@ func Test(ctx context.Context, fsys fs.FS, name string, formats []tree.Format, u
 		return rep
 	}
 	ct := caseTest{ctx: ctx, fsys: fsys, dir: path.Dir(name), m: m, update: update}
-	for _, f := range formats {
-		if f.Name() == m.Format {
-			ct.format = f
-		}
-	}
 	for i := range t.cases {
 		rep.Cases = append(rep.Cases, ct.run(&t.cases[i]))
 	}
@@ -139,7 +134,6 @@ type caseTest struct {
 	fsys   fs.FS
 	dir    string
 	m      *Mapping
-	format tree.Format
 	update Update
 }
 
@@ -154,7 +148,7 @@ func (t *caseTest) run(c *testCase) CaseReport {
 			return rep
 		}
 	}
-	msg, err := t.format.Decode(body, t.m.Reads())
+	msg, err := t.m.Dialect.Decode(body, t.m.Reads())
 	if err != nil {
 		fail("input: %v", err)
 		return rep

@@ -37,6 +37,11 @@ type Element struct {
 	Repeats bool
 	Labels  Labels // what its leaves may reveal, in addition to the labels of the elements inside its type
 	Table   string // code table of the standard, "HL70001", or ""
+	Layout  string // notation of a date or time where a mapping declares it: "MM/DD/YYYY"
+	// Required and Max bound what a message that we write must say: the element
+	// is there, and a leaf has at most Max characters; 0 is no bound.
+	Required bool
+	Max      int
 }
 
 // NewType returns a type with these elements. Two elements of one name panic:
@@ -65,20 +70,77 @@ func (t *Type) Add(elements ...*Element) {
 // Element returns the element of this name, or nil.
 func (t *Type) Element(name string) *Element { return t.byName[name] }
 
-// A Format is all that a mapping needs to know of a message format.
+// A Format is a family of messages: what `source.format` of a mapping names.
+// Safe for concurrent use.
 type Format interface {
 	// Name is the `source.format` of mapping files: "hl7v2".
 	Name() string
-	// Schema returns the root type of messages of this version of the standard
-	// ("2.5.1") and, where the format's groups depend on it, of this message
-	// structure or type ("ADT_A01", "ADT^A08"; "" means any). An unknown version is an
+	// Dialect returns the format as one mapping declares it. Its errors say
+	// what the declaration lacks or may not have; an unknown version is an
 	// error that names those to be had.
-	Schema(version, structure string) (*Type, error)
+	Dialect(Declaration) (Dialect, error)
+}
+
+// A Dialect is a format with all that a mapping says of its source. Two equal
+// declarations of one format give dialects that decode alike. Safe for
+// concurrent use.
+type Dialect interface {
+	// Schema returns the root type of messages and, where it depends on it, of
+	// this message structure or type ("ADT_A01", "ADT^A08", "835"; "" means any).
+	Schema(structure string) (*Type, error)
+	// Structures returns the structures of the messages in which these paths
+	// ("MSH.9.1", separated by dots) have one of these values; never none: ""
+	// where the values do not tell.
+	Structures(when map[string][]string) []string
 	// Decode reads one message. Of what only does not select it may leave out
 	// the content, so that whoever reads nothing else sees no difference. Its
 	// errors name places, never values.
 	Decode(body []byte, only Selection) (*Message, error)
 }
+
+// A Splitter is a Dialect whose files hold many messages: CSV rows, claims of
+// an interchange. Each part that Split returns is a message that Decode reads.
+type Splitter interface {
+	Split(body []byte) ([][]byte, error)
+}
+
+// An Encoder is a Dialect that writes messages: an X12 transaction set, an HL7
+// message, without the envelope that a connector puts around it. What the tree
+// holds and the format can not say is an error that names the place.
+type Encoder interface {
+	Encode(*Message) ([]byte, error)
+}
+
+// A Declaration is what a mapping says of its source beside the format's name.
+type Declaration struct {
+	Version   string   // of the standard: "2.5.1", "005010X221A1", "4.0.1"
+	Delimiter string   // of columns
+	Columns   []Column // `columns:` or `attributes:`, in the file's order
+	Segments  []Column // `segments:` that the standard does not have: HL7 Z segments, their fields as Parts
+}
+
+// A Column is one declared place of a message.
+type Column struct {
+	Name    string
+	Title   string
+	Type    string // text, code, decimal, date, datetime, time, bool, object; a data type of the standard in a segment: "CX"
+	Layout  string // notation of a date or time: "MM/DD/YYYY"; "" is the format's own
+	Table   string // code table of the standard
+	Labels  Labels
+	Repeats bool
+	Start   int      // of a column of fixed width: its first character, from 1
+	Width   int      // of a column of fixed width, in characters
+	Parts   []Column // of an object or a segment
+}
+
+// KindOf returns what a column's type means; ok is false for one that is none
+// of the words of Column.
+func KindOf(columnType string) (k Kind, ok bool) {
+	k, ok = columnKinds[columnType]
+	return k, ok
+}
+
+var columnKinds = map[string]Kind{"text": Text, "code": Code, "decimal": Number, "date": Date, "datetime": DateTime, "time": Time, "bool": Bool, "object": Composite}
 
 // Labels say what a value may reveal about a person. They flow from source
 // fields through expressions to target fields.
