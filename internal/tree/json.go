@@ -1,0 +1,515 @@
+package tree
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// JSONLimits bound what ReadJSON takes and say how it reads. A bound of 0 is
+// the default.
+type JSONLimits struct {
+	Bytes  int // of the body; 16 MiB
+	Depth  int // of objects and arrays in each other; 64
+	Values int // in the whole body, also those that are left out; 250,000
+	String int // bytes of one string; 8 MiB
+
+	// EmptyIsAbsent leaves "" out, where a format has no other way to say
+	// nothing. Without it "" is a Value.
+	EmptyIsAbsent bool
+	// FoldNames finds names whatever their case (ASCII), as SCIM and LDAP do.
+	// Nodes have the type's spelling.
+	FoldNames bool
+	// AnyRepeats takes arrays of several for elements that do not repeat.
+	AnyRepeats bool
+}
+
+func (o JSONLimits) withDefaults() JSONLimits {
+	for _, d := range []struct {
+		bound *int
+		value int
+	}{{&o.Bytes, 16 << 20}, {&o.Depth, 64}, {&o.Values, 250_000}, {&o.String, 8 << 20}} {
+		if *d.bound <= 0 {
+			*d.bound = d.value
+		}
+	}
+	return o
+}
+
+// ReadJSON reads one JSON object (RFC 8259), guided by its type. Arrays become
+// siblings of one name, null is Null, a number keeps its text. Names that the
+// type does not have are left out, and so is an object of which nothing is
+// left. only is that of Dialect.Decode. Pos is the value's line, from 1, and
+// its offset in body.
+//
+// The whole body must be sound, also what is left out: one object, UTF-8, no
+// name twice in an object, no half of a surrogate pair. A value must have the
+// shape of its type: an object where the type has elements, none where it is a
+// leaf; several in an array only where the element repeats. Errors name the
+// line, the offset and the elements on the way, never a value.
+func ReadJSON(body []byte, typ *Type, only Selection, o JSONLimits) (*Node, error) {
+	o = o.withDefaults()
+	if len(body) > o.Bytes {
+		return nil, fmt.Errorf("JSON of %d bytes; at most %d are taken", len(body), o.Bytes)
+	}
+	r := &jsonReader{text: string(body), line: 1, left: o.Values, limits: o, only: only}
+	if strings.HasPrefix(r.text, byteOrderMark) {
+		r.i = len(byteOrderMark)
+	}
+	if at := invalidUTF8(r.text); at >= 0 {
+		r.line += strings.Count(r.text[:at], "\n")
+		return nil, r.fail(at, "is not UTF-8")
+	}
+	r.space()
+	if r.peek() != '{' {
+		return nil, r.fail(r.i, "a JSON object is expected")
+	}
+	root := r.node("", r.i, r.line)
+	if _, err := r.object(typ, true, 1); err != nil {
+		return nil, err
+	}
+	root.Kids = r.take(0)
+	r.space()
+	if r.i < len(r.text) {
+		return nil, r.fail(r.i, "something follows the object")
+	}
+	return root, nil
+}
+
+const byteOrderMark = "\ufeff" // some senders put one before their JSON
+
+// invalidUTF8 returns the offset of the first byte that is no UTF-8, or -1.
+func invalidUTF8(s string) int {
+	if utf8.ValidString(s) {
+		return -1
+	}
+	for i, c := range s {
+		if c == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// A jsonReader reads one body. Nodes and the slices of kids come from slabs.
+type jsonReader struct {
+	text   string
+	i      int // what is read next
+	line   int // of i
+	left   int // values that may still come
+	limits JSONLimits
+	only   Selection
+	way    []string // elements that are open, for errors
+	names  []string // of the objects that are open, for doubles
+	slab   []Node
+	kids   []*Node
+	stack  []*Node // kids of the objects that are open
+}
+
+func (r *jsonReader) fail(at int, what string) error {
+	if len(r.way) > 0 {
+		what = strings.Join(r.way, ".") + ": " + what
+	}
+	return fmt.Errorf("JSON line %d, offset %d: %s", r.line, at, what)
+}
+
+func (r *jsonReader) node(name string, at, line int) *Node {
+	if len(r.slab) == cap(r.slab) {
+		r.slab = make([]Node, 0, min(max(2*cap(r.slab), 16), 1024))
+	}
+	r.slab = append(r.slab, Node{Name: name, State: Value, Pos: Pos{Line: line, Offset: at}})
+	return &r.slab[len(r.slab)-1]
+}
+
+// take moves the kids above mark from the stack into a slice of their own.
+func (r *jsonReader) take(mark int) []*Node {
+	n := len(r.stack) - mark
+	if cap(r.kids)-len(r.kids) < n {
+		r.kids = make([]*Node, 0, min(max(2*cap(r.kids), n, 16), max(n, 1024)))
+	}
+	at := len(r.kids)
+	r.kids = append(r.kids, r.stack[mark:]...)
+	r.stack = r.stack[:mark]
+	return r.kids[at : at+n : at+n]
+}
+
+func (r *jsonReader) peek() byte {
+	if r.i < len(r.text) {
+		return r.text[r.i]
+	}
+	return 0
+}
+
+func (r *jsonReader) space() {
+	for ; r.i < len(r.text); r.i++ {
+		switch r.text[r.i] {
+		case '\n':
+			r.line++
+		case ' ', '\t', '\r':
+		default:
+			return
+		}
+	}
+}
+
+// object reads an object, r.i at its brace. It leaves its kids on the stack
+// and says whether anything is there that the type has. With keep it leaves at
+// least one kid then, so that the object does not look like an empty one; a nil
+// type has nothing.
+func (r *jsonReader) object(typ *Type, keep bool, depth int) (present bool, err error) {
+	if depth > r.limits.Depth {
+		return false, r.fail(r.i, fmt.Sprintf("objects and arrays are nested over %d deep", r.limits.Depth))
+	}
+	var selected map[string]bool
+	if typ != nil {
+		selected = r.only[typ.Name]
+	}
+	names := jsonNames{r: r, mark: len(r.names)}
+	defer names.close()
+	r.i++
+	r.space()
+	if r.peek() == '}' {
+		r.i++
+		return false, nil
+	}
+	for {
+		if r.peek() != '"' {
+			return false, r.fail(r.i, "a name in quotes is expected")
+		}
+		at := r.i
+		name, err := r.string()
+		if err != nil {
+			return false, err
+		}
+		el := r.element(typ, name)
+		if el != nil {
+			r.way = append(r.way, el.Name)
+		}
+		if names.has(name) {
+			return false, r.fail(at, "this name is in the object twice")
+		}
+		r.space()
+		if r.peek() != ':' {
+			return false, r.fail(r.i, "a colon is expected")
+		}
+		r.i++
+		r.space()
+		if el == nil {
+			err = r.skip(depth)
+		} else {
+			start, line := r.i, r.line
+			kept := keep && (r.only == nil || selected[el.Name])
+			var found bool
+			found, err = r.values(el, kept, depth)
+			if found && keep && !kept && !present {
+				r.stack = append(r.stack, r.node(el.Name, start, line))
+			}
+			present = present || found
+		}
+		if err != nil {
+			return false, err
+		}
+		if el != nil {
+			r.way = r.way[:len(r.way)-1]
+		}
+		more, err := r.next('}')
+		if !more {
+			return present, err
+		}
+	}
+}
+
+// element finds what a type has of this name, or nil.
+func (r *jsonReader) element(typ *Type, name string) *Element {
+	if typ == nil {
+		return nil
+	}
+	if el := typ.byName[name]; el != nil || !r.limits.FoldNames {
+		return el
+	}
+	for _, el := range typ.Elements {
+		if equalFold(el.Name, name) {
+			return el
+		}
+	}
+	return nil
+}
+
+// next reads a comma (more is true) or the end of an object or array.
+func (r *jsonReader) next(end byte) (more bool, err error) {
+	r.space()
+	switch c := r.peek(); {
+	case c == end && r.i < len(r.text):
+		r.i++
+		return false, nil
+	case c == ',':
+		r.i++
+		r.space()
+		return true, nil
+	}
+	return false, r.fail(r.i, "a comma or "+string(end)+" is expected")
+}
+
+// values reads the value of a known name: one, or those of an array.
+func (r *jsonReader) values(el *Element, keep bool, depth int) (present bool, err error) {
+	if r.peek() != '[' {
+		return r.value(el, keep, depth)
+	}
+	at, line := r.i, r.line
+	if depth++; depth > r.limits.Depth {
+		return false, r.fail(r.i, fmt.Sprintf("objects and arrays are nested over %d deep", r.limits.Depth))
+	}
+	r.i++
+	r.space()
+	if r.peek() == ']' {
+		r.i++
+		return false, nil
+	}
+	for n := 1; ; n++ {
+		found, err := r.value(el, keep, depth)
+		if err != nil {
+			return false, err
+		}
+		present = present || found
+		more, err := r.next(']')
+		if err != nil {
+			return false, err
+		}
+		if !more {
+			if n > 1 && !el.Repeats && !r.limits.AnyRepeats {
+				r.line = line
+				return false, r.fail(at, fmt.Sprintf("an array of %d where the declaration has one value: declare that it repeats", n))
+			}
+			return present, nil
+		}
+	}
+}
+
+// value reads one value of an element and, with keep, pushes its node unless
+// it is absent.
+func (r *jsonReader) value(el *Element, keep bool, depth int) (present bool, err error) {
+	if r.left--; r.left < 0 {
+		return false, r.fail(r.i, fmt.Sprintf("over %d values", r.limits.Values))
+	}
+	at, line, leaf := r.i, r.line, len(el.Type.Elements) == 0
+	state, text := Value, ""
+	switch c := r.peek(); {
+	case c == '{':
+		if leaf {
+			return false, r.fail(at, "an object where a simple value is expected")
+		}
+		var n *Node
+		if keep {
+			n = r.node(el.Name, at, line)
+		}
+		mark := len(r.stack)
+		present, err = r.object(el.Type, keep, depth+1)
+		if present && keep && err == nil {
+			n.Kids = r.take(mark)
+			r.stack = append(r.stack, n)
+		}
+		return present, err
+	case c == '[':
+		return false, r.fail(at, "an array in an array")
+	case c == 'n':
+		state = Null
+		err = r.word("null")
+	case !leaf:
+		return false, r.fail(at, "a simple value where an object is expected")
+	default:
+		if text, err = r.scalar(); text == "" && r.limits.EmptyIsAbsent {
+			return false, err
+		}
+	}
+	if err == nil && keep {
+		n := r.node(el.Name, at, line)
+		n.State, n.Text = state, text
+		r.stack = append(r.stack, n)
+	}
+	return err == nil, err
+}
+
+// skip reads a value that nobody knows.
+func (r *jsonReader) skip(depth int) error {
+	if r.left--; r.left < 0 {
+		return r.fail(r.i, fmt.Sprintf("over %d values", r.limits.Values))
+	}
+	switch r.peek() {
+	case '{':
+		_, err := r.object(nil, false, depth+1)
+		return err
+	case 'n':
+		return r.word("null")
+	case '[':
+	default:
+		_, err := r.scalar()
+		return err
+	}
+	if depth++; depth > r.limits.Depth {
+		return r.fail(r.i, fmt.Sprintf("objects and arrays are nested over %d deep", r.limits.Depth))
+	}
+	r.i++
+	r.space()
+	if r.peek() == ']' {
+		r.i++
+		return nil
+	}
+	for {
+		if err := r.skip(depth); err != nil {
+			return err
+		}
+		if more, err := r.next(']'); !more {
+			return err
+		}
+	}
+}
+
+// scalar reads a string, a number or a boolean.
+func (r *jsonReader) scalar() (string, error) {
+	switch c := r.peek(); {
+	case c == '"':
+		return r.string()
+	case c == 't':
+		return "true", r.word("true")
+	case c == 'f':
+		return "false", r.word("false")
+	case c == '-' || c >= '0' && c <= '9':
+		return r.number()
+	}
+	return "", r.fail(r.i, "a value is expected")
+}
+
+func (r *jsonReader) word(word string) error {
+	if !strings.HasPrefix(r.text[r.i:], word) {
+		return r.fail(r.i, "a value is expected")
+	}
+	r.i += len(word)
+	return nil
+}
+
+func (r *jsonReader) number() (string, error) {
+	start := r.i
+	if r.peek() == '-' {
+		r.i++
+	}
+	ok := true
+	if r.peek() == '0' {
+		r.i++
+	} else {
+		ok = r.digits()
+	}
+	if ok && r.peek() == '.' {
+		r.i++
+		ok = r.digits()
+	}
+	if c := r.peek(); ok && (c == 'e' || c == 'E') {
+		r.i++
+		if c := r.peek(); c == '+' || c == '-' {
+			r.i++
+		}
+		ok = r.digits()
+	}
+	if !ok {
+		return "", r.fail(r.i, "a digit is expected")
+	}
+	return r.text[start:r.i], nil
+}
+
+func (r *jsonReader) digits() bool {
+	start := r.i
+	for r.i < len(r.text) && r.text[r.i] >= '0' && r.text[r.i] <= '9' {
+		r.i++
+	}
+	return r.i > start
+}
+
+// string reads a string; one without escapes is a part of the text.
+func (r *jsonReader) string() (string, error) {
+	start := r.i + 1
+	for i := start; i < len(r.text); i++ {
+		switch c := r.text[i]; {
+		case c == '"':
+			r.i = i + 1
+			if i-start > r.limits.String {
+				return "", r.fail(start, fmt.Sprintf("a string of over %d bytes", r.limits.String))
+			}
+			return r.text[start:i], nil
+		case c == '\\':
+			return r.escaped(start, i)
+		case c < ' ':
+			return "", r.fail(i, "a control character in a string: write it as an escape")
+		}
+	}
+	return "", r.fail(start-1, "a string does not end")
+}
+
+// escaped goes on with a string that has its first escape at i.
+func (r *jsonReader) escaped(start, i int) (string, error) {
+	out := append(make([]byte, 0, i-start+64), r.text[start:i]...)
+	for i < len(r.text) {
+		switch c := r.text[i]; {
+		case c == '"':
+			r.i = i + 1
+			return string(out), nil
+		case c < ' ':
+			return "", r.fail(i, "a control character in a string: write it as an escape")
+		case c != '\\':
+			out = append(out, c)
+			i++
+		default:
+			char, n := escape(r.text[i:])
+			if n == 0 {
+				return "", r.fail(i, `no escape of JSON: \u needs four hexadecimal digits, and both halves of a pair`)
+			}
+			out = utf8.AppendRune(out, char)
+			i += n
+		}
+		if len(out) > r.limits.String {
+			return "", r.fail(start, fmt.Sprintf("a string of over %d bytes", r.limits.String))
+		}
+	}
+	return "", r.fail(start-1, "a string does not end")
+}
+
+// escape reads the escape that s begins with and returns its length, 0 for one
+// that is wrong.
+func escape(s string) (rune, int) {
+	if len(s) < 2 {
+		return 0, 0
+	}
+	if i := strings.IndexByte(`"\/bfnrt`, s[1]); i >= 0 {
+		return rune("\"\\/\b\f\n\r\t"[i]), 2
+	}
+	high, ok := unicodeEscape(s)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(high) {
+		return high, 6
+	}
+	low, ok := unicodeEscape(s[6:])
+	if char := utf16.DecodeRune(high, low); ok && char != utf8.RuneError {
+		return char, 12
+	}
+	return 0, 0
+}
+
+func unicodeEscape(s string) (c rune, ok bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	for _, h := range []byte(s[2:6]) {
+		switch {
+		case h >= '0' && h <= '9':
+			c = c<<4 | rune(h-'0')
+		case h|0x20 >= 'a' && h|0x20 <= 'f':
+			c = c<<4 | rune(h|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return c, true
+}
