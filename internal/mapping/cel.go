@@ -274,7 +274,7 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 		if !ok {
 			w.errorAt(args[0], "cel", "the table of %s() is a literal text", name)
 		} else if w.l.m.tables[text] == nil {
-			w.errorAt(args[0], "table", "no table %q%s", text, didYouMean(text, w.l.tableNames()))
+			w.errorAt(args[0], "table", "no table %q%s", text, didYouMean(text, w.l.m.tableNames()))
 		} else {
 			w.l.m.tables[text].used = true
 		}

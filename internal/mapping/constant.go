@@ -2,9 +2,18 @@ package mapping
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 )
+
+// String writes a constant as the file has it.
+func (c *constant) String() string {
+	if c.null {
+		return "null"
+	}
+	return fmt.Sprint(c.value)
+}
 
 // ruleConstant reads a value or a default of the field's type.
 func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {

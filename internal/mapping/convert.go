@@ -36,7 +36,8 @@ type converter struct {
 // An asRule is `as:`, for what the two types can not say.
 type asRule struct {
 	kind   string // text, date, datetime, decimal, int, bool, n2
-	layout layout // of date and datetime
+	format string // of date and datetime, as written
+	layout layout // of it
 	yes    []string
 	no     []string
 }

@@ -68,7 +68,7 @@ func (l *loader) bind(at place, sc *scope, text string) *boundPath {
 func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 	if n := l.letIndex(text); n >= 0 {
 		l.reads = append(l.reads, read{text, l.m.lets[n].labels})
-		return input{let: n, text: text}, true
+		return input{let: n, text: text, at: at}, true
 	}
 	p := l.bind(at, sc, text)
 	if p == nil {
@@ -78,7 +78,7 @@ func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 		l.c.errorf(at, "path", "%s is a list: choose one with [first] or a predicate, or use each", text)
 		return input{}, false
 	}
-	return input{path: p, text: text}, true
+	return input{path: p, text: text, at: at}, true
 }
 
 func (l *loader) inputLabels(in input) tree.Labels {
@@ -156,7 +156,9 @@ func (l *loader) table(name string, v *value) *table {
 		t, err := readTable(name, data)
 		if err != nil {
 			l.c.errorf(v.at, "table", "%s: %v", v.text, err)
+			return nil
 		}
+		t.file = path.Join(l.dir, v.text)
 		return t
 	}
 	l.c.errorf(v.at, "table", "a table is a FILE.csv or {code: result}")

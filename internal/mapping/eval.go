@@ -47,6 +47,9 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		switch v.kind {
 		case varLet:
 			a.run.taint |= a.run.letTaint[v.index]
+			if t := a.run.trace; t != nil {
+				t.value(v.name, a.run.lets[v.index])
+			}
 			return a.run.lets[v.index].celValue(v.typ), true
 		case varInput:
 			if v.index == itIndex {
@@ -89,6 +92,9 @@ func celString(s string, limit int) ref.Val {
 // read answers a path function from a start node.
 func (r *run) read(kind variableKind, p *boundPath, start *tree.Node, prog *program) ref.Val {
 	r.taint |= p.labels
+	if r.trace != nil && !p.list {
+		r.trace.leaf(p, p.node(start))
+	}
 	switch kind {
 	case varTexts, varSum, varNodes:
 		return r.readList(kind, p, start, prog)
@@ -140,6 +146,9 @@ func (r *run) readList(kind variableKind, p *boundPath, start *tree.Node, prog *
 				items = append(items, nodeItem{node: n, run: r, prog: prog})
 			}
 			continue
+		}
+		if r.trace != nil {
+			r.trace.leaf(p, n)
 		}
 		f := p.leaf(n)
 		if f.state != tree.Value {

@@ -14,22 +14,28 @@ import (
 
 // read1 reads one input.
 func (r *run) read1(in *input) datum {
+	var d datum
 	if in.path == nil {
 		r.taint |= r.letTaint[in.let]
-		return r.lets[in.let]
+		d = r.lets[in.let]
+	} else {
+		r.taint |= in.path.labels
+		f := in.path.one(r.frames)
+		d = datum{state: f.state, text: f.text, kind: in.path.kind}
 	}
-	r.taint |= in.path.labels
-	f := in.path.one(r.frames)
-	return datum{state: f.state, text: f.text, kind: in.path.kind}
+	if r.trace != nil {
+		r.trace.input(r, in, d)
+	}
+	return d
 }
 
 // let computes a named value. Where its rule fails the value is absent.
 func (r *run) let(x *let) (datum, *fault) {
-	r.taint = 0
+	r.taint, r.left = 0, ""
 	d, f := r.source(x.rule)
 	r.letTaint = append(r.letTaint, r.taint&^x.rule.drop|x.rule.gain)
 	if f == nil && d.state == tree.Absent && x.rule.fallback != nil {
-		d = x.rule.fallback.datum()
+		d, r.left = x.rule.fallback.datum(), OutcomeDefault
 	}
 	if f == nil && x.rule.required && d.state != tree.Value {
 		f = x.rule.requiredFault(d.state)
@@ -89,7 +95,7 @@ func (r *run) field(x *rule, out *broker.Operation) *fault {
 		}
 	}
 	switch {
-	case state != tree.Value && x.required:
+	case state != tree.Value && x.required && r.left != OutcomeWhenFalse:
 		return x.requiredFault(state)
 	case state == tree.Value && x.onCreate:
 		setOnCreate(out, x.field, v)
@@ -97,7 +103,7 @@ func (r *run) field(x *rule, out *broker.Operation) *fault {
 		out.Vals[x.field] = v
 	case state == tree.Null && !x.keepNull && !x.onCreate:
 		out.Vals[x.field] = nil
-	case state == tree.Absent && x.fallback != nil && !r.skipped:
+	case state == tree.Absent && x.fallback != nil && r.left == "":
 		setOnCreate(out, x.field, x.fallback.value)
 	}
 	return nil
@@ -112,18 +118,16 @@ func setOnCreate(out *broker.Operation, field string, v any) {
 
 // value runs a rule to the value that its field gets.
 func (r *run) value(x *rule) (any, tree.State, *fault) {
-	r.skipped = false
+	r.left = ""
+	if yes, f := r.when(x); !yes || f != nil {
+		r.left = OutcomeWhenFalse
+		return nil, tree.Absent, f
+	}
 	if x.op != nil {
-		if yes, f := r.when(x); !yes || f != nil {
-			return nil, tree.Absent, f
-		}
 		name, f := r.earlier(x.op)
 		return map[string]any{"$op": name}, tree.Value, f
 	}
 	if x.constant != nil {
-		if yes, f := r.when(x); !yes || f != nil {
-			return nil, tree.Absent, f
-		}
 		if x.constant.null {
 			return nil, tree.Null, nil
 		}
@@ -139,6 +143,11 @@ func (r *run) value(x *rule) (any, tree.State, *fault) {
 	v, err := x.conv.convert(d)
 	if err != nil {
 		return nil, tree.Absent, x.convertFault(d, err)
+	}
+	if r.trace != nil {
+		if how := x.howConverted(); how != "" {
+			r.trace.step(how, v)
+		}
 	}
 	if s, ok := v.(string); ok {
 		if s == "" {
@@ -196,10 +205,6 @@ func (r *run) inputs(x *rule) []datum {
 // expression runs only when there is a value for it; one without inputs always
 // does. An empty text is absent.
 func (r *run) source(x *rule) (datum, *fault) {
-	if yes, f := r.when(x); !yes || f != nil {
-		r.skipped = !yes
-		return datum{}, f
-	}
 	switch {
 	case x.constant != nil:
 		return x.constant.datum(), nil
@@ -231,6 +236,9 @@ func (r *run) source(x *rule) (datum, *fault) {
 		d = datum{state: tree.Value, cel: out}
 		if s, ok := out.(types.String); ok {
 			d = datum{state: tree.Value, text: string(s)}
+		}
+		if r.trace != nil {
+			r.trace.step(howCEL(x.cel), d)
 		}
 	}
 	if d.cel == nil && d.text == "" && (x.cel != nil || len(in) > 0) && !x.named {
@@ -266,6 +274,9 @@ func (r *run) lookup(x *rule, d *datum) *fault {
 		if result == "" {
 			*d = datum{}
 		}
+		if r.trace != nil {
+			r.trace.step(howTable(x.table), result)
+		}
 		return nil
 	}
 	f := &fault{class: ClassTable, text: fmt.Sprintf("table %s has no such code", x.table.name), detail: fmt.Sprintf("table %s has no code %q", x.table.name, code)}
@@ -276,7 +287,9 @@ func (r *run) lookup(x *rule, d *datum) *fault {
 	case "keep":
 		return nil
 	case "skip", "default":
-		r.skipped = x.onMiss == "skip"
+		if x.onMiss == "skip" {
+			r.left = OutcomeSkipped
+		}
 		*d = datum{}
 		r.warn(x, f.in(x.owner+"."+x.field))
 		return nil
@@ -312,6 +325,9 @@ func (r *run) reference(x *rule, d datum) (any, tree.State, *fault) {
 	}
 	if x.ref.onMany != "" {
 		out["on_many"] = x.ref.onMany
+	}
+	if r.trace != nil {
+		r.trace.step(x.ref.how(), out)
 	}
 	return out, tree.Value, nil
 }

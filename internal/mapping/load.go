@@ -330,4 +330,4 @@ func (l *loader) letIndex(name string) int {
 	return slices.IndexFunc(l.m.lets, func(x *let) bool { return x.name == name })
 }
 
-func (l *loader) tableNames() []string { return slices.Sorted(maps.Keys(l.m.tables)) }
+func (m *Mapping) tableNames() []string { return slices.Sorted(maps.Keys(m.tables)) }

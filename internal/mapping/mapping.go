@@ -91,6 +91,7 @@ type operation struct {
 // A rule makes the value of one field.
 type rule struct {
 	owner    string // the operation's id or "let"
+	model    string // of a field
 	field    string
 	at       place
 	conv     converter
@@ -107,12 +108,13 @@ type rule struct {
 	mode     string     // "$add" or "$set"
 	fallback *constant
 	required bool
-	keepNull bool // on_null: keep
-	onError  string
+	keepNull bool   // on_null: keep
+	onError  string // "": the mapping's
 	when     *program
 	onCreate bool // only_on: create
 	labels   tree.Labels
 	drop     tree.Labels // declassified
+	because  string      // of drop
 	gain     tree.Labels // phi
 }
 
@@ -128,6 +130,7 @@ type input struct {
 	path *boundPath
 	let  int // when path is nil
 	text string
+	at   place
 }
 
 // A reference is `ref`: the record that these keys find.

@@ -37,6 +37,9 @@ func (l *loader) operation(v *value) *operation {
 	if !namePattern.MatchString(op.id) {
 		l.c.errorf(where(v.get("id"), v.at), "operations", "an operation's id is lower-case letters, digits and _, from a letter")
 	}
+	if slices.Contains([]string{"let", "guards", "ordering", "idempotency"}, op.id) {
+		l.c.errorf(v.get("id").at, "operations", "%s is a word of the language: choose another id", op.id)
+	}
 	if slices.ContainsFunc(l.m.ops, func(o *operation) bool { return o.id == op.id }) {
 		l.c.errorf(v.get("id").at, "operations", "the id %s stands twice", op.id)
 	}

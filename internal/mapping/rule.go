@@ -16,9 +16,12 @@ type ruleContext struct {
 	op    *operation // nil for a let
 }
 
+// id names the rule in the mapping: "patient.phone", "let.mrn".
+func (r *rule) id() string { return r.owner + "." + r.field }
+
 // rule compiles the right-hand side of a field or a let.
 func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
-	r := &rule{owner: rc.owner, field: field, at: at, conv: converter{zone: l.m.zone}, onError: string(l.m.onError)}
+	r := &rule{owner: rc.owner, field: field, at: at, conv: converter{zone: l.m.zone}}
 	l.reads = nil
 	before := len(l.c.issues)
 	if rc.op != nil && !l.odooField(r, rc.op.model) {
@@ -94,7 +97,7 @@ func (l *loader) odooField(r *rule, model string) bool {
 		l.c.unsupported(r.at, "fields of type %s such as %s.%s", f.Type, model, r.field)
 		return false
 	}
-	r.conv.field = f
+	r.model, r.conv.field = model, f
 	return true
 }
 
@@ -140,7 +143,7 @@ func (l *loader) rulePolicies(r *rule, v *value) {
 		if because := l.str(x, "because"); drop == nil || len(strings.TrimSpace(because)) < 10 {
 			l.c.errorf(x.at, "declassify", "declassify: {drop: [labels], because: a reason that an auditor reads}")
 		} else {
-			r.drop = l.labels(drop)
+			r.drop, r.because = l.labels(drop), because
 		}
 		x.unknown(l.c, "declassify", "drop", "because")
 	}
@@ -161,7 +164,7 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 	}
 	switch {
 	case len(have) == 0 && r.each != nil:
-		r.inputs = []input{{path: sc.item(), text: r.each.text}}
+		r.inputs = []input{{path: sc.item(), text: r.each.text, at: v.get("each").at}}
 		r.labels |= r.each.labels
 		return true
 	case len(have) == 0:
@@ -196,7 +199,7 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 
 // item is the path that stays at the item itself.
 func (s *scope) item() *boundPath {
-	p := &boundPath{text: s.name, depth: s.depth, way: s.elem}
+	p := &boundPath{text: s.name, depth: s.depth, way: s.elem, elems: s.elems}
 	_ = p.follow(s, s.typ, nil)
 	return p
 }
@@ -256,7 +259,7 @@ func (l *loader) ruleTable(r *rule, v *value) {
 		v.unknown(l.c, "map", "table", "on_miss")
 	}
 	if r.table = l.m.tables[name]; r.table == nil {
-		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, l.tableNames()))
+		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, l.m.tableNames()))
 	} else if r.table.used = true; r.named || len(r.inputs) == 0 {
 		l.c.errorf(at, "rule", "map takes one input: use table() in cel")
 	}

@@ -29,6 +29,7 @@ func (l *loader) ruleAs(r *rule, v *value) {
 				continue
 			}
 			var err error
+			a.format = x.text
 			if a.layout, err = newLayout(x.text, kind == "datetime"); err != nil {
 				l.c.errorf(x.at, "as", "%v", err)
 			}
@@ -209,7 +210,7 @@ func (l *loader) checkTable(r *rule, model string) {
 
 // unusedTables warns of tables that nothing reads.
 func (l *loader) unusedTables() {
-	for _, name := range l.tableNames() {
+	for _, name := range l.m.tableNames() {
 		if !l.m.tables[name].used {
 			l.c.warnf(l.m.tables[name].at, "unused", "no rule uses table %s", name)
 		}

@@ -75,11 +75,13 @@ func (m *Mapping) Matches(msg *tree.Message) bool {
 
 // Run maps one message. It is pure, and stops when ctx is done or a limit is
 // reached: then the verdict is DeadLetter. Safe for concurrent use.
-func (m *Mapping) Run(ctx context.Context, msg *tree.Message) (res Result) {
+func (m *Mapping) Run(ctx context.Context, msg *tree.Message) Result { return m.run(ctx, msg, nil) }
+
+func (m *Mapping) run(ctx context.Context, msg *tree.Message, t *tracer) (res Result) {
 	if !m.Matches(msg) {
 		return Result{Verdict: broker.Skip, Class: ClassNotMine, Reason: "the message is not one that " + m.ID + " takes"}
 	}
-	r := &run{m: m, ctx: ctx, ran: make([][]bool, len(m.ops))}
+	r := &run{m: m, ctx: ctx, trace: t, ran: make([][]bool, len(m.ops))}
 	r.frames = append(r.frameBuf[:0], msg.Root)
 	defer func() {
 		// One poisonous message must not stop a site: a fault of ours is a dead
@@ -110,7 +112,8 @@ type run struct {
 	warnings []Issue
 	act      activation
 	inBuf    []datum // inputs of the rule in hand
-	skipped  bool    // the rule left its field alone on purpose: no default either
+	left     Outcome // the rule left its field alone on purpose: no default either
+	trace    *tracer // nil but for RunTraced
 }
 
 // all runs lets, guards, keys and operations.
@@ -121,10 +124,13 @@ func (r *run) all() Result {
 	verdict := r.m.onError
 	for _, x := range r.m.lets {
 		d, f := r.let(x)
+		if r.trace != nil {
+			r.trace.let(r, x, d, f)
+		}
 		if f != nil && x.rule.onError == "skip" {
 			r.warn(x.rule, f)
 		} else if f != nil && stop == nil {
-			stop, verdict = f, broker.Verdict(x.rule.onError)
+			stop, verdict = f, r.policy(x.rule)
 		}
 		r.lets = append(r.lets, d)
 	}
@@ -134,13 +140,23 @@ func (r *run) all() Result {
 		if res.Ordering, missing = r.m.ordering.expand(r, nil); missing != "" {
 			res.Ordering = ""
 		}
+		if r.trace != nil {
+			r.trace.key("ordering", r.m.ordering, res.Ordering)
+		}
 	}
 	res.Idempotency = r.idempotency()
+	if r.trace != nil && len(r.m.idem) > 0 {
+		r.trace.key("idempotency", r.m.idem[0], res.Idempotency)
+	}
 	if stop != nil {
 		return res.stop(verdict, stop)
 	}
-	for _, g := range r.m.guards {
+	for i, g := range r.m.guards {
+		r.taint = 0
 		yes, f := r.test(g.when, nil)
+		if r.trace != nil {
+			r.trace.condition(guardID(i), g.when.at, yes, f, r.taint)
+		}
 		if f != nil {
 			return res.stop(r.m.onError, f.in("guard"))
 		}
@@ -225,11 +241,17 @@ func (r *run) operation(index int, op *operation) (broker.Verdict, *fault) {
 }
 
 func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault) {
+	if r.trace != nil {
+		r.trace.op = name
+	}
 	if err := r.ctx.Err(); err != nil {
 		return broker.DeadLetter, &fault{class: ClassLimit, text: name + ": the mapping was stopped before it was done"}
 	}
 	if op.when != nil {
 		yes, f := r.test(op.when, nil)
+		if r.trace != nil && (!yes || f != nil) {
+			r.trace.condition(op.id, op.at, yes, f, op.when.labels)
+		}
 		if f != nil {
 			return r.m.onError, f.in(name + ".when")
 		}
@@ -241,7 +263,11 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 		return r.m.onError, &fault{class: ClassLimit, text: fmt.Sprintf("%s: more than %d operations", name, maxOperations)}
 	}
 	out := broker.Operation{ID: name, Model: op.model, Do: op.do, OnNone: op.onNone}
-	if f := r.identity(op, &out); f != nil {
+	f := r.identity(op, &out)
+	if r.trace != nil {
+		r.trace.identity(op, &out, f)
+	}
+	if f != nil {
 		return r.m.onError, f.in(name)
 	}
 	if len(op.rules) > 0 {
@@ -249,6 +275,9 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 	}
 	for _, rule := range op.rules {
 		f := r.field(rule, &out)
+		if r.trace != nil {
+			r.trace.field(r, rule, &out, f)
+		}
 		if f == nil {
 			continue
 		}
@@ -260,7 +289,7 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 		if f.class == ClassEgress {
 			return broker.DeadLetter, f
 		}
-		return policy(rule.onError, r.m.onError), f
+		return r.policy(rule), f
 	}
 	if len(out.Vals) == 0 {
 		out.Vals = nil
@@ -273,11 +302,12 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 	return "", nil
 }
 
-func policy(onError string, fallback broker.Verdict) broker.Verdict {
-	if onError == "skip" {
-		return fallback
+// policy is the verdict of a rule's fault that nothing skips.
+func (r *run) policy(x *rule) broker.Verdict {
+	if x.onError == "" || x.onError == "skip" {
+		return r.m.onError
 	}
-	return broker.Verdict(onError)
+	return broker.Verdict(x.onError)
 }
 
 // identity fills XID or By, and On.

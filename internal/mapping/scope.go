@@ -13,17 +13,18 @@ import (
 // item of an each.
 type scope struct {
 	outer *scope
-	depth int            // 0 is the root; the frame of the item at run time
-	name  string         // of an item: what its paths begin with
-	typ   *tree.Type     // of the item
-	elem  tree.Labels    // labels that the way to the item carries
-	alts  []*scope       // the same place in the other message types of source.when
-	reads tree.Selection // of the mapping: what its paths lead through; may be nil
+	depth int             // 0 is the root; the frame of the item at run time
+	name  string          // of an item: what its paths begin with
+	typ   *tree.Type      // of the item
+	elem  tree.Labels     // labels that the way to the item carries
+	elems []*tree.Element // the way to the item
+	alts  []*scope        // the same place in the other message types of source.when
+	reads tree.Selection  // of the mapping: what its paths lead through; may be nil
 }
 
 // inner opens the scope of an item that a path leads to.
 func (s *scope) inner(p *boundPath, name string) *scope {
-	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, reads: s.reads}
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, reads: s.reads}
 	for i, a := range s.alts {
 		in.alts = append(in.alts, a.inner(p.alts[i], name))
 	}
@@ -32,17 +33,19 @@ func (s *scope) inner(p *boundPath, name string) *scope {
 
 // A boundPath is a pathExpr bound to a schema.
 type boundPath struct {
-	text   string
-	depth  int // the frame it starts from
-	steps  []step
-	list   bool         // has [*]
-	typ    *tree.Type   // of what it leads to
-	kind   tree.Kind    // of its first leaf
-	labels tree.Labels  // of all that may be read through it
-	repeat string       // a step that repeats and has no selector, for lint
-	tail   []string     // the way from a composite to its first leaf
-	way    tree.Labels  // labels of the elements on the way, without the tail's
-	alts   []*boundPath // the same path in the other message types
+	text     string
+	depth    int // the frame it starts from
+	steps    []step
+	list     bool            // has [*]
+	typ      *tree.Type      // of what it leads to
+	kind     tree.Kind       // of its first leaf
+	labels   tree.Labels     // of all that may be read through it
+	repeat   string          // a step that repeats and has no selector, for lint
+	tail     []string        // the way from a composite to its first leaf
+	way      tree.Labels     // labels of the elements on the way, without the tail's
+	elems    []*tree.Element // on the way from the root, without the tail's
+	leafElem *tree.Element   // the last of the tail
+	alts     []*boundPath    // the same path in the other message types
 }
 
 type step struct {
@@ -90,7 +93,7 @@ func (s *scope) bindOne(e *pathExpr) (*boundPath, error) {
 			start = start.outer
 		}
 	}
-	p := &boundPath{text: e.text, depth: start.depth, way: start.elem}
+	p := &boundPath{text: e.text, depth: start.depth, way: start.elem, elems: start.elems}
 	rest := e.steps
 	typ := start.typ
 	if !e.root && start.outer != nil && start.name == rest[0].name {
@@ -134,6 +137,7 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 			b.sels = append(b.sels, bs)
 		}
 		p.steps = append(p.steps, b)
+		p.elems = append(p.elems[:len(p.elems):len(p.elems)], el)
 		p.way |= el.Labels
 		from.read(typ, el)
 		typ = el.Type
@@ -149,6 +153,7 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		}
 		first := typ.Elements[0]
 		p.tail = append(p.tail, first.Name)
+		p.leafElem = first
 		p.labels |= first.Labels
 		from.read(typ, first)
 		typ = first.Type

@@ -21,6 +21,8 @@ type snapshot struct {
 // An odooField is one field's facts. What is false is left out of the file.
 type odooField struct {
 	Type       string   `json:"type"`
+	Title      string   `json:"string,omitempty"` // what people see of it
+	Help       string   `json:"help,omitempty"`
 	Relation   string   `json:"relation,omitempty"`
 	Selection  []string `json:"selection,omitempty"`
 	Required   bool     `json:"required,omitempty"`

@@ -13,6 +13,7 @@ import (
 // is left alone.
 type table struct {
 	name  string
+	file  string // "": it stands in the mapping
 	rows  map[string]string
 	other string // the result of *
 	catch bool   // there is a *

@@ -8,6 +8,8 @@ import (
 
 // A template is text with {path} or {let} in it; {{ and }} are braces.
 type template struct {
+	text   string // as written
+	at     place
 	parts  []templatePart
 	labels tree.Labels
 }
@@ -23,7 +25,7 @@ func (l *loader) template(v *value, sc *scope) *template {
 		l.c.errorf(v.at, "template", "a template is text, not %s: write it in quotes", v.kind)
 		return nil
 	}
-	t := &template{}
+	t := &template{text: v.text, at: v.at}
 	var lit strings.Builder
 	for i := 0; i < len(v.text); {
 		rest := v.text[i:]

@@ -29,6 +29,7 @@ type CaseReport struct {
 	OK      bool     `json:"ok"`
 	Updated string   `json:"updated,omitempty"` // the golden file that was written
 	Diff    []string `json:"diff,omitempty"`    // "path: - want + got", only what differs
+	Events  []Event  `json:"-"`                 // what each rule did, for coverage
 }
 
 // OK says whether all cases passed.
@@ -153,7 +154,8 @@ func (t *caseTest) run(c *testCase) CaseReport {
 		fail("input: %v", err)
 		return rep
 	}
-	res := t.m.Run(t.ctx, msg)
+	res, events := t.m.RunTraced(t.ctx, msg)
+	rep.Events = events
 	t.compareVerdict(c, res, fail)
 	got := unitJSON(t.m, res)
 	if c.golden != "" {

@@ -1,0 +1,341 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// An Outline describes a loaded mapping for people and tools: what it reads,
+// what it writes and how the one becomes the other.
+type Outline struct {
+	Lets       []RuleOutline
+	Guards     []RuleOutline // ID "guards[1]", How its expression
+	Operations []OperationOutline
+	Segments   []RuleOutline // outbound: one for each element that is written
+	Allow      tree.Labels   // egress.allow
+	Tables     []TableOutline
+}
+
+// A Place is where in a file something stands; Line and Col count from 1.
+type Place struct {
+	File      string
+	Line, Col int
+}
+
+// A TableOutline is one code table. File is "" for one that stands in the
+// mapping.
+type TableOutline struct {
+	Name, File string
+	Place      Place
+	Rows       int
+	Used       bool
+}
+
+// An OperationOutline is one operation; its Labels are those of its identity.
+type OperationOutline struct {
+	ID, Model, Do, Each, When, Match string
+	Place                            Place
+	Labels                           tree.Labels
+	Rules                            []RuleOutline
+}
+
+// A RuleOutline is one rule: a let, a guard, a field.
+type RuleOutline struct {
+	ID                                    string // "patient.phone", "order.order_line.price_unit", "let.mrn": unique in the mapping
+	Place                                 Place  // of its key
+	From                                  string // the file that it comes from when it is not the mapping's own
+	Model, Field                          string // the target; zero for lets and guards, like what follows
+	FieldTitle, FieldType, Relation, Help string
+	Sources                               []SourceOutline
+	How                                   []string // steps in words, in their order: "table sex", "text to date", "res.country by code"
+	Policies                              []string // "required", "default false on create", "on_error skip", …
+	Labels                                tree.Labels
+	Dropped                               tree.Labels // declassified, and Because of what
+	Because                               string
+	Outcomes                              []Outcome     // those that the rule can have
+	Lines                                 []RuleOutline // of a one2many field: the rules of its lines
+}
+
+// A SourceOutline is one place that a rule reads: a path, or a let.
+type SourceOutline struct {
+	Path, Let string
+	Place     Place
+	Titles    []string // the standard's names on the way: "Patient Identification", "Patient Name", "Family Name"
+	Type      string   // "XPN"
+	Table     string   // of the standard
+	Labels    tree.Labels
+}
+
+// Outline describes the mapping, in the file's order.
+func (m *Mapping) Outline() Outline {
+	o := Outline{Allow: m.allow}
+	for _, x := range m.lets {
+		o.Lets = append(o.Lets, m.outlineRule(x.rule))
+	}
+	for i, g := range m.guards {
+		out := RuleOutline{ID: guardID(i), Outcomes: []Outcome{OutcomeValue, OutcomeWhenFalse}}
+		if g.when != nil {
+			out.Place, out.Labels, out.How = g.when.at.public(), g.when.labels, []string{howCEL(g.when)}
+			out.Sources = m.celSources(nil, g.when)
+		}
+		out.Policies = []string{string(g.verdict) + ": " + g.because}
+		o.Guards = append(o.Guards, out)
+	}
+	for _, op := range m.ops {
+		out := OperationOutline{ID: op.id, Model: op.model, Do: op.do, Place: op.at.public(), Labels: op.labels, Match: op.howMatched()}
+		if op.each != nil {
+			out.Each = op.each.text
+		}
+		if op.when != nil {
+			out.When = op.when.text
+		}
+		for _, r := range op.rules {
+			out.Rules = append(out.Rules, m.outlineRule(r))
+		}
+		o.Operations = append(o.Operations, out)
+	}
+	for _, name := range m.tableNames() {
+		t := m.tables[name]
+		rows := len(t.rows)
+		if t.catch {
+			rows++
+		}
+		o.Tables = append(o.Tables, TableOutline{Name: name, File: t.file, Place: t.at.public(), Rows: rows, Used: t.used})
+	}
+	return o
+}
+
+func (p place) public() Place {
+	out := Place{Line: p.line, Col: p.col}
+	if p.file != nil {
+		out.File = p.file.name
+	}
+	return out
+}
+
+func guardID(i int) string { return "guards[" + strconv.Itoa(i+1) + "]" }
+
+func (op *operation) howMatched() string {
+	if op.xid != nil {
+		return op.xid.text
+	}
+	keys := make([]string, len(op.by))
+	for i, k := range op.by {
+		keys[i] = k.field + " = " + k.tmpl.text
+	}
+	return strings.Join(keys, ", ")
+}
+
+func (m *Mapping) outlineRule(r *rule) RuleOutline {
+	o := RuleOutline{ID: r.id(), Place: r.at.public(), Labels: r.labels, Dropped: r.drop, Because: r.because, Outcomes: m.outcomes(r)}
+	if o.Place.File != m.file {
+		o.From = o.Place.File
+	}
+	if f := r.conv.field; f != nil {
+		o.Model, o.Field = r.model, r.field
+		o.FieldTitle, o.FieldType, o.Relation, o.Help = f.Title, f.Type, f.Relation, f.Help
+	}
+	for i := range r.inputs {
+		o.Sources = append(o.Sources, m.source(&r.inputs[i]))
+	}
+	o.Sources = m.templateSources(o.Sources, r.text)
+	o.Sources = m.celSources(o.Sources, r.cel)
+	if r.ref != nil {
+		for _, k := range r.ref.by {
+			o.Sources = m.celSources(o.Sources, k.cel)
+		}
+	}
+	o.How, o.Policies = r.how(), r.policies()
+	return o
+}
+
+func (m *Mapping) source(in *input) SourceOutline {
+	if in.path == nil {
+		x := m.lets[in.let]
+		return SourceOutline{Let: x.name, Place: in.at.public(), Labels: x.labels}
+	}
+	return pathSource(in.path, in.at)
+}
+
+func pathSource(p *boundPath, at place) SourceOutline {
+	s := SourceOutline{Path: p.text, Place: at.public(), Labels: p.labels}
+	for _, e := range p.elems {
+		if e.Title != "" {
+			s.Titles = append(s.Titles, e.Title)
+		}
+	}
+	if p.typ != nil {
+		s.Type = p.typ.Name
+	}
+	if n := len(p.elems); n > 0 {
+		s.Table = p.elems[n-1].Table
+	}
+	if s.Table == "" && p.leafElem != nil {
+		s.Table = p.leafElem.Table
+	}
+	return s
+}
+
+func (m *Mapping) templateSources(out []SourceOutline, t *template) []SourceOutline {
+	if t == nil {
+		return out
+	}
+	for _, p := range t.parts {
+		if p.input != nil {
+			out = append(out, m.source(p.input))
+		}
+	}
+	return out
+}
+
+// celSources appends what an expression reads besides the rule's inputs.
+func (m *Mapping) celSources(out []SourceOutline, p *program) []SourceOutline {
+	if p == nil {
+		return out
+	}
+	add := func(s SourceOutline) {
+		if !slices.ContainsFunc(out, func(o SourceOutline) bool { return o.Path == s.Path && o.Let == s.Let }) {
+			out = append(out, s)
+		}
+	}
+	for i := range p.vars {
+		switch v := &p.vars[i]; {
+		case v.kind == varLet:
+			add(SourceOutline{Let: v.name, Place: p.at.public(), Labels: m.lets[v.index].labels})
+		case v.path != nil:
+			add(pathSource(v.path, p.at))
+		}
+	}
+	for _, path := range p.paths {
+		add(pathSource(path, p.at))
+	}
+	return out
+}
+
+// how says what a rule does with what it reads. The steps of a trace have the
+// same words.
+func (r *rule) how() []string {
+	var out []string
+	switch {
+	case r.op != nil:
+		out = append(out, "the record of "+r.op.id)
+	case r.constant != nil:
+		out = append(out, "constant "+r.constant.String())
+	case r.text != nil:
+		out = append(out, "text "+r.text.text)
+	}
+	if r.each != nil {
+		out = append(out, "each "+r.each.text)
+	}
+	if r.table != nil {
+		out = append(out, howTable(r.table))
+	}
+	if r.cel != nil {
+		out = append(out, howCEL(r.cel))
+	}
+	if r.ref != nil {
+		return append(out, r.ref.how())
+	}
+	if how := r.howConverted(); how != "" {
+		out = append(out, how)
+	}
+	return out
+}
+
+func howTable(t *table) string { return "table " + t.name }
+func howCEL(p *program) string { return "CEL " + p.text }
+
+func (ref *reference) how() string {
+	fields := make([]string, len(ref.by))
+	for i, k := range ref.by {
+		fields[i] = k.field
+	}
+	return ref.model + " by " + strings.Join(fields, ", ")
+}
+
+// howConverted names a conversion that changes more than the type's name.
+func (r *rule) howConverted() string {
+	if r.conv.field == nil || r.op != nil || r.constant != nil || r.cel != nil || r.text != nil || r.ref != nil {
+		return ""
+	}
+	to := r.conv.field.Type
+	switch {
+	case r.conv.as != nil && r.conv.as.format != "":
+		return r.conv.as.format + " to " + to
+	case r.conv.as != nil:
+		return r.conv.as.kind + " to " + to
+	case slices.Contains([]string{"char", "text", "selection"}, to):
+		return ""
+	}
+	from := "text"
+	for _, in := range r.inputs {
+		if in.path != nil && r.table == nil {
+			from = strings.TrimPrefix(strings.TrimPrefix(kindName(in.path.kind), "a "), "an ")
+		}
+	}
+	if from == to {
+		return ""
+	}
+	return from + " to " + to
+}
+
+func (r *rule) policies() []string {
+	var out []string
+	add := func(yes bool, format string, args ...any) {
+		if yes {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	add(r.when != nil, "when %s", programText(r.when))
+	add(r.required, "required")
+	add(r.fallback != nil, "default %s on create", r.fallback)
+	add(r.onCreate, "only on create")
+	add(r.mode != "", "mode %s", strings.TrimPrefix(r.mode, "$"))
+	add(r.keepNull, "on_null keep")
+	add(r.onMiss != "" && r.onMiss != "error", "on_miss %s", r.onMiss)
+	add(r.onError != "", "on_error %s", r.onError)
+	if r.ref != nil {
+		add(r.ref.onNone != "", "on_none %s", r.ref.onNone)
+		add(r.ref.onMany != "", "on_many %s", r.ref.onMany)
+	}
+	return out
+}
+
+func programText(p *program) string {
+	if p == nil {
+		return ""
+	}
+	return p.text
+}
+
+// formatsWithoutNull can not say that a value is to be cleared (X12 has no
+// null, a CSV cell is empty or not).
+var formatsWithoutNull = []string{"x12", "csv", "fixed", "odoo"}
+
+// outcomes are those that a rule can have with some message.
+func (m *Mapping) outcomes(r *rule) []Outcome {
+	var out []Outcome
+	add := func(yes bool, o Outcome) {
+		if yes {
+			out = append(out, o)
+		}
+	}
+	reads := len(r.inputs) > 0 || r.text != nil && r.text.reads() || r.each != nil
+	maybe := reads || r.cel != nil && r.cel.out.IsExactType(cel.StringType)
+	null := r.constant != nil && r.constant.null || !slices.Contains(formatsWithoutNull, m.Format) &&
+		slices.ContainsFunc(r.inputs, func(in input) bool { return in.path != nil })
+	add(r.constant == nil || !r.constant.null, OutcomeValue)
+	add(maybe && !r.required && r.fallback == nil, OutcomeAbsent)
+	add(null && !r.required, OutcomeNull)
+	add(r.fallback != nil, OutcomeDefault)
+	add(r.when != nil, OutcomeWhenFalse)
+	add(r.onError == "skip" || r.onMiss == "skip", OutcomeSkipped)
+	add(r.required && maybe || r.onMiss == "error" && !r.table.catch, OutcomeError)
+	return out
+}
