@@ -15,7 +15,9 @@
 // default, which only writes, and the journal syncs the block files that were
 // written, once for all messages acknowledged meanwhile. A lone sender waits for
 // one write and one fsync; nobody waits for company; while one sync runs the
-// next group gathers by itself.
+// next group gathers by itself. A round of one message is synced by the caller
+// who waits for it: a sync in another goroutine costs about 185 µs more, to
+// wake the caller when the thread comes back from the disk.
 //
 // Why this way, on 2 shared cores with ext4, 1,200-byte messages:
 //

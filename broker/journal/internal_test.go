@@ -253,3 +253,18 @@ func TestATraceIsReadWhereEarlierVersionsLeftIt(t *testing.T) {
 		t.Errorf("as it was written before: %v", err)
 	}
 }
+
+func TestARoundThatWasHandedOverIsCommittedAlsoByACallerWhoGivesUp(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // which of two ready channels is taken is a matter of chance
+		committed := false
+		p := &step{done: make(chan struct{}), alone: make(chan func(), 1)}
+		p.alone <- func() { committed = true }
+		_ = (&lane{}).await(ctx, p)
+		if !committed {
+			t.Fatal("nobody committed the round")
+		}
+	}
+}

@@ -193,6 +193,37 @@ func TestEachSendersOrderIsKeptAndNothingIsMissing(t *testing.T) {
 	wg.Wait()
 }
 
+// A lone caller commits his own message. Some give up before, while and after
+// the server has stored it: the next ones, readers and Close see no difference.
+func TestALoneCallerWhoGivesUpHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	j := open(t, journal.Config{})
+	kept := map[string]bool{}
+	gone := 0
+	for i := range int64(400) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.Int64N(int64(2*time.Millisecond))))
+		m := message("adt", i, []byte("body"))
+		if err := j.Append(ctx, "adt", m); err == nil {
+			kept[m.SenderID] = true
+		} else {
+			gone++
+		}
+		cancel()
+	}
+	last := message("adt", 400, []byte("body"))
+	must(t, j.Append(t.Context(), "adt", last))
+	if len(kept) == 0 || gone == 0 {
+		t.Fatalf("%d were accepted and %d gave up: this proves nothing", len(kept), gone)
+	}
+	all := senders(entries(t, j, "adt", journal.Position{}))
+	for _, id := range all {
+		delete(kept, id)
+	}
+	if len(kept) > 0 || all[len(all)-1] != last.SenderID {
+		t.Fatalf("%d accepted messages can not be read; the last one is %s", len(kept), all[len(all)-1])
+	}
+}
+
 func TestAReaderWaitsForTheNextEntry(t *testing.T) {
 	t.Parallel()
 	j := open(t, journal.Config{})

@@ -19,7 +19,8 @@ import (
 // A lane is one feed's way into its stream. Callers publish; one goroutine
 // takes the server's acknowledgements, syncs once for all that have come and
 // lets their callers go. While it syncs the next ones gather: that is the
-// group commit. Nobody waits for company.
+// group commit. Nobody waits for company: a caller who is alone syncs himself,
+// which saves waking him after the sync (a third of a lone sender's time).
 type lane struct {
 	j     *Journal
 	feed  string
@@ -49,9 +50,10 @@ type session struct {
 	stream jetstream.Stream
 	prefix string // of reply subjects
 	acks   chan *nats.Msg
-	tokens chan struct{} // bounds what is published and not acknowledged
-	down   chan struct{} // closed when the session ends
-	done   chan struct{} // closed when its goroutine has ended
+	tokens chan struct{}  // bounds what is published and not acknowledged
+	down   chan struct{}  // closed when the session ends
+	done   chan struct{}  // closed when its goroutine has ended
+	handed sync.WaitGroup // rounds that their callers commit
 }
 
 // The most that is published and not acknowledged: 4096 tokens, one for each
@@ -72,7 +74,9 @@ type step struct {
 	dups   []int
 	err    error // the first refusal
 	over   bool  // done is closed
+	gone   bool  // its caller waits no longer
 	done   chan struct{}
+	alone  chan func() // holds one: the commit of a round that has this step only
 }
 
 func (p *step) finish(err error) {
@@ -102,10 +106,8 @@ func (l *lane) append(ctx context.Context, ms []*broker.Message, once bool) (dup
 		if err != nil {
 			return 0, err
 		}
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return 0, ctx.Err()
+		if err := l.await(ctx, p); err != nil {
+			return 0, err
 		}
 		if p.err != nil {
 			return 0, p.err
@@ -134,6 +136,27 @@ func (l *lane) append(ctx context.Context, ms []*broker.Message, once bool) (dup
 	return 0, errors.New("an entry with the same id comes and goes")
 }
 
+// await returns when the step is durable or refused, or ctx is done.
+func (l *lane) await(ctx context.Context, p *step) error {
+	select {
+	case <-p.done:
+		return nil
+	case commit := <-p.alone:
+		commit()
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	p.gone = true
+	l.mu.Unlock()
+	select {
+	case commit := <-p.alone: // it came at the same moment
+		commit()
+	default:
+	}
+	return ctx.Err()
+}
+
 func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*step, error) {
 	out := make([]*nats.Msg, len(ms))
 	var sum int64
@@ -156,7 +179,7 @@ func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*s
 	if s == nil {
 		return nil, errDown
 	}
-	p := &step{size: len(ms), left: len(ms), done: make(chan struct{})}
+	p := &step{size: len(ms), left: len(ms), done: make(chan struct{}), alone: make(chan func(), 1)}
 	if p.size > 1 {
 		if err := l.beginStep(ctx, s, broker.ShortID(ms[0].ID), sum); err != nil {
 			return nil, err
@@ -258,8 +281,30 @@ func (l *lane) serve(s *session) {
 				break gather
 			}
 		}
-		l.commit(s, &r)
+		if !l.hand(s, &r) {
+			l.commit(s, &r)
+		}
 	}
+}
+
+// hand gives the round of a lone sender to that sender to commit.
+func (l *lane) hand(s *session, r *round) bool {
+	if len(r.ready) != 1 || r.bytes == 0 || r.ready[0].size != 1 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := r.ready[0]
+	if p.gone || len(l.slots) > 0 {
+		return false
+	}
+	mine := *r // serve's own stays on its stack
+	s.handed.Add(1)
+	p.alone <- func() {
+		defer s.handed.Done()
+		l.commit(s, &mine)
+	}
+	return true
 }
 
 // settle notes one acknowledgement.
@@ -431,6 +476,7 @@ func (l *lane) end() {
 	if s != nil {
 		close(s.down)
 		<-s.done
+		s.handed.Wait()
 	}
 }
 
