@@ -17,24 +17,25 @@ const module = "github.com/vagus-health/vagus/"
 // itself; "x/..." is x and all below it. The longest layer that a package
 // stands in counts.
 var layers = map[string][]string{
-	"broker":                    {}, // the domain: the standard library only
-	"internal/tree":             {},
-	"mappings":                  {},
-	"broker/journal":            {"broker"},
-	"broker/stream":             {"broker"},
-	"broker/hub":                {"broker", "broker/stream"},
-	"broker/link":               {"broker", "broker/stream", "broker/journal"},
-	"broker/ledger":             {"broker"},
-	"broker/worker":             {"broker", "broker/ledger", "broker/stream"},
-	"connectors/hl7":            {"broker", "internal/tree"},
-	"connectors/odoo":           {"broker"},
-	"connectors/odoo/simulated": {"broker"},
-	"internal/mapping":          {"broker", "internal/tree"},
-	"internal/config":           {"broker/...", "connectors/..."},
-	"internal/ops":              {"broker", "broker/ledger"},
-	"internal/app":              {"broker/...", "connectors/...", "mappings", "internal/..."},
-	"cmd":                       {"broker/...", "mappings", "internal/...", "connectors/..."},
-	"contract-tests":            {"broker/...", "connectors/...", "mappings", "internal/..."},
+	"broker":                     {}, // the domain: the standard library only
+	"internal/tree":              {},
+	"mappings":                   {},
+	"broker/journal":             {"broker"},
+	"broker/stream":              {"broker"},
+	"broker/hub":                 {"broker", "broker/stream"},
+	"broker/link":                {"broker", "broker/stream", "broker/journal"},
+	"broker/ledger":              {"broker"},
+	"broker/worker":              {"broker", "broker/ledger", "broker/stream"},
+	"connectors/hl7":             {"broker", "internal/tree"},
+	"connectors/odoo":            {"broker"},
+	"connectors/odoo/simulated":  {"broker"},
+	"internal/mapping":           {"broker", "internal/tree"},
+	"internal/mapping/workbench": {"broker", "internal/tree", "internal/mapping"},
+	"internal/config":            {"broker/...", "connectors/..."},
+	"internal/ops":               {"broker", "broker/ledger"},
+	"internal/app":               {"broker/...", "connectors/...", "mappings", "internal/..."},
+	"cmd":                        {"broker/...", "mappings", "internal/...", "connectors/..."},
+	"contract-tests":             {"broker/...", "connectors/...", "mappings", "internal/..."},
 }
 
 // aside are packages that exist for tests: product code never imports them.

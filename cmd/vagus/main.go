@@ -26,7 +26,7 @@ type cli struct {
 
 	Site    siteCmd    `cmd:"" group:"setup" help:"Add, list and remove the sites of a hub."`
 	Ledger  ledgerCmd  `cmd:"" group:"setup" help:"Create or update the ledger's tables."`
-	Mapping mappingCmd `cmd:"" group:"setup" help:"Check and test mapping files."`
+	Mapping mappingCmd `cmd:"" group:"setup" help:"Tools for those who write mappings."`
 
 	Status   statusCmd   `cmd:"" group:"ops" help:"One verdict per feed and target."`
 	Messages messagesCmd `cmd:"" group:"ops" help:"Find messages and see what became of them."`

@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
+// differs is told of one [Difference].
+type differs func(path, want, got, note string)
+
 // diff compares two JSON values and reports, by path, only what differs.
-func diff(at string, want, got any, report func(format string, args ...any)) {
+func diff(at string, want, got any, report differs) {
 	switch w := want.(type) {
 	case map[string]any:
 		g, ok := got.(map[string]any)
@@ -23,9 +26,9 @@ func diff(at string, want, got any, report func(format string, args ...any)) {
 			gv, inGot := g[k]
 			switch {
 			case !inGot:
-				report("%s: - %s + (nothing)", below, show(wv))
+				report(below, show(wv), "", "")
 			case !inWant:
-				report("%s: - (nothing) + %s", below, show(gv))
+				report(below, "", show(gv), "")
 			default:
 				diff(below, wv, gv, report)
 			}
@@ -40,9 +43,9 @@ func diff(at string, want, got any, report func(format string, args ...any)) {
 			below := fmt.Sprintf("%s[%d]", at, i+1)
 			switch {
 			case i >= len(g):
-				report("%s: - %s + (nothing)", below, show(w[i]))
+				report(below, show(w[i]), "", "")
 			case i >= len(w):
-				report("%s: - (nothing) + %s", below, show(g[i]))
+				report(below, "", show(g[i]), "")
 			default:
 				diff(below, w[i], g[i], report)
 			}
@@ -50,7 +53,7 @@ func diff(at string, want, got any, report func(format string, args ...any)) {
 		return
 	}
 	if !same(want, got) {
-		report("%s: - %s + %s", at, show(want), show(got))
+		report(at, show(want), show(got), "")
 	}
 }
 
@@ -82,17 +85,16 @@ func same(a, b any) bool {
 	return false
 }
 
+// show writes a value as JSON, bounded: a report is for people.
 func show(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return "?"
-	}
-	s := string(b)
-	if cut := firstRunes(s, 200); len(cut) < len(s) {
+	s := strings.TrimSpace(string(encodeCompact(v)))
+	if cut := firstRunes(s, maxShown); len(cut) < len(s) {
 		return cut + "…"
 	}
 	return s
 }
+
+const maxShown = 4000 // characters of a value in a report
 
 // plain turns a YAML value into what JSON would have given.
 func plain(v *value) any {

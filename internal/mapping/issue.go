@@ -3,7 +3,6 @@ package mapping
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -73,41 +72,9 @@ func (is Issues) sorted() Issues {
 	return slices.CompactFunc(out, func(a, b Issue) bool { return a.String() == b.String() })
 }
 
-const (
-	red    = "\x1b[31m"
-	yellow = "\x1b[33m"
-	green  = "\x1b[32m"
-	dim    = "\x1b[2m"
-	reset  = "\x1b[0m"
-)
-
-// paint wraps s in an ANSI colour when colour is wanted.
-func paint(on bool, colour, s string) string {
-	if !on {
-		return s
-	}
-	return colour + s + reset
-}
-
-// write prints the issue with the line it is about and a caret under the place.
-func (i Issue) write(w io.Writer, colour bool) {
-	shade := red
-	if i.Severity == Warning {
-		shade = yellow
-	}
-	fmt.Fprintln(w, strings.Replace(i.String(), string(i.Severity)+"[", paint(colour, shade, string(i.Severity))+"[", 1))
-	if i.source == "" {
-		return
-	}
-	fmt.Fprintf(w, "   | %s\n", i.source)
-	pad := strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return r
-		}
-		return ' '
-	}, firstRunes(i.source, i.Col-1))
-	fmt.Fprintf(w, "   | %s%s\n", pad, paint(colour, shade, "^"))
-}
+// SourceLine returns the line of the file that the issue is about, or "" when
+// it is about none.
+func (i Issue) SourceLine() string { return i.source }
 
 func firstRunes(s string, n int) string {
 	for at := range s {

@@ -1,8 +1,6 @@
 package mapping
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -131,11 +129,9 @@ func TestAWrongFieldIsAnErrorAtItsPlace(t *testing.T) {
 		{`name: &a PID-8`, `anchors and aliases are not part of the language`},
 		{"name: PID-8\nname: PID-8", `error`},
 	} {
-		var out bytes.Buffer
-		fsys := testFS("m.yaml", withFields(c.fields))
-		LintCommand(Output{W: &out}, fsys, []tree.Format{fakeFormat{}}, []string{"m.yaml"})
-		if !strings.Contains(out.String(), c.want) {
-			t.Errorf("%s\nwant %s\ngot\n%s", c.fields, c.want, out.String())
+		out := Issues(Lint(testFS("m.yaml", withFields(c.fields)), "m.yaml", []tree.Format{fakeFormat{}})).Error()
+		if !strings.Contains(out, c.want) {
+			t.Errorf("%s\nwant %s\ngot\n%s", c.fields, c.want, out)
 		}
 	}
 }
@@ -237,21 +233,11 @@ func TestASetRefusesTwoMappingsOfOneID(t *testing.T) {
 	}
 }
 
-func TestLintPrintsTheLineWithACaretAndJSON(t *testing.T) {
+func TestAnIssueHasTheLineThatItIsAbout(t *testing.T) {
 	t.Parallel()
-	fsys := testFS("m.yaml", withFields("nam: PID-8"))
-	var text, js bytes.Buffer
-	if LintCommand(Output{W: &text}, fsys, []tree.Format{fakeFormat{}}, []string{"m.yaml"}) {
-		t.Error("passed")
-	}
-	if want := "   |       nam: PID-8\n   |       ^\n"; !strings.Contains(text.String(), want) {
-		t.Error(text.String())
-	}
-	LintCommand(Output{W: &js, JSON: true}, fsys, []tree.Format{fakeFormat{}}, []string{"m.yaml"})
-	lines := bytes.Split(bytes.TrimSpace(js.Bytes()), []byte("\n"))
-	var i Issue
-	if err := json.Unmarshal(lines[len(lines)-1], &i); err != nil || i.Code != "odoo-field" || i.Line != 16 || i.Severity != Error {
-		t.Error(err, js.String())
+	issues := Lint(testFS("m.yaml", withFields("nam: PID-8")), "m.yaml", []tree.Format{fakeFormat{}})
+	if i := issues[len(issues)-1]; i.SourceLine() != "      nam: PID-8" || i.Col != 7 || i.Line != 16 || i.Code != "odoo-field" || i.Severity != Error {
+		t.Errorf("%+v", i)
 	}
 }
 

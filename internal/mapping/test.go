@@ -21,15 +21,42 @@ type Report struct {
 	Cases  []CaseReport `json:"cases,omitempty"`
 }
 
-// A CaseReport is what became of one case. The lines of Diff hold values of
-// the test message.
+// A CaseReport is what became of one case. Diff holds values of the test
+// message.
 type CaseReport struct {
-	Name    string   `json:"name"`
-	Line    int      `json:"line"`
-	OK      bool     `json:"ok"`
-	Updated string   `json:"updated,omitempty"` // the golden file that was written
-	Diff    []string `json:"diff,omitempty"`    // "path: - want + got", only what differs
-	Events  []Event  `json:"-"`                 // what each rule did, for coverage
+	Name    string       `json:"name"`
+	Line    int          `json:"line"`
+	OK      bool         `json:"ok"`
+	Updated string       `json:"updated,omitempty"` // the golden file that was written
+	Diff    []Difference `json:"diff,omitempty"`    // only what differs
+	Events  []Event      `json:"-"`                 // what each rule did, for coverage
+}
+
+// A Difference is one place where what came out is not what is wanted.
+type Difference struct {
+	Path string `json:"path"`           // "ops[1].vals.name", "patient.name", "verdict", "input"
+	Want string `json:"want,omitempty"` // as JSON; "" for nothing
+	Got  string `json:"got,omitempty"`
+	Note string `json:"note,omitempty"` // why, where the values do not say it
+}
+
+// String returns "path: - want + got (note)".
+func (d Difference) String() string {
+	s := d.Path + ":"
+	if d.Want != "" || d.Got != "" {
+		s += " - " + orNothing(d.Want) + " + " + orNothing(d.Got)
+	}
+	if d.Note != "" {
+		s += " (" + d.Note + ")"
+	}
+	return s
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "(nothing)"
+	}
+	return s
 }
 
 // OK says whether all cases passed.
@@ -48,6 +75,11 @@ type Update func(path string, data []byte) error
 // Test runs the cases of one test file. With update, goldens that differ are
 // written anew and their cases pass.
 func Test(ctx context.Context, fsys fs.FS, name string, formats []tree.Format, update Update) Report {
+	return TestCases(ctx, fsys, name, formats, update, func(string) bool { return true })
+}
+
+// TestCases is Test for the cases whose names are wanted.
+func TestCases(ctx context.Context, fsys fs.FS, name string, formats []tree.Format, update Update, wanted func(name string) bool) Report {
 	rep := Report{File: name}
 	c := &collector{}
 	data, err := readFile(fsys, name)
@@ -74,59 +106,11 @@ func Test(ctx context.Context, fsys fs.FS, name string, formats []tree.Format, u
 	}
 	ct := caseTest{ctx: ctx, fsys: fsys, dir: path.Dir(name), m: m, update: update}
 	for i := range t.cases {
-		rep.Cases = append(rep.Cases, ct.run(&t.cases[i]))
+		if wanted(t.cases[i].name) {
+			rep.Cases = append(rep.Cases, ct.run(&t.cases[i]))
+		}
 	}
 	return rep
-}
-
-// TestCommand runs test files and prints the result. It returns whether all
-// passed; no files at all is not a pass.
-func TestCommand(ctx context.Context, out Output, fsys fs.FS, formats []tree.Format, paths []string, update Update) (ok bool) {
-	passed, failed := 0, 0
-	ok = len(paths) > 0
-	for _, name := range paths {
-		rep := Test(ctx, fsys, path.Clean(name), formats, update)
-		ok = ok && rep.OK()
-		for _, c := range rep.Cases {
-			if c.OK {
-				passed++
-			} else {
-				failed++
-			}
-		}
-		if out.JSON {
-			writeJSON(out.W, rep)
-			continue
-		}
-		rep.write(out)
-	}
-	if !out.JSON {
-		verdict := paint(out.Colour, green, "ok")
-		if !ok {
-			verdict = paint(out.Colour, red, "FAIL")
-		}
-		fmt.Fprintf(out.W, "%s  %d files, %d cases passed, %d failed\n", verdict, len(paths), passed, failed)
-	}
-	return ok
-}
-
-func (r Report) write(out Output) {
-	for _, i := range r.Issues {
-		i.write(out.W, out.Colour)
-	}
-	for _, c := range r.Cases {
-		switch {
-		case c.Updated != "":
-			fmt.Fprintf(out.W, "%s:%d: %s  %s: wrote %s\n", r.File, c.Line, paint(out.Colour, yellow, "new "), c.Name, c.Updated)
-		case c.OK:
-			fmt.Fprintf(out.W, "%s:%d: %s  %s\n", r.File, c.Line, paint(out.Colour, green, "ok  "), c.Name)
-		default:
-			fmt.Fprintf(out.W, "%s:%d: %s  %s\n", r.File, c.Line, paint(out.Colour, red, "FAIL"), c.Name)
-			for _, d := range c.Diff {
-				fmt.Fprintf(out.W, "    %s\n", d)
-			}
-		}
-	}
 }
 
 // A caseTest runs the cases of one file.
@@ -140,18 +124,18 @@ type caseTest struct {
 
 func (t *caseTest) run(c *testCase) CaseReport {
 	rep := CaseReport{Name: c.name, Line: c.at.line}
-	fail := func(format string, args ...any) { rep.Diff = append(rep.Diff, fmt.Sprintf(format, args...)) }
+	fail := func(path, want, got, note string) { rep.Diff = append(rep.Diff, Difference{path, want, got, note}) }
 	body := []byte(c.input)
 	if c.file != "" {
 		var err error
 		if body, err = readFile(t.fsys, path.Join(t.dir, c.file)); err != nil {
-			fail("file: %v", err)
+			fail("file", "", "", err.Error())
 			return rep
 		}
 	}
 	msg, err := t.m.Dialect.Decode(body, t.m.Reads())
 	if err != nil {
-		fail("input: %v", err)
+		fail("input", "", "", err.Error())
 		return rep
 	}
 	res, events := t.m.RunTraced(t.ctx, msg)
@@ -168,14 +152,14 @@ func (t *caseTest) run(c *testCase) CaseReport {
 	for _, k := range c.check {
 		v, sent := sentAt(plainOps, k.key)
 		if !sent {
-			fail("%s: - %s + (not sent)", k.key, show(plain(k.val)))
+			fail(k.key, show(plain(k.val)), "", "not sent")
 			continue
 		}
 		diff(k.key, plain(k.val), v, fail)
 	}
 	for _, k := range c.notSent {
 		if v, sent := sentAt(plainOps, k); sent {
-			fail("%s: - (not sent) + %s", k, show(v))
+			fail(k, "", show(v), "sent")
 		}
 	}
 	if c.warned {
@@ -185,7 +169,7 @@ func (t *caseTest) run(c *testCase) CaseReport {
 	return rep
 }
 
-func (t *caseTest) compareVerdict(c *testCase, res Result, fail func(string, ...any)) {
+func (t *caseTest) compareVerdict(c *testCase, res Result, fail differs) {
 	want, got := c.verdict, string(res.Verdict)
 	if res.Class == ClassNotMine {
 		got = "not_mine"
@@ -194,15 +178,15 @@ func (t *caseTest) compareVerdict(c *testCase, res Result, fail func(string, ...
 		want = string(broker.Apply)
 	}
 	if want != got {
-		fail("verdict: - %s + %s (%s)", want, got, string(res.Detail))
+		fail("verdict", want, got, string(res.Detail))
 	}
 	if c.reason != "" && !strings.Contains(string(res.Detail), c.reason) && !strings.Contains(res.Reason, c.reason) {
-		fail("reason: - %q + %q", c.reason, string(res.Detail))
+		fail("reason", show(c.reason), show(string(res.Detail)), "")
 	}
 }
 
 // compareWarnings wants every warning named once, in any order.
-func compareWarnings(c *testCase, res Result, fail func(string, ...any)) {
+func compareWarnings(c *testCase, res Result, fail differs) {
 	left := append([]Issue(nil), res.Warnings...)
 next:
 	for _, want := range c.warnings {
@@ -212,27 +196,27 @@ next:
 				continue next
 			}
 		}
-		fail("warnings: - %q + (nothing)", want)
+		fail("warnings", show(want), "", "")
 	}
 	for _, w := range left {
-		fail("warnings: - (nothing) + %q", string(w.Detail))
+		fail("warnings", "", show(string(w.Detail)), "")
 	}
 }
 
-func (t *caseTest) compareGolden(c *testCase, got map[string]any, rep *CaseReport, fail func(string, ...any)) {
+func (t *caseTest) compareGolden(c *testCase, got map[string]any, rep *CaseReport, fail differs) {
 	name := path.Join(t.dir, c.golden)
 	data, err := readFile(t.fsys, name)
 	var want any
 	if err == nil {
 		want, err = decodeJSON(data)
 	}
-	var lines []string
+	var found []Difference
 	if err != nil {
-		lines = append(lines, fmt.Sprintf("golden: %v", err))
+		found = append(found, Difference{Path: "golden", Note: err.Error()})
 	} else {
-		diff("", want, any(got), func(f string, args ...any) { lines = append(lines, fmt.Sprintf(f, args...)) })
+		diff("", want, any(got), func(path, want, got, note string) { found = append(found, Difference{path, want, got, note}) })
 	}
-	if len(lines) == 0 {
+	if len(found) == 0 {
 		return
 	}
 	if t.update != nil {
@@ -240,11 +224,9 @@ func (t *caseTest) compareGolden(c *testCase, got map[string]any, rep *CaseRepor
 			rep.Updated = name
 			return
 		}
-		fail("golden: %s could not be written", name)
+		fail("golden", "", "", name+" could not be written")
 	}
-	for _, l := range lines {
-		fail("%s", l)
-	}
+	rep.Diff = append(rep.Diff, found...)
 }
 
 // unitJSON is a result as goldens have it.
@@ -274,6 +256,15 @@ func decodeJSON(data []byte) (any, error) {
 	var v any
 	err := dec.Decode(&v)
 	return v, err
+}
+
+// encodeCompact writes JSON on one line, without HTML escapes.
+func encodeCompact(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+	return b.Bytes()
 }
 
 func encodeJSON(v any) []byte {

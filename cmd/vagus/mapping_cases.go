@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+
+	"github.com/vagus-health/vagus/internal/mapping/workbench"
+)
+
+type mappingTestCmd struct {
+	mappingRoot
+	Files  []string `arg:"" optional:"" type:"path" help:"Test files, or directories to look through; default: this directory."`
+	Update bool     `help:"Write the golden files anew from what came out. Read the diff before you commit it."`
+	Run_   string   `name:"run" placeholder:"REGEXP" help:"Only cases whose name it matches."`
+	JUnit  string   `name:"junit" type:"path" placeholder:"FILE" help:"Write the result for a build server, too."`
+	Output string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+func (cmd mappingTestCmd) Run(c *console) error {
+	b, err := cmd.bench()
+	if err != nil {
+		return err
+	}
+	names, err := b.find(orHere(cmd.Files), "file that ends in .test.yaml", endsIn(".test.yaml"))
+	if err != nil {
+		return err
+	}
+	var o workbench.TestOptions
+	if cmd.Update {
+		o.Update = b.write
+	}
+	if cmd.Run_ != "" {
+		if o.Run, err = regexp.Compile(cmd.Run_); err != nil {
+			return fmt.Errorf("--run: %w", err)
+		}
+	}
+	each := func(f workbench.FileTest) { f.Print(c.screen()) }
+	if cmd.Output == "json" {
+		each = nil
+	}
+	rep, err := b.Test(c.ctx, names, o, each)
+	if err != nil {
+		return err
+	}
+	if cmd.JUnit != "" {
+		if err := writeFile(cmd.JUnit, rep.JUnit); err != nil {
+			return fmt.Errorf("--junit: %w", err)
+		}
+	}
+	if cmd.Output == "json" {
+		err = c.printJSON(rep)
+	} else {
+		rep.Print(c.screen())
+	}
+	if err == nil && !rep.OK() {
+		err = exitError(1)
+	}
+	return err
+}
+
+// writeFile creates or replaces a file with what write writes.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

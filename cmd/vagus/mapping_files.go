@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/vagus-health/vagus/internal/app"
+	"github.com/vagus-health/vagus/internal/mapping/workbench"
+)
+
+// mappingRoot is the flag of every command on mapping files: above what they
+// may not reach.
+type mappingRoot struct {
+	Root string `type:"existingdir" placeholder:"DIR" help:"Directory that mappings may refer to files below of; default: any."`
+}
+
+// bench returns the workbench over all files below the root.
+func (m mappingRoot) bench() (bench, error) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return bench{}, err
+	}
+	root := filepath.VolumeName(cwd) + string(filepath.Separator)
+	if m.Root != "" {
+		if root, err = filepath.Abs(m.Root); err != nil {
+			return bench{}, err
+		}
+	}
+	b := bench{root: root}
+	b.FS, b.Formats = os.DirFS(root), app.Formats()
+	b.Show = func(name string) string {
+		full := filepath.Join(root, filepath.FromSlash(name))
+		if rel, err := filepath.Rel(cwd, full); err == nil && !strings.HasPrefix(rel, filepath.Join("..", "..", "..", "..")) {
+			return filepath.ToSlash(rel)
+		}
+		return full
+	}
+	return b, nil
+}
+
+// A bench is the workbench on this machine's files.
+type bench struct {
+	workbench.Bench
+	root string
+}
+
+// name returns a file's name in the bench's tree.
+func (b bench) name(path string) (string, error) {
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(b.root, full)
+	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return "", fmt.Errorf("%s is not below %s: name a directory above it with --root", path, b.root)
+	}
+	return filepath.ToSlash(rel), nil
+}
+
+// existing returns the name of a file that is there.
+func (b bench) existing(path string) (string, error) {
+	name, err := b.name(path)
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(path); err != nil {
+		return "", err
+	} else if info.IsDir() {
+		return "", fmt.Errorf("%s is a directory: name a file", path)
+	}
+	return name, nil
+}
+
+// find returns the named files and, below named directories, those that are
+// wanted, each once.
+func (b bench) find(paths []string, what string, wanted func(path string) bool) ([]string, error) {
+	var names []string
+	add := func(path string) error {
+		name, err := b.name(path)
+		if err == nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		return err
+	}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			if err := add(p); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		err = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && path != p && strings.HasPrefix(d.Name(), "."):
+				return filepath.SkipDir
+			case !d.IsDir() && wanted(path):
+				return add(path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no %s in %s", what, strings.Join(paths, ", "))
+	}
+	return names, nil
+}
+
+// endsIn wants files by their names.
+func endsIn(ending string) func(string) bool {
+	return func(path string) bool { return strings.HasSuffix(path, ending) }
+}
+
+var kindLine = regexp.MustCompile(`(?m)^kind:\s*["']?(mapping|fragment|tests)\b`)
+
+// ofTheLanguage wants YAML files that say which kind of file of the language
+// they are.
+func ofTheLanguage(path string) bool {
+	if ext := filepath.Ext(path); ext != ".yaml" && ext != ".yml" {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return true // lint says why
+	}
+	defer f.Close()
+	head, err := bufio.NewReaderSize(io.LimitReader(f, 8<<10), 8<<10).Peek(8 << 10)
+	return kindLine.Match(head) || err != nil && !errors.Is(err, io.EOF)
+}
+
+// write returns what writes a file of the tree, with the directories above it.
+func (b bench) write(name string, data []byte) error {
+	full := filepath.Join(b.root, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(full, data, 0o644)
+}
+
+// screen is the console as the workbench prints on it.
+func (c *console) screen() workbench.Screen {
+	return workbench.Screen{W: c.out, Width: c.width, Colour: c.color}
+}

@@ -1,0 +1,50 @@
+package main
+
+type mappingLintCmd struct {
+	mappingRoot
+	Files  []string `arg:"" optional:"" type:"path" help:"Files, or directories to look through; default: this directory."`
+	Format string   `short:"o" aliases:"output" enum:"text,json,sarif,github" default:"text" help:"text, json, sarif (SARIF 2.1.0) or github (annotations of GitHub Actions)."`
+}
+
+// Help says what is checked.
+func (mappingLintCmd) Help() string {
+	return `Both ends are checked: paths, types, tables and labels against the dictionary of the message format, and
+models, fields, types, selections and required fields against the snapshot of Odoo. The exit code is 1 when
+there is an error; warnings do not fail.`
+}
+
+func (cmd mappingLintCmd) Run(c *console) error {
+	b, err := cmd.bench()
+	if err != nil {
+		return err
+	}
+	names, err := b.find(orHere(cmd.Files), "mapping, fragment or test file", ofTheLanguage)
+	if err != nil {
+		return err
+	}
+	rep, err := b.Lint(c.ctx, names)
+	if err != nil {
+		return err
+	}
+	switch cmd.Format {
+	case "json":
+		err = c.printJSON(rep)
+	case "sarif":
+		err = c.printJSON(rep.SARIF(version))
+	case "github":
+		rep.GitHub(c.out)
+	default:
+		rep.Print(c.screen())
+	}
+	if err == nil && !rep.OK() {
+		err = exitError(1)
+	}
+	return err
+}
+
+func orHere(paths []string) []string {
+	if len(paths) == 0 {
+		return []string{"."}
+	}
+	return paths
+}

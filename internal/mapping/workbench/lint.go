@@ -1,0 +1,109 @@
+package workbench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/vagus-health/vagus/internal/mapping"
+)
+
+// A LintReport is what is wrong with files, in their order.
+type LintReport struct {
+	Files    int             `json:"files"`
+	Errors   int             `json:"errors"`
+	Warnings int             `json:"warnings"`
+	Issues   []mapping.Issue `json:"issues"`
+}
+
+// OK says whether there is no error; warnings do not fail.
+func (r LintReport) OK() bool { return r.Errors == 0 }
+
+// Lint checks files of any kind (mappings, fragments, tests), all cores at
+// once. An issue that several files have in common (a table, a fragment) is
+// reported once.
+func (b Bench) Lint(ctx context.Context, names []string) (LintReport, error) {
+	rep := LintReport{Files: len(names), Issues: []mapping.Issue{}}
+	err := inOrder(ctx, len(names), func(i int) []mapping.Issue { return mapping.Lint(b.FS, names[i], b.Formats) },
+		func(_ int, issues []mapping.Issue) { rep.Issues = append(rep.Issues, b.shown(issues)...) })
+	rep.settle()
+	return rep, err
+}
+
+// settle leaves out what is there twice, and counts.
+func (r *LintReport) settle() {
+	seen := map[string]bool{}
+	all := r.Issues
+	r.Issues, r.Errors, r.Warnings = all[:0], 0, 0
+	for _, i := range all {
+		if seen[i.String()] {
+			continue
+		}
+		seen[i.String()] = true
+		r.Issues = append(r.Issues, i)
+		if i.Severity == mapping.Error {
+			r.Errors++
+		} else {
+			r.Warnings++
+		}
+	}
+}
+
+// Print writes each issue with its line and a caret, and the sum.
+func (r LintReport) Print(s Screen) {
+	for _, i := range r.Issues {
+		s.issue("", i)
+	}
+	s.line(s.verdict(r.OK()), "  ", count(r.Files, "file"), ", ", count(r.Errors, "error"), ", ", count(r.Warnings, "warning"))
+}
+
+// verdict is "ok" or "FAIL".
+func (s Screen) verdict(ok bool) string {
+	if ok {
+		return s.in(green, "ok")
+	}
+	return s.in(red, "FAIL")
+}
+
+// issue prints an issue with the line that it is about and a caret under the
+// place. A line longer than the screen is shown around the caret.
+func (s Screen) issue(indent string, i mapping.Issue) {
+	shade := red
+	if i.Severity == mapping.Warning {
+		shade = yellow
+	}
+	place, text, _ := strings.Cut(i.String(), string(i.Severity)+"["+i.Code+"]: ")
+	s.line(indent, s.in(bold, printable(place)), s.in(shade, string(i.Severity)), s.in(faint, "["+i.Code+"]"), ": ", printable(text))
+	line := i.SourceLine()
+	if line == "" || i.Col < 1 {
+		return
+	}
+	number := fmt.Sprintf("%5d", i.Line)
+	line, col := around(strings.ReplaceAll(line, "\t", " "), i.Col-1, s.Width-len(indent)-9)
+	s.line(indent, s.in(faint, number+" | "), printable(line))
+	s.line(indent, s.in(faint, strings.Repeat(" ", len(number))+" | "), strings.Repeat(" ", col), s.in(shade, "^"))
+}
+
+// around cuts a line to a width so that column col, from 0, is in it, and
+// returns where it is then. A width of 0 or less cuts nothing.
+func around(line string, col, width int) (string, int) {
+	n := utf8.RuneCountInString(line)
+	if col > n {
+		col = n
+	}
+	if width <= 8 || n <= width {
+		return line, col
+	}
+	runes := []rune(line)
+	from := max(0, min(col-width/2, n-width))
+	to := min(n, from+width)
+	cut := append([]rune(nil), runes[from:to]...)
+	if from > 0 {
+		cut[0] = '…'
+	}
+	if to < n {
+		cut[len(cut)-1] = '…'
+	}
+	return string(cut), col - from
+}
