@@ -13,7 +13,7 @@ import (
 
 // plus is a place inside of a text that stands on one line.
 func (p place) plus(offset int) place {
-	if p.file == nil || p.line < 1 || p.line > len(p.file.lines) {
+	if p.file == nil || p.sub || p.line < 1 || p.line > len(p.file.lines) {
 		return p
 	}
 	line := p.file.lines[p.line-1]

@@ -23,7 +23,7 @@ func Lint(fsys fs.FS, name string, formats []tree.Format) []Issue {
 	case kind != nil && kind.text == "tests":
 		readTests(doc, c)
 	case kind != nil && kind.text == "fragment":
-		(&loader{c: c}).fragmentShape(doc)
+		(&flattener{c: c}).lintFragment(doc)
 	case kind != nil && kind.text == "mapping":
 		_, issues := load(fsys, name, formats)
 		return issues

@@ -71,7 +71,8 @@ type loader struct {
 	env     *cel.Env
 	root    *scope
 	snap    *snapshot
-	reads   []read // what the rule in hand reads, to name the source of a label
+	args    map[*value][]argument // of the operations' includes
+	reads   []read                // what the rule in hand reads, to name the source of a label
 }
 
 type read struct {
@@ -82,13 +83,9 @@ type read struct {
 func load(fsys fs.FS, name string, formats []tree.Format) (*Mapping, Issues) {
 	l := &loader{fsys: fsys, dir: path.Dir(name), formats: formats, c: &collector{}, sum: sha256.New(),
 		m: &Mapping{file: name, tables: map[string]*table{}}}
-	data, err := readFile(fsys, name)
-	if err != nil {
-		l.c.errorf(place{file: &sourceFile{name: name}}, "file", "%v", err)
-		return nil, l.c.issues
-	}
-	l.content(data)
-	if doc := parseYAML(name, data, l.c); doc != nil && l.mapping(doc) {
+	f := &flattener{fsys: fsys, c: l.c, content: l.content}
+	doc := f.flatten(name)
+	if l.args = f.args; doc != nil && l.mapping(doc) {
 		l.m.Hash = hex.EncodeToString(l.sum.Sum(nil))
 	}
 	return l.m, l.c.issues.sorted()
@@ -107,7 +104,7 @@ var (
 	namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 	topKeys     = []string{"kind", "format", "id", "version", "title", "owner", "description", "source", "target", "ordering",
 		"idempotency", "unit", "on_error", "on_dead_letter", "egress", "tables", "let", "guards", "operations"}
-	laterKeys = []string{"direction", "emit", "segments", "extends", "set", "remove"}
+	laterKeys = []string{"direction", "emit", "segments"}
 )
 
 // mapping compiles the whole file. It goes on after a fault where it can, so

@@ -1,9 +1,7 @@
 package mapping
 
 import (
-	"fmt"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -209,8 +207,8 @@ func (l *loader) earlier(v *value, each *boundPath) *operation {
 	return nil
 }
 
-// fields compiles an operation's fields, and those of the fragments that it
-// includes and does not define itself.
+// fields compiles an operation's fields; those of the fragments that it
+// includes are among them by now.
 func (l *loader) fields(op *operation, v *value, sc *scope) {
 	own := v.get("fields")
 	if own != nil && own.kind != yamlMap {
@@ -221,11 +219,7 @@ func (l *loader) fields(op *operation, v *value, sc *scope) {
 	if own != nil {
 		entries = own.keys
 	}
-	for _, e := range l.includes(v.get("include"), sc) {
-		if !slices.ContainsFunc(entries, func(o entry) bool { return o.key == e.key }) {
-			entries = append(entries, e)
-		}
-	}
+	l.checkArguments(l.args[v], sc)
 	if op.do == "merge" && len(entries) > 0 {
 		l.c.errorf(entries[0].at, "fields", "merge writes no fields: let an upsert of the survivor do it")
 		return
@@ -255,115 +249,5 @@ func (l *loader) checkRequired(op *operation) {
 		if !slices.ContainsFunc(op.rules, func(r *rule) bool { return r.field == name }) {
 			l.c.errorf(op.at, "odoo-required", "%s.%s is required by Odoo and no rule fills it", op.model, name)
 		}
-	}
-}
-
-// includes reads fragments and puts their parameters in.
-func (l *loader) includes(v *value, sc *scope) []entry {
-	if v == nil {
-		return nil
-	}
-	if v.kind != yamlList {
-		l.c.errorf(v.at, "include", "include is a list of {fragment: FILE, with: {name: path}}")
-		return nil
-	}
-	var out []entry
-	for _, item := range v.list {
-		if item.kind != yamlMap {
-			l.c.errorf(item.at, "include", "include is a list of {fragment: FILE, with: {name: path}}")
-			continue
-		}
-		out = append(out, l.fragment(item, sc)...)
-		item.unknown(l.c, "include", "fragment", "with")
-	}
-	return out
-}
-
-func (l *loader) fragment(v *value, sc *scope) []entry {
-	name := path.Join(l.dir, l.str(v, "fragment"))
-	with := v.get("with")
-	data, err := readFile(l.fsys, name)
-	if err != nil {
-		l.c.errorf(where(v.get("fragment"), v.at), "include", "%v", err)
-		return nil
-	}
-	l.content(data)
-	doc := parseYAML(name, data, l.c)
-	if doc == nil {
-		return nil
-	}
-	fields := l.fragmentShape(doc)
-	if fields == nil {
-		return nil
-	}
-	args := map[string]string{}
-	params := doc.get("params")
-	if params != nil {
-		for _, p := range params.keys {
-			given := with.get(p.key)
-			if given == nil || given.kind != yamlString {
-				l.c.errorf(v.at, "include", "%s needs with: {%s: path}", name, p.key)
-				continue
-			}
-			args[p.key] = given.text
-			if b := l.bind(given.at, sc, given.text); b != nil && b.typ != nil {
-				if want := p.val.get("type"); want != nil && want.text != b.typ.Name {
-					l.c.errorf(given.at, "include", "%s takes a path to %s, and %s is %s", name, want.text, given.text, typeName(b.typ))
-				}
-			}
-		}
-	}
-	if with != nil {
-		with.unknown(l.c, name, slices.Collect(maps.Keys(args))...)
-	}
-	l.substitute(fields, args)
-	return fields.keys
-}
-
-// fragmentShape checks a fragment's keys and returns its fields.
-func (l *loader) fragmentShape(doc *value) *value {
-	if doc.kind != yamlMap || l.str(doc, "kind") != "fragment" {
-		l.c.errorf(doc.at, "kind", "a fragment file has kind: fragment")
-		return nil
-	}
-	l.str(doc, "id")
-	l.str(doc, "title")
-	if p := doc.get("params"); p != nil {
-		for _, e := range p.keys {
-			e.val.used = true
-			l.str(e.val, "type")
-			l.str(e.val, "note")
-			e.val.unknown(l.c, "a parameter", "type", "note")
-		}
-	}
-	if f := doc.get("format"); f != nil && f.text != "1" {
-		l.c.errorf(f.at, "format", "format: 1 is the format that this program reads")
-	}
-	fields := doc.get("fields")
-	if fields == nil || fields.kind != yamlMap {
-		l.c.errorf(doc.at, "fields", "a fragment has fields: {field: rule}")
-		return nil
-	}
-	doc.unknown(l.c, "a fragment", "kind", "format", "id", "title", "params", "fields")
-	return fields
-}
-
-// substitute puts arguments in the place of ${name} in every text.
-func (l *loader) substitute(v *value, args map[string]string) {
-	for strings.Contains(v.text, "${") {
-		before, rest, _ := strings.Cut(v.text, "${")
-		name, after, closed := strings.Cut(rest, "}")
-		arg, ok := args[name]
-		if !closed || !ok || strings.Contains(arg, "${") || len(before)+len(arg)+len(after) > maxLineBytes {
-			l.c.errorf(v.at, "include", "the fragment has no parameter %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(args))))
-			return
-		}
-		v.text = fmt.Sprint(before, arg, after)
-	}
-	for _, e := range v.keys {
-		l.substitute(e.val, args)
-	}
-	for _, i := range v.list {
-		l.substitute(i, args)
 	}
 }

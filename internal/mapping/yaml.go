@@ -24,6 +24,8 @@ type place struct {
 	file *sourceFile
 	line int
 	col  int
+	via  *place // of a fragment: the include that brought it
+	sub  bool   // arguments stand in the text: offsets into it are not the file's
 }
 
 // A sourceFile is a file's text by lines, for carets.
@@ -38,6 +40,9 @@ func newSourceFile(name string, data []byte) *sourceFile {
 
 func (p place) issue(s Severity, code, format string, args ...any) Issue {
 	i := Issue{Line: p.line, Col: p.col, Severity: s, Code: code, Text: fmt.Sprintf(format, args...)}
+	for v := p.via; v != nil; v = v.via {
+		i.Text += fmt.Sprintf(" (included at %s:%d:%d)", v.file.name, v.line, v.col)
+	}
 	if p.file != nil {
 		i.File = p.file.name
 		if p.line >= 1 && p.line <= len(p.file.lines) {

@@ -1,0 +1,332 @@
+package mapping
+
+import (
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An overlay is a mapping that says how it differs from another one: what a
+// site changes. It is put onto the tree of values before anything is compiled,
+// so every later fault has the place of the line that says it.
+//
+//	extends: ../base/adt-patient.map.yaml
+//	id: adt-patient-west
+//	version: 1
+//	set: { source.zone: America/Denver, patient.phone: { from: "PID-14[first].1" } }
+//	add: { patient.x_ward: PV1-3.1 }
+//	remove: [patient.mobile, kin]
+//
+// What set and remove name is there, and what add names is not: a change of the
+// base that moves it is an error here and not a silent change there.
+
+const maxOverlays = 4 // that stand on each other
+
+var (
+	overlayKeys = []string{"kind", "format", "extends", "id", "version", "title", "owner", "description", "set", "add", "remove"}
+	headerKeys  = []string{"id", "version", "title", "owner", "description"}
+	segmentName = regexp.MustCompile(`^[A-Z][A-Z0-9]{1,2}$`)
+)
+
+// flatten reads a mapping and all that it is made of into one tree, or returns
+// nil when there is none.
+func (f *flattener) flatten(name string) *value {
+	doc := f.open(name, place{file: &sourceFile{name: name}})
+	var overlays []*value
+	for doc != nil && doc.kind == yamlMap && doc.has("extends") {
+		overlays = append(overlays, doc)
+		ext := doc.get("extends")
+		switch {
+		case ext.kind != yamlString:
+			f.c.errorf(ext.at, "extends", "extends: FILE, a mapping")
+			return nil
+		case len(overlays) > maxOverlays:
+			f.c.errorf(ext.at, "extends", "overlays stand on each other at most %d high: does this one extend itself?", maxOverlays)
+			return nil
+		}
+		if doc = f.open(ext.beside(), ext.at); doc != nil && (doc.kind != yamlMap || doc.child("kind") == nil || doc.child("kind").text != "mapping") {
+			f.c.errorf(ext.at, "extends", "%s is no mapping", ext.text)
+			return nil
+		}
+	}
+	if doc == nil || doc.kind != yamlMap {
+		return doc
+	}
+	for _, k := range []string{"set", "add", "remove"} {
+		if v := doc.get(k); v != nil {
+			f.c.errorf(v.at, "extends", "%s is for a file that extends another one", k)
+		}
+	}
+	slices.Reverse(overlays)
+	// Which fragments there are is settled first: an overlay can then name the fields that they bring.
+	for _, o := range overlays {
+		f.apply(doc, o, func(id string) bool { return strings.HasSuffix(id, ".include") })
+	}
+	if ops := doc.child("operations"); ops != nil {
+		for _, op := range ops.list {
+			f.expand(op)
+		}
+	}
+	for _, o := range overlays {
+		f.apply(doc, o, func(id string) bool { return !strings.HasSuffix(id, ".include") })
+		f.header(doc, o)
+	}
+	relocate(doc, path.Dir(name))
+	return doc
+}
+
+// header checks an overlay's own keys and gives the mapping its name.
+func (f *flattener) header(doc, o *value) {
+	l := &loader{c: f.c}
+	if k := l.str(o, "kind"); k != "mapping" {
+		f.c.errorf(o.at, "kind", "kind is %q; a mapping has kind: mapping", k)
+	}
+	if v := o.get("format"); v == nil || v.text != "1" {
+		f.c.errorf(where(v, o.at), "format", "format: 1 is the format that this program reads")
+	}
+	id := o.get("id")
+	switch base := doc.child("id"); {
+	case id == nil || !o.has("version"):
+		f.c.errorf(o.at, "extends", "an overlay has an id and a version of its own")
+	case base != nil && id.text == base.text:
+		f.c.errorf(id.at, "extends", "%s is the id of what it extends: an overlay has its own", id.text)
+	}
+	for _, k := range headerKeys {
+		if i := o.index(k); i >= 0 {
+			o.get(k)
+			doc.keys = slices.DeleteFunc(doc.keys, func(e entry) bool { return e.key == k })
+			doc.keys = append(doc.keys, o.keys[i])
+		}
+	}
+	o.unknown(f.c, "an overlay", overlayKeys...)
+}
+
+// apply makes an overlay's changes whose ids are wanted.
+func (f *flattener) apply(doc, o *value, wanted func(id string) bool) {
+	if v := o.get("remove"); v != nil {
+		if v.kind != yamlList {
+			f.c.errorf(v.at, "extends", "remove is a list of ids, such as patient.phone")
+		}
+		for _, x := range v.list {
+			if wanted(x.text) {
+				f.remove(doc, x)
+			}
+		}
+	}
+	for _, k := range []string{"set", "add"} {
+		v := o.get(k)
+		if v != nil && v.kind != yamlMap {
+			f.c.errorf(v.at, "extends", "%s: {ID: what it becomes}, with ids such as patient.phone", k)
+		}
+		for _, e := range v.entries() {
+			if wanted(e.key) {
+				f.change(doc, e, k == "add")
+			}
+		}
+	}
+}
+
+func (f *flattener) remove(doc, id *value) {
+	s := find(doc, id.text)
+	switch {
+	case id.kind != yamlString || s.n < 0:
+		f.c.errorf(id.at, "extends", "there is no %q to remove%s", id.text, didYouMean(id.text, ids(doc)))
+	case s.in.kind == yamlMap:
+		s.in.keys = slices.Delete(s.in.keys, s.n, s.n+1)
+	default:
+		s.in.list = slices.Delete(s.in.list, s.n, s.n+1)
+	}
+}
+
+// change sets what an id names, or adds it.
+func (f *flattener) change(doc *value, e entry, add bool) {
+	e.val.used = true
+	if slices.Contains(headerKeys, e.key) || slices.Contains([]string{"kind", "format", "extends"}, e.key) {
+		f.c.errorf(e.at, "extends", "%s stands beside extends", e.key)
+		return
+	}
+	s := find(doc, e.key)
+	if s.in == nil || s.n < 0 && !add {
+		text := "there is no %q%s"
+		if s.in != nil {
+			text += ", or write it under add:"
+		}
+		f.c.errorf(e.at, "extends", text, e.key, didYouMean(e.key, ids(doc)))
+		return
+	}
+	operation := s.in == doc.child("operations")
+	if operation {
+		if id := e.val.child("id"); id == nil || id.text != s.key {
+			f.c.errorf(e.at, "extends", "%s is an operation with id: %s", e.key, s.key)
+			return
+		}
+		f.expand(e.val)
+	}
+	switch at := s.value(); {
+	case add && at != nil && at.kind == yamlList && e.val.kind == yamlList:
+		at.list = append(at.list, e.val.list...)
+	case add && at != nil:
+		f.c.errorf(e.at, "extends", "there is a %q: write it under set:", e.key)
+	case add && s.in.kind == yamlMap:
+		s.in.keys = append(s.in.keys, entry{key: s.key, at: e.at, val: e.val})
+	case add && operation:
+		s.in.list = append(s.in.list, e.val)
+	case add:
+		f.c.errorf(e.at, "extends", "items of this list have no names: set the whole list, or add a list to it")
+	case s.in.kind == yamlMap:
+		s.in.keys[s.n].at, s.in.keys[s.n].val = e.at, e.val
+	default:
+		s.in.list[s.n] = e.val
+	}
+}
+
+// A spot is what an id names: an entry of a map, or an item of a list.
+type spot struct {
+	in  *value // nil: there is not even what it would be in
+	key string
+	n   int // -1: it is not there
+}
+
+func (s spot) value() *value {
+	switch {
+	case s.in == nil || s.n < 0:
+		return nil
+	case s.in.kind == yamlMap:
+		return s.in.keys[s.n].val
+	}
+	return s.in.list[s.n]
+}
+
+// find resolves an id: that of a rule ("patient.phone", "order.lines.qty",
+// "let.mrn", "PO1_LOOP.PO1-02"), of an operation ("kin"), or the way to
+// anything else ("source.zone", "tables.sex", "operations.kin.when").
+func find(doc *value, id string) spot {
+	way := strings.Split(id, ".")
+	ops := spot{in: doc.child("operations")}
+	if ops.in != nil {
+		ops = ops.in.step(way[0])
+	}
+	switch {
+	case slices.Contains(topKeys, way[0]) || doc.has(way[0]):
+	case ops.value() != nil:
+		rules := []string{"operations", way[0]}
+		for _, field := range way[1:] {
+			rules = append(rules, "fields", field)
+		}
+		way = rules
+	case doc.has("segments"):
+		way = append([]string{"segments"}, strings.FieldsFunc(id, func(r rune) bool { return r == '.' || r == '-' })...)
+	}
+	s := doc.step(way[0])
+	for _, name := range way[1:] {
+		s = s.value().step(name)
+	}
+	return s
+}
+
+// step finds a name in a map or a list. An item of a list is called by its id,
+// its loop or its segment; with #2 when that stands in the list more than once.
+func (v *value) step(name string) spot {
+	if v == nil || v.kind != yamlMap && v.kind != yamlList {
+		return spot{n: -1}
+	}
+	if v.kind == yamlList {
+		return spot{v, name, slices.Index(itemNames(v), name)}
+	}
+	n := v.index(name)
+	switch {
+	case n >= 0:
+	case v.has("loop"):
+		return v.child("segments").step(name)
+	case len(v.keys) > 0 && segmentName.MatchString(v.keys[0].key):
+		return v.keys[0].val.step(name)
+	}
+	return spot{v, name, n}
+}
+
+func itemNames(list *value) []string {
+	names, count := make([]string, len(list.list)), map[string]int{}
+	for i, item := range list.list {
+		for _, k := range []string{"id", "loop"} {
+			if x := item.child(k); x != nil && names[i] == "" {
+				names[i] = x.text
+			}
+		}
+		if names[i] == "" && len(item.keys) > 0 && segmentName.MatchString(item.keys[0].key) {
+			names[i] = item.keys[0].key
+		}
+		count[names[i]]++
+	}
+	seen := map[string]int{}
+	for i, n := range names {
+		if seen[n]++; count[n] > 1 {
+			names[i] = n + "#" + strconv.Itoa(seen[n])
+		}
+	}
+	return names
+}
+
+// ids are the ids that an overlay of this tree may use, for a suggestion.
+func ids(doc *value) []string {
+	var out []string
+	for _, e := range doc.keys {
+		out = append(out, e.key)
+		for _, x := range e.val.keys {
+			out = append(out, e.key+"."+x.key)
+		}
+	}
+	var fields func(prefix string, v *value)
+	fields = func(prefix string, v *value) {
+		for _, e := range v.child("fields").entries() {
+			out = append(out, prefix+"."+e.key)
+			fields(prefix+"."+e.key, e.val)
+		}
+	}
+	if ops := doc.child("operations"); ops != nil {
+		for i, name := range itemNames(ops) {
+			out = append(out, name)
+			for _, e := range ops.list[i].keys {
+				out = append(out, "operations."+name+"."+e.key)
+			}
+			fields(name, ops.list[i])
+		}
+	}
+	return out
+}
+
+// relocate makes files that are named in other folders relative to dir.
+func relocate(doc *value, dir string) {
+	fix := func(v *value) {
+		if v == nil || v.kind != yamlString || path.Dir(v.at.file.name) == dir {
+			return
+		}
+		if rel, err := filepath.Rel(dir, v.beside()); err == nil {
+			v.text = filepath.ToSlash(rel)
+		}
+	}
+	for _, e := range doc.child("tables").entries() {
+		fix(e.val)
+	}
+	fix(doc.child("target").child("snapshot"))
+}
+
+// index is where a map has a key, or -1.
+func (v *value) index(key string) int {
+	return slices.IndexFunc(v.keys, func(e entry) bool { return e.key == key })
+}
+
+func (v *value) has(key string) bool { return v.index(key) >= 0 }
+
+// child is the value of a key, not marked as read; nil when there is none.
+func (v *value) child(key string) *value {
+	if v == nil {
+		return nil
+	}
+	if i := v.index(key); i >= 0 {
+		return v.keys[i].val
+	}
+	return nil
+}
