@@ -225,7 +225,7 @@ func (l *loader) checkArguments(args []argument, sc *scope) {
 		switch a.param.kind {
 		case "table":
 			if l.m.tables[a.text] == nil {
-				l.c.errorf(a.at, "table", "no table %q%s: %s of %s is one", a.text, didYouMean(a.text, l.tableNames()), a.param.name, a.fragment)
+				l.c.errorf(a.at, "table", "no table %q%s: %s of %s is one", a.text, didYouMean(a.text, l.m.tableNames()), a.param.name, a.fragment)
 			}
 		case "path":
 			if a.param.typ == "" && l.letIndex(a.text) >= 0 {
