@@ -98,10 +98,20 @@ func (d *decoder) operation(o *Operation) {
 			d.values(&o.Vals)
 		case "on_create":
 			d.values(&o.OnCreate)
+		case "on_update":
+			d.values(&o.OnUpdate)
 		case "on":
 			o.On = d.string()
 		case "on_none":
 			o.OnNone = d.string()
+		case "method":
+			o.Method = d.string()
+		case "args":
+			d.values(&o.Args)
+		case "only_if":
+			d.values(&o.OnlyIf)
+		case "context":
+			d.values(&o.Context)
 		default:
 			d.bad = true
 		}

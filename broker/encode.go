@@ -60,8 +60,13 @@ func (e *encoder) operation(o *Operation) {
 	e.valuesIf("by", o.By)
 	e.valuesIf("vals", o.Vals)
 	e.valuesIf("on_create", o.OnCreate)
+	e.valuesIf("on_update", o.OnUpdate)
 	e.textIf("on", o.On)
 	e.textIf("on_none", o.OnNone)
+	e.textIf("method", o.Method)
+	e.valuesIf("args", o.Args)
+	e.valuesIf("only_if", o.OnlyIf)
+	e.valuesIf("context", o.Context)
 	e.buf = append(e.buf, '}')
 }
 

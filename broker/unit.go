@@ -45,12 +45,32 @@ type Unit struct {
 	Ops          []Operation `json:"ops,omitempty"`
 }
 
-// An Operation is one step on the target. Values in Vals, OnCreate and By are
-// plain, or symbolic and resolved by the target when it applies them:
+// An Operation is one step on the target. Values in Vals, OnCreate, By and Args
+// are plain, or symbolic and resolved by the target when it applies them. A ref
+// is one of
 //
-//	{"$ref": "res.country", "by": {"code": "US"}, "on_none": "skip"}   the record of a model that these fields find
-//	{"$op": "patient"}                                                 the record of an earlier operation of the unit
-//	{"$add": [ref, …]}  {"$set": [ref, …]}                             many2many: add to, or replace, what is there
+//	{"$ref": "res.country", "by": {"code": "US"}, "on_none": "skip", "on_many": "skip"}
+//	                                  the record of a model that these fields find; a name with dots leads through relations
+//	{"$xid": "hr.employee_7", "on_none": "defer"}
+//	                                  the record of this external identifier
+//	{"$op": "patient"}                the record of an earlier operation of the unit
+//
+// and the values of relations are
+//
+//	{"$add": [ref, …]}                many2many: these too
+//	{"$replace": [ref, …]}            many2many: these and no others; none clears the field
+//	{"$merge": [line, …]}             one2many: makes or writes these lines, and leaves the others alone
+//	{"$replace": [line, …]}           one2many: these lines and no others
+//	{"$distribution": [{"account": ref, "percent": 100}]}
+//	                                  json: shares by analytic account
+//
+// where a line is {"key": "T1", "vals": {…}, "on_create": {…}}, known by its key
+// within the record, and on_create is written to a new line only.
+//
+// on_none says what happens when nothing is found: "skip" leaves the value out,
+// "retry" holds the unit until there is a record, "dead_letter" (also "") gives
+// up, "defer" writes the value when the record arrives. on_many says it of
+// several: "skip" or "dead_letter" (also "").
 //
 // nil clears a field. A field that is not named is left alone.
 type Operation struct {
@@ -61,8 +81,13 @@ type Operation struct {
 	By       Values `json:"by,omitempty"`        // match by fields instead of XID
 	Vals     Values `json:"vals,omitempty"`      // written always
 	OnCreate Values `json:"on_create,omitempty"` // written only when the operation makes the record
+	OnUpdate Values `json:"on_update,omitempty"` // written only when the record was there
 	On       string `json:"on,omitempty"`        // merge, call: the operation whose record survives or is called
-	OnNone   string `json:"on_none,omitempty"`   // update, merge, archive: skip, retry or dead_letter when nothing matches
+	OnNone   string `json:"on_none,omitempty"`   // update, merge, archive, call: skip, retry or dead_letter when nothing matches
+	Method   string `json:"method,omitempty"`    // call
+	Args     Values `json:"args,omitempty"`      // call: by name
+	OnlyIf   Values `json:"only_if,omitempty"`   // nothing is done unless the record has these values; a new record is made all the same
+	Context  Values `json:"context,omitempty"`   // Odoo's, of this operation's calls
 }
 
 // LogValue logs what identifies a unit, never its values.

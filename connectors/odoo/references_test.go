@@ -27,9 +27,9 @@ func TestTagsAreAddedAndReplaced(t *testing.T) {
 		step(map[string]any{"$add": []any{twoRef}}, id(0), id(1))
 		step(map[string]any{"$add": []any{twoRef, refTo("res.partner.category", map[string]any{"name": "nobody has this"}, "on_none", "skip")}}, id(0), id(1))
 		step(map[string]any{"$add": []any{}}, id(0), id(1))
-		step(map[string]any{"$set": []any{threeRef}}, id(2))
-		step(map[string]any{"$set": []any{}})
-		step(map[string]any{"$set": []any{oneRef, threeRef}}, id(0), id(2))
+		step(map[string]any{"$replace": []any{threeRef}}, id(2))
+		step(map[string]any{"$replace": []any{}})
+		step(map[string]any{"$replace": []any{oneRef, threeRef}}, id(0), id(2))
 	})
 }
 

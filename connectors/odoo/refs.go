@@ -132,7 +132,7 @@ func (p *pass) refsInside(s *state, v any, visit func(*lookup)) {
 			return
 		}
 		p.refsInside(s, v["$add"], visit)
-		p.refsInside(s, v["$set"], visit)
+		p.refsInside(s, v["$replace"], visit)
 	}
 }
 

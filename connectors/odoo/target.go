@@ -159,6 +159,9 @@ func check(u *broker.Unit) *broker.Outcome {
 		default:
 			return bad("odoo.invalid", "operation %s does something unknown; correct the mapping", safe(op.ID))
 		}
+		if len(op.OnUpdate)+len(op.OnlyIf)+len(op.Context) > 0 {
+			return bad("odoo.unsupported", "operation %s has on_update, only_if or context, which this target cannot do yet; nothing of the unit was applied", safe(op.ID))
+		}
 		if !dottedName(op.Model) {
 			return bad("odoo.invalid", "operation %s names no model; correct the mapping", safe(op.ID))
 		}

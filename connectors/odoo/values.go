@@ -44,7 +44,7 @@ func (p *pass) cellsOf(s *state, vals broker.Values) (cells []cell, bad *broker.
 				cells = append(cells, c)
 			}
 		case []any:
-			return nil, invalid(field, "a list is not a value; a many2many field takes $add or $set")
+			return nil, invalid(field, "a list is not a value; a many2many field takes $add or $replace")
 		default:
 			text, ok := scalar(v)
 			if !ok {
@@ -61,14 +61,14 @@ func sortCells(cells []cell) {
 	slices.SortFunc(cells, func(a, b cell) int { return strings.Compare(a.column, b.column) })
 }
 
-// symbol resolves {"$ref"…}, {"$op"…}, {"$add"…} and {"$set"…}.
+// symbol resolves {"$ref"…}, {"$op"…}, {"$add"…} and {"$replace"…}.
 func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bool, bad *broker.Outcome) {
 	c = cell{column: p.byID(field)}
 	list, isList := v["$add"]
 	name := "$add"
 	if c.mode = add; !isList {
-		list, isList = v["$set"]
-		name, c.mode = "$set", set
+		list, isList = v["$replace"]
+		name, c.mode = "$replace", set
 	}
 	if !isList {
 		c.mode = plain
@@ -96,7 +96,7 @@ func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bo
 	}
 	if len(ids) == 0 {
 		// Nothing to add, or nothing but references to skip: leave the field
-		// alone. An empty $set clears it.
+		// alone. An empty $replace clears it.
 		c.value = false
 		return c, c.mode == set && len(items) == 0, nil
 	}

@@ -383,7 +383,7 @@ func (r *run) manyField(x *rule, out *broker.Operation) *fault {
 	switch {
 	case len(refs) == 0 && x.required:
 		return &fault{class: ClassRequired, text: "required, but " + x.each.text + " is absent"}
-	case len(refs) > 0, null && x.mode == "$set" && !x.keepNull:
+	case len(refs) > 0, null && x.mode == "$replace" && !x.keepNull:
 		if v := map[string]any{x.mode: refs}; x.onCreate {
 			setOnCreate(out, x.field, v)
 		} else {

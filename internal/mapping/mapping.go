@@ -105,7 +105,7 @@ type rule struct {
 	cel      *program
 	ref      *reference
 	each     *boundPath // many2many: one reference for each item
-	mode     string     // "$add" or "$set"
+	mode     string     // "$add" or "$replace"
 	fallback *constant
 	required bool
 	keepNull bool   // on_null: keep

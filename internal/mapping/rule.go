@@ -111,7 +111,7 @@ func (l *loader) ruleEach(r *rule, e, v *value, sc *scope) *scope {
 		return nil
 	}
 	r.each = p
-	r.mode = map[string]string{"add": "$add", "replace": "$set"}[l.oneOf(v, "mode", "", "add", "replace")]
+	r.mode = map[string]string{"add": "$add", "replace": "$replace"}[l.oneOf(v, "mode", "", "add", "replace")]
 	if r.mode == "" && v.get("mode") == nil {
 		l.c.errorf(e.at, "each", "each needs mode: add or mode: replace")
 	}

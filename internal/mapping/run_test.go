@@ -94,8 +94,8 @@ func TestARuleMakesOfAValueWhatTheLanguageSays(t *testing.T) {
 		{"a reference that lacks a key is absent", `country_id: { from: { a: PID-8, b: PID-15.1 }, ref: { by: { code: a, name: b } } }`, `|||||||US`, `null`},
 		{"a reference that is null is cleared", `country_id: { from: PID-8, ref: code }`, `|||||||""`, `{"country_id":null}`},
 		{"many2many adds", `category_id: { each: "PID-10[*]", from: PID-8, ref: name, mode: add }`, `|||||||F||a~b`, `{"category_id":{"$add":[{"$ref":"res.partner.category","by":{"name":"F"}},{"$ref":"res.partner.category","by":{"name":"F"}}]}}`},
-		{"many2many by its items", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `||||||||||a~b`, `{"category_id":{"$set":[{"$ref":"res.partner.category","by":{"name":"a"}},{"$ref":"res.partner.category","by":{"name":"b"}}]}}`},
-		{"many2many that is null is emptied by replace", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `||||||||||""`, `{"category_id":{"$set":[]}}`},
+		{"many2many by its items", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `||||||||||a~b`, `{"category_id":{"$replace":[{"$ref":"res.partner.category","by":{"name":"a"}},{"$ref":"res.partner.category","by":{"name":"b"}}]}}`},
+		{"many2many that is null is emptied by replace", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `||||||||||""`, `{"category_id":{"$replace":[]}}`},
 		{"many2many that is absent is left alone", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `|`, `null`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
