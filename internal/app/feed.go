@@ -14,6 +14,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/tree"
@@ -21,7 +22,12 @@ import (
 )
 
 // Formats are the message formats that mappings may name.
-func Formats() []tree.Format { return []tree.Format{hl7.NewFormat()} }
+func Formats() []tree.Format {
+	return []tree.Format{
+		hl7.NewFormat(),
+		webhook.Format{},
+	}
+}
 
 // A feed turns its messages into units: it decodes them and asks each of its
 // mappings. Safe for concurrent use.

@@ -3,7 +3,6 @@ package tree
 import (
 	"fmt"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -23,6 +22,10 @@ type JSONLimits struct {
 	FoldNames bool
 	// AnyRepeats takes arrays of several for elements that do not repeat.
 	AnyRepeats bool
+	// SimpleForObject takes a simple value where an object belongs: its node is
+	// a leaf, which stands for the object's first element (SCIM's manager, a
+	// DICOM person name).
+	SimpleForObject bool
 }
 
 func (o JSONLimits) withDefaults() JSONLimits {
@@ -49,19 +52,10 @@ func (o JSONLimits) withDefaults() JSONLimits {
 // leaf; several in an array only where the element repeats. Errors name the
 // line, the offset and the elements on the way, never a value.
 func ReadJSON(body []byte, typ *Type, only Selection, o JSONLimits) (*Node, error) {
-	o = o.withDefaults()
-	if len(body) > o.Bytes {
-		return nil, fmt.Errorf("JSON of %d bytes; at most %d are taken", len(body), o.Bytes)
+	r, err := newJSONReader(body, only, o)
+	if err != nil {
+		return nil, err
 	}
-	r := &jsonReader{text: string(body), line: 1, left: o.Values, limits: o, only: only}
-	if strings.HasPrefix(r.text, byteOrderMark) {
-		r.i = len(byteOrderMark)
-	}
-	if at := invalidUTF8(r.text); at >= 0 {
-		r.line += strings.Count(r.text[:at], "\n")
-		return nil, r.fail(at, "is not UTF-8")
-	}
-	r.space()
 	if r.peek() != '{' {
 		return nil, r.fail(r.i, "a JSON object is expected")
 	}
@@ -75,6 +69,23 @@ func ReadJSON(body []byte, typ *Type, only Selection, o JSONLimits) (*Node, erro
 		return nil, r.fail(r.i, "something follows the object")
 	}
 	return root, nil
+}
+
+func newJSONReader(body []byte, only Selection, o JSONLimits) (*jsonReader, error) {
+	o = o.withDefaults()
+	if len(body) > o.Bytes {
+		return nil, fmt.Errorf("JSON of %d bytes; at most %d are taken", len(body), o.Bytes)
+	}
+	r := &jsonReader{text: string(body), line: 1, left: o.Values, limits: o, only: only}
+	if strings.HasPrefix(r.text, byteOrderMark) {
+		r.i = len(byteOrderMark)
+	}
+	if at := invalidUTF8(r.text); at >= 0 {
+		r.line += strings.Count(r.text[:at], "\n")
+		return nil, r.fail(at, "is not UTF-8")
+	}
+	r.space()
+	return r, nil
 }
 
 const byteOrderMark = "\ufeff" // some senders put one before their JSON
@@ -136,25 +147,6 @@ func (r *jsonReader) take(mark int) []*Node {
 	return r.kids[at : at+n : at+n]
 }
 
-func (r *jsonReader) peek() byte {
-	if r.i < len(r.text) {
-		return r.text[r.i]
-	}
-	return 0
-}
-
-func (r *jsonReader) space() {
-	for ; r.i < len(r.text); r.i++ {
-		switch r.text[r.i] {
-		case '\n':
-			r.line++
-		case ' ', '\t', '\r':
-		default:
-			return
-		}
-	}
-}
-
 // object reads an object, r.i at its brace. It leaves its kids on the stack
 // and says whether anything is there that the type has. With keep it leaves at
 // least one kid then, so that the object does not look like an empty one; a nil
@@ -184,7 +176,7 @@ func (r *jsonReader) object(typ *Type, keep bool, depth int) (present bool, err 
 		if err != nil {
 			return false, err
 		}
-		el := r.element(typ, name)
+		el := find(typ, name, r.limits.FoldNames)
 		if el != nil {
 			r.way = append(r.way, el.Name)
 		}
@@ -220,37 +212,6 @@ func (r *jsonReader) object(typ *Type, keep bool, depth int) (present bool, err 
 			return present, err
 		}
 	}
-}
-
-// element finds what a type has of this name, or nil.
-func (r *jsonReader) element(typ *Type, name string) *Element {
-	if typ == nil {
-		return nil
-	}
-	if el := typ.byName[name]; el != nil || !r.limits.FoldNames {
-		return el
-	}
-	for _, el := range typ.Elements {
-		if equalFold(el.Name, name) {
-			return el
-		}
-	}
-	return nil
-}
-
-// next reads a comma (more is true) or the end of an object or array.
-func (r *jsonReader) next(end byte) (more bool, err error) {
-	r.space()
-	switch c := r.peek(); {
-	case c == end && r.i < len(r.text):
-		r.i++
-		return false, nil
-	case c == ',':
-		r.i++
-		r.space()
-		return true, nil
-	}
-	return false, r.fail(r.i, "a comma or "+string(end)+" is expected")
 }
 
 // values reads the value of a known name: one, or those of an array.
@@ -317,7 +278,7 @@ func (r *jsonReader) value(el *Element, keep bool, depth int) (present bool, err
 	case c == 'n':
 		state = Null
 		err = r.word("null")
-	case !leaf:
+	case !leaf && !r.limits.SimpleForObject:
 		return false, r.fail(at, "a simple value where an object is expected")
 	default:
 		if text, err = r.scalar(); text == "" && r.limits.EmptyIsAbsent {
@@ -330,186 +291,4 @@ func (r *jsonReader) value(el *Element, keep bool, depth int) (present bool, err
 		r.stack = append(r.stack, n)
 	}
 	return err == nil, err
-}
-
-// skip reads a value that nobody knows.
-func (r *jsonReader) skip(depth int) error {
-	if r.left--; r.left < 0 {
-		return r.fail(r.i, fmt.Sprintf("over %d values", r.limits.Values))
-	}
-	switch r.peek() {
-	case '{':
-		_, err := r.object(nil, false, depth+1)
-		return err
-	case 'n':
-		return r.word("null")
-	case '[':
-	default:
-		_, err := r.scalar()
-		return err
-	}
-	if depth++; depth > r.limits.Depth {
-		return r.fail(r.i, fmt.Sprintf("objects and arrays are nested over %d deep", r.limits.Depth))
-	}
-	r.i++
-	r.space()
-	if r.peek() == ']' {
-		r.i++
-		return nil
-	}
-	for {
-		if err := r.skip(depth); err != nil {
-			return err
-		}
-		if more, err := r.next(']'); !more {
-			return err
-		}
-	}
-}
-
-// scalar reads a string, a number or a boolean.
-func (r *jsonReader) scalar() (string, error) {
-	switch c := r.peek(); {
-	case c == '"':
-		return r.string()
-	case c == 't':
-		return "true", r.word("true")
-	case c == 'f':
-		return "false", r.word("false")
-	case c == '-' || c >= '0' && c <= '9':
-		return r.number()
-	}
-	return "", r.fail(r.i, "a value is expected")
-}
-
-func (r *jsonReader) word(word string) error {
-	if !strings.HasPrefix(r.text[r.i:], word) {
-		return r.fail(r.i, "a value is expected")
-	}
-	r.i += len(word)
-	return nil
-}
-
-func (r *jsonReader) number() (string, error) {
-	start := r.i
-	if r.peek() == '-' {
-		r.i++
-	}
-	ok := true
-	if r.peek() == '0' {
-		r.i++
-	} else {
-		ok = r.digits()
-	}
-	if ok && r.peek() == '.' {
-		r.i++
-		ok = r.digits()
-	}
-	if c := r.peek(); ok && (c == 'e' || c == 'E') {
-		r.i++
-		if c := r.peek(); c == '+' || c == '-' {
-			r.i++
-		}
-		ok = r.digits()
-	}
-	if !ok {
-		return "", r.fail(r.i, "a digit is expected")
-	}
-	return r.text[start:r.i], nil
-}
-
-func (r *jsonReader) digits() bool {
-	start := r.i
-	for r.i < len(r.text) && r.text[r.i] >= '0' && r.text[r.i] <= '9' {
-		r.i++
-	}
-	return r.i > start
-}
-
-// string reads a string; one without escapes is a part of the text.
-func (r *jsonReader) string() (string, error) {
-	start := r.i + 1
-	for i := start; i < len(r.text); i++ {
-		switch c := r.text[i]; {
-		case c == '"':
-			r.i = i + 1
-			if i-start > r.limits.String {
-				return "", r.fail(start, fmt.Sprintf("a string of over %d bytes", r.limits.String))
-			}
-			return r.text[start:i], nil
-		case c == '\\':
-			return r.escaped(start, i)
-		case c < ' ':
-			return "", r.fail(i, "a control character in a string: write it as an escape")
-		}
-	}
-	return "", r.fail(start-1, "a string does not end")
-}
-
-// escaped goes on with a string that has its first escape at i.
-func (r *jsonReader) escaped(start, i int) (string, error) {
-	out := append(make([]byte, 0, i-start+64), r.text[start:i]...)
-	for i < len(r.text) {
-		switch c := r.text[i]; {
-		case c == '"':
-			r.i = i + 1
-			return string(out), nil
-		case c < ' ':
-			return "", r.fail(i, "a control character in a string: write it as an escape")
-		case c != '\\':
-			out = append(out, c)
-			i++
-		default:
-			char, n := escape(r.text[i:])
-			if n == 0 {
-				return "", r.fail(i, `no escape of JSON: \u needs four hexadecimal digits, and both halves of a pair`)
-			}
-			out = utf8.AppendRune(out, char)
-			i += n
-		}
-		if len(out) > r.limits.String {
-			return "", r.fail(start, fmt.Sprintf("a string of over %d bytes", r.limits.String))
-		}
-	}
-	return "", r.fail(start-1, "a string does not end")
-}
-
-// escape reads the escape that s begins with and returns its length, 0 for one
-// that is wrong.
-func escape(s string) (rune, int) {
-	if len(s) < 2 {
-		return 0, 0
-	}
-	if i := strings.IndexByte(`"\/bfnrt`, s[1]); i >= 0 {
-		return rune("\"\\/\b\f\n\r\t"[i]), 2
-	}
-	high, ok := unicodeEscape(s)
-	if !ok {
-		return 0, 0
-	}
-	if !utf16.IsSurrogate(high) {
-		return high, 6
-	}
-	low, ok := unicodeEscape(s[6:])
-	if char := utf16.DecodeRune(high, low); ok && char != utf8.RuneError {
-		return char, 12
-	}
-	return 0, 0
-}
-
-func unicodeEscape(s string) (c rune, ok bool) {
-	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
-		return 0, false
-	}
-	for _, h := range []byte(s[2:6]) {
-		switch {
-		case h >= '0' && h <= '9':
-			c = c<<4 | rune(h-'0')
-		case h|0x20 >= 'a' && h|0x20 <= 'f':
-			c = c<<4 | rune(h|0x20-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return c, true
 }

@@ -1,6 +1,7 @@
 package tree_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vagus-health/vagus/internal/tree"
+	"github.com/vagus-health/vagus/internal/tree/treetest"
 )
 
 var (
@@ -25,32 +27,6 @@ var (
 		return t
 	}()
 )
-
-// dump writes a tree as one line a leaf: "name[2].given=Ann@1:14".
-func dump(n *tree.Node) string {
-	var out []string
-	var walk func(n *tree.Node, path string)
-	walk = func(n *tree.Node, path string) {
-		count := map[string]int{}
-		for _, k := range n.Kids {
-			count[k.Name]++
-			p := strings.TrimPrefix(path+"."+k.Name, ".")
-			if count[k.Name] > 1 {
-				p += fmt.Sprintf("[%d]", count[k.Name])
-			}
-			switch {
-			case len(k.Kids) > 0:
-				walk(k, p)
-			case k.State == tree.Null:
-				out = append(out, p+" null")
-			default:
-				out = append(out, p+"="+k.Text)
-			}
-		}
-	}
-	walk(n, "")
-	return strings.Join(out, " ")
-}
 
 func TestReadJSON(t *testing.T) {
 	t.Parallel()
@@ -85,7 +61,7 @@ func TestReadJSON(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := dump(root); got != tt.want {
+			if got := strings.ReplaceAll(treetest.Dump(root), "\n", " "); got != strings.ReplaceAll(tt.want, "\n", " ") {
 				t.Errorf("the tree is\n%s\nwant\n%s", got, tt.want)
 			}
 		})
@@ -166,6 +142,46 @@ func TestReadJSONRefuses(t *testing.T) {
 	}
 }
 
+func TestASimpleValueStandsForAnObjectWhereAsked(t *testing.T) {
+	t.Parallel()
+	root, err := tree.ReadJSON([]byte(`{"name":["O",{"family":"P"}]}`), personType, nil, tree.JSONLimits{SimpleForObject: true})
+	if err != nil || treetest.Dump(root) != "name=O\nname[2].family=P" {
+		t.Errorf("%s %v", treetest.Dump(root), err)
+	}
+}
+
+func TestSplitJSON(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, body, want, err string }{
+		{name: "one object", body: ` {"a":1} `, want: `{"a":1}`},
+		{name: "an array of objects", body: "\ufeff[ {\"a\":[1]} ,\n{} ]\n", want: `{"a":[1]}|{}`},
+		{name: "an empty array", body: `[ ]`},
+		{name: "nothing", body: "\n"},
+		{name: "lines", body: "{\"a\":1}\n{\"b\":2}{}\n", want: `{"a":1}|{"b":2}|{}`},
+		{name: "a value that is no object", body: `[{},1]`, err: "offset 4: a JSON object is expected"},
+		{name: "a comma too many", body: `[{},]`, err: "offset 4: a JSON object is expected"},
+		{name: "an array that does not end", body: `[{}`, err: "offset 3: a comma or ]"},
+		{name: "something behind the array", body: `[{}]x`, err: "offset 4: something follows the array"},
+		{name: "something behind an object", body: "{}\nx", err: "line 2, offset 3: a JSON object is expected"},
+		{name: "an object that is not sound", body: `{"a":}`, err: "offset 5: a value is expected"},
+		{name: "a name twice", body: `{"a":1,"a":2}`, err: "twice"},
+		{name: "more values than one object may have, in two", body: `[{"a":[1,2,3]},{"a":[1,2,3]}]`, want: `{"a":[1,2,3]}|{"a":[1,2,3]}`},
+		{name: "more values than one object may have", body: `[{"a":[1,2,3,4,5]}]`, err: "over 5 values"},
+		{name: "too many bytes", body: `{"a":"` + strings.Repeat("a", 100) + `"}`, err: "at most 100 are taken"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			parts, err := tree.SplitJSON([]byte(tt.body), tree.JSONLimits{Values: 5, Bytes: 100})
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Fatalf("the error is %v, want %q", err, tt.err)
+			}
+			if got := string(bytes.Join(parts, []byte("|"))); err == nil && got != tt.want {
+				t.Errorf("the parts are %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestReadJSONFoldsTheNamesOfDoubles(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{"x":1,"X":2}`, `{` + strings.Repeat(" ", 3) + `"ID":"1","id":"2"}`} {
@@ -192,6 +208,9 @@ func FuzzReadJSON(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		if parts, err := tree.SplitJSON(body, o); err != nil || len(parts) != 1 {
+			t.Fatalf("one object is split into %d: %v", len(parts), err)
 		}
 		if !json.Valid([]byte(strings.TrimPrefix(string(body), "\ufeff"))) {
 			t.Fatal("what is not JSON is taken")
