@@ -11,12 +11,17 @@ import (
 
 type mappingTestCmd struct {
 	mappingRoot
-	Files  []string `arg:"" optional:"" type:"path" help:"Test files, or directories to look through; default: this directory."`
-	Update bool     `help:"Write the golden files anew from what came out. Read the diff before you commit it."`
-	Run_   string   `name:"run" placeholder:"REGEXP" help:"Only cases whose name it matches."`
-	JUnit  string   `name:"junit" type:"path" placeholder:"FILE" help:"Write the result for a build server, too."`
-	Output string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
+	Files       []string `arg:"" optional:"" type:"path" help:"Test files, or directories to look through; default: this directory."`
+	Update      bool     `help:"Write the golden files anew from what came out. Read the diff before you commit it."`
+	Run_        string   `name:"run" placeholder:"REGEXP" help:"Only cases whose name it matches."`
+	Coverage    bool     `help:"List the outcomes of rules that no case reaches."`
+	MinCoverage float64  `name:"min-coverage" placeholder:"PERCENT" help:"Fail when the tests of a mapping reach less, and list what they do not reach."`
+	JUnit       string   `name:"junit" type:"path" placeholder:"FILE" help:"Write the result for a build server, too."`
+	Output      string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
+
+// Help says what coverage means.
+func (mappingTestCmd) Help() string { return workbench.CoverageMeaning }
 
 func (cmd mappingTestCmd) Run(c *console) error {
 	b, err := cmd.bench()
@@ -52,9 +57,12 @@ func (cmd mappingTestCmd) Run(c *console) error {
 	if cmd.Output == "json" {
 		err = c.printJSON(rep)
 	} else {
-		rep.Print(c.screen())
+		rep.Print(c.screen(), cmd.Coverage, cmd.MinCoverage)
+		if !rep.Covers(cmd.MinCoverage) {
+			c.note("coverage is below --min-coverage %g", cmd.MinCoverage)
+		}
 	}
-	if err == nil && !rep.OK() {
+	if err == nil && !(rep.OK() && rep.Covers(cmd.MinCoverage)) {
 		err = exitError(1)
 	}
 	return err

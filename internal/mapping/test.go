@@ -16,9 +16,11 @@ import (
 
 // A Report is what became of one test file.
 type Report struct {
-	File   string       `json:"file"`
-	Issues Issues       `json:"issues,omitempty"` // the files are wrong; no case ran
-	Cases  []CaseReport `json:"cases,omitempty"`
+	File    string       `json:"file"`
+	Mapping string       `json:"mapping,omitempty"` // the file that it tests
+	Outline Outline      `json:"-"`                 // of that mapping, when it loads
+	Issues  Issues       `json:"issues,omitempty"`  // the files are wrong; no case ran
+	Cases   []CaseReport `json:"cases,omitempty"`
 }
 
 // A CaseReport is what became of one case. Diff holds values of the test
@@ -96,7 +98,8 @@ func TestCases(ctx context.Context, fsys fs.FS, name string, formats []tree.Form
 		rep.Issues = c.issues.sorted()
 		return rep
 	}
-	m, err := Load(fsys, path.Join(path.Dir(name), t.mapping), formats)
+	rep.Mapping = path.Join(path.Dir(name), t.mapping)
+	m, err := Load(fsys, rep.Mapping, formats)
 	if err != nil {
 		if !errors.As(err, &rep.Issues) {
 			c.errorf(t.at, "file", "%v", err)
@@ -104,6 +107,7 @@ func TestCases(ctx context.Context, fsys fs.FS, name string, formats []tree.Form
 		}
 		return rep
 	}
+	rep.Outline = m.Outline()
 	ct := caseTest{ctx: ctx, fsys: fsys, dir: path.Dir(name), m: m, update: update}
 	for i := range t.cases {
 		if wanted(t.cases[i].name) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -21,6 +22,15 @@ type TestReport struct {
 	Files  []FileTest `json:"files"`
 	Passed int        `json:"passed"`
 	Failed int        `json:"failed"`
+	// Coverage of each mapping that was tested, in the order of the files; none
+	// when only some cases ran.
+	Coverage []Coverage `json:"coverage,omitempty"`
+}
+
+// Covers says whether the tests of every mapping reach this percentage of the
+// possible outcomes.
+func (r TestReport) Covers(percent float64) bool {
+	return !slices.ContainsFunc(r.Coverage, func(c Coverage) bool { return c.Percent < percent })
 }
 
 // A FileTest is what became of one file.
@@ -43,6 +53,9 @@ func (r TestReport) OK() bool {
 // the result of one file after the other in the order of names.
 func (b Bench) Test(ctx context.Context, names []string, o TestOptions, each func(FileTest)) (TestReport, error) {
 	rep := TestReport{Files: []FileTest{}}
+	var tested []string
+	outlines := map[string]mapping.Outline{}
+	cases := map[string][]mapping.CaseReport{}
 	err := inOrder(ctx, len(names), func(i int) FileTest { return b.testFile(ctx, names[i], o) }, func(_ int, f FileTest) {
 		for _, c := range f.Cases {
 			if c.OK {
@@ -51,11 +64,24 @@ func (b Bench) Test(ctx context.Context, names []string, o TestOptions, each fun
 				rep.Failed++
 			}
 		}
+		if len(f.Cases) > 0 {
+			if _, again := outlines[f.Mapping]; !again {
+				tested = append(tested, f.Mapping)
+			}
+			outlines[f.Mapping] = f.Outline
+			cases[f.Mapping] = append(cases[f.Mapping], f.Cases...)
+		}
+		f.Mapping = b.show(f.Mapping)
 		rep.Files = append(rep.Files, f)
 		if each != nil {
 			each(f)
 		}
 	})
+	if o.Run == nil {
+		for _, file := range tested {
+			rep.Coverage = append(rep.Coverage, b.coverage(file, outlines[file], cases[file]))
+		}
+	}
 	return rep, err
 }
 
@@ -99,8 +125,19 @@ func (f FileTest) Print(s Screen) {
 	}
 }
 
-// Print writes the sum.
-func (r TestReport) Print(s Screen) {
+// Print writes the coverage and the sum; unreached asks for what no case
+// reaches, of the mappings below a percentage.
+func (r TestReport) Print(s Screen, unreached bool, below float64) {
+	if len(r.Coverage) > 0 {
+		s.line("")
+		s.line(s.in(faint, "coverage of rule outcomes"))
+	}
+	for _, c := range r.Coverage {
+		c.Print(s, unreached || c.Percent < below)
+	}
+	if len(r.Coverage) > 0 {
+		s.line("")
+	}
 	seconds := 0.0
 	for _, f := range r.Files {
 		seconds += f.Seconds
