@@ -2,8 +2,13 @@ package mapping
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
 
 	"github.com/vagus-health/vagus/internal/tree"
 )
@@ -41,8 +46,8 @@ fields:
 `
 
 func overlayFS(overlay string, more ...string) []string {
-	return append([]string{"base/m.yaml", strings.ReplaceAll(overlayBase, "snap.json", "../snap.json"), "parts/xad.yaml", xadFragment, "base/sex.csv", "code,odoo\nM,male\nF,female\n",
-		"sites/west/o.yaml", "kind: mapping\nformat: 1\nextends: ../../base/m.yaml\nid: west\nversion: 7\n" + overlay}, more...)
+	return append([]string{"base/m.map.yaml", strings.ReplaceAll(overlayBase, "snap.json", "../snap.json"), "parts/xad.yaml", xadFragment, "base/sex.csv", "code,odoo\nM,male\nF,female\n",
+		"sites/west/o.map.yaml", "kind: mapping\nformat: 1\nextends: ../../base/m.map.yaml\nid: west\nversion: 7\n" + overlay}, more...)
 }
 
 const overlaid = msh + "PID|||77||Doe|||F|||1 Elm^^Springfield\nNK1|1|Roe\n"
@@ -75,7 +80,7 @@ func TestAnOverlayChangesWhatItNames(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m, err := Load(testFS(overlayFS(c.overlay, "sites/west/own.csv", "code,odoo\nF,male\n")...), "sites/west/o.yaml", []tree.Format{fakeFormat{}})
+			m, err := Load(testFS(overlayFS(c.overlay, "sites/west/own.csv", "code,odoo\nF,male\n")...), "sites/west/o.map.yaml", []tree.Format{fakeFormat{}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,24 +101,24 @@ func TestAnOverlayChangesWhatItNames(t *testing.T) {
 func TestAWrongOverlayIsAnErrorAtTheLineThatSaysIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ overlay, want string }{
-		{"set: { p.nam: PID-8 }", `sites/west/o.yaml:6:8: error[extends]: there is no "p.nam" (did you mean "p.name"?), or write it under add:`},
-		{"set: { q.name: PID-8 }", `o.yaml:6:8: error[extends]: there is no "q.name"`},
+		{"set: { p.nam: PID-8 }", `sites/west/o.map.yaml:6:8: error[extends]: there is no "p.nam" (did you mean "p.name"?), or write it under add:`},
+		{"set: { q.name: PID-8 }", `o.map.yaml:6:8: error[extends]: there is no "q.name"`},
 		{"set: { source.zon: x }", `(did you mean "source.zone"?)`},
-		{"remove: [p.nme]", `o.yaml:6:10: error[extends]: there is no "p.nme" to remove (did you mean "p.name"?)`},
-		{"add: { p.name: PID-8 }", `o.yaml:6:8: error[extends]: there is a "p.name": write it under set:`},
+		{"remove: [p.nme]", `o.map.yaml:6:10: error[extends]: there is no "p.nme" to remove (did you mean "p.name"?)`},
+		{"add: { p.name: PID-8 }", `o.map.yaml:6:8: error[extends]: there is a "p.name": write it under set:`},
 		{"add: { nothing.such: PID-8 }", `there is no "nothing.such"`},
 		{"add: { operations.kin2: { id: kin3 } }", `operations.kin2 is an operation with id: kin2`},
 		{"set: { version: 3 }", `version stands beside extends`},
-		{"set: { p.name: PID-61 }", `sites/west/o.yaml:6:20: error[path]: PID has parts 1..39, no PID-61`},
-		{"add: { p.nam: PID-8 }", `sites/west/o.yaml:6:8: error[odoo-field]: res.partner has no field "nam"`},
-		{"set: { tables.sex: none.csv }", `sites/west/o.yaml:6:20: error[table]`},
+		{"set: { p.name: PID-61 }", `sites/west/o.map.yaml:6:20: error[path]: PID has parts 1..39, no PID-61`},
+		{"add: { p.nam: PID-8 }", `sites/west/o.map.yaml:6:8: error[odoo-field]: res.partner has no field "nam"`},
+		{"set: { tables.sex: none.csv }", `sites/west/o.map.yaml:6:20: error[table]`},
 		{"set: []", `set: {ID: what it becomes}`},
 		{"remove: p.name", `remove is a list of ids`},
-		{"operations: []", `o.yaml:6:1: error[unknown-key]: an overlay has no key "operations"`},
-		{"remove: [p]", `base/m.yaml:28:24: error[op-order]: "p" is not an earlier operation`},
-		{"set: { egress.allow: [] }", `error[egress]: p.comment carries contact data (from PID-11[first].3), which egress.allow does not let out (included at base/m.yaml:18:21)`},
+		{"operations: []", `o.map.yaml:6:1: error[unknown-key]: an overlay has no key "operations"`},
+		{"remove: [p]", `base/m.map.yaml:28:24: error[op-order]: "p" is not an earlier operation`},
+		{"set: { egress.allow: [] }", `error[egress]: p.comment carries contact data (from PID-11[first].3), which egress.allow does not let out (included at base/m.map.yaml:18:21)`},
 	} {
-		_, err := Load(testFS(overlayFS(c.overlay)...), "sites/west/o.yaml", []tree.Format{fakeFormat{}})
+		_, err := Load(testFS(overlayFS(c.overlay)...), "sites/west/o.map.yaml", []tree.Format{fakeFormat{}})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s\ngot  %v\nwant %s", c.overlay, err, c.want)
 		}
@@ -123,19 +128,19 @@ func TestAWrongOverlayIsAnErrorAtTheLineThatSaysIt(t *testing.T) {
 func TestOverlaysStandOnEachOther(t *testing.T) {
 	t.Parallel()
 	formats := []tree.Format{fakeFormat{}}
-	upper := "kind: mapping\nformat: 1\nextends: ../west/o.yaml\nid: upper\nversion: 1\n"
-	files := overlayFS("set: { p.name: PID-8 }\nremove: [kin]", "sites/up/u.yaml", upper+"set: { p.gender: { value: male } }")
-	m, err := Load(testFS(files...), "sites/up/u.yaml", formats)
+	upper := "kind: mapping\nformat: 1\nextends: ../west/o.map.yaml\nid: upper\nversion: 1\n"
+	files := overlayFS("set: { p.name: PID-8 }\nremove: [kin]", "sites/up/u.map.yaml", upper+"set: { p.gender: { value: male } }")
+	m, err := Load(testFS(files...), "sites/up/u.map.yaml", formats)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := outcome(m.Run(t.Context(), decode(t, overlaid))); got != `{"comment":"Springfield","gender":"male","name":"F"}` {
 		t.Error(got)
 	}
-	for part, other := range map[string]string{"base/m.yaml": overlayBase + "# more\n", "sites/west/o.yaml": files[7] + "\n# more\n", "parts/xad.yaml": xadFragment + "# more\n"} {
+	for part, other := range map[string]string{"base/m.map.yaml": overlayBase + "# more\n", "sites/west/o.map.yaml": files[7] + "\n# more\n", "parts/xad.yaml": xadFragment + "# more\n"} {
 		fsys := testFS(files...)
 		fsys[part].Data = []byte(strings.ReplaceAll(other, " snap.json", " ../snap.json"))
-		changed, err := Load(fsys, "sites/up/u.yaml", formats)
+		changed, err := Load(fsys, "sites/up/u.map.yaml", formats)
 		if err != nil {
 			t.Fatal(part, err)
 		}
@@ -144,17 +149,17 @@ func TestOverlaysStandOnEachOther(t *testing.T) {
 		}
 	}
 	for what, c := range map[string]struct{ overlay, want string }{
-		"itself":              {"extends: o.yaml", "at most 4 high: does this one extend itself?"},
+		"itself":              {"extends: o.map.yaml", "at most 4 high: does this one extend itself?"},
 		"nothing":             {"extends: none.yaml", "none.yaml"},
 		"a fragment":          {"extends: ../../parts/xad.yaml", "is no mapping"},
 		"a list":              {"extends: []", "extends: FILE"},
-		"of the same id":      {"extends: ../../base/m.yaml\nid: test\nversion: 1", "test is the id of what it extends"},
-		"without a version":   {"extends: ../../base/m.yaml\nid: x", "an overlay has an id and a version of its own"},
+		"of the same id":      {"extends: ../../base/m.map.yaml\nid: test\nversion: 1", "test is the id of what it extends"},
+		"without a version":   {"extends: ../../base/m.map.yaml\nid: x", "an overlay has an id and a version of its own"},
 		"outside of the tree": {"extends: ../../../m.yaml\nid: x", "outside of the mapping tree"},
 	} {
 		fsys := testFS(overlayFS("")...)
-		fsys["sites/west/o.yaml"].Data = []byte("kind: mapping\nformat: 1\n" + c.overlay + "\n")
-		if _, err := Load(fsys, "sites/west/o.yaml", formats); err == nil || !strings.Contains(err.Error(), c.want) {
+		fsys["sites/west/o.map.yaml"].Data = []byte("kind: mapping\nformat: 1\n" + c.overlay + "\n")
+		if _, err := Load(fsys, "sites/west/o.map.yaml", formats); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", what, err, c.want)
 		}
 	}
@@ -243,5 +248,89 @@ func TestManySmallFilesDoNotMakeALargeMapping(t *testing.T) {
 	_, err := Load(testFS("m.yaml", text, "f.yaml", "kind: fragment\n"+include+"fields: { name: PID-8 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
 	if err == nil || !strings.Contains(err.Error(), "a mapping is made of at most 256 files") {
 		t.Error(err)
+	}
+}
+
+func TestAnyTextIsRenderedSoThatItIsReadTheSame(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		texts := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,12}`), rapid.SampledFrom([]string{"", "no", "NO", "~", "1e3", "0x1", "- a", "a: b", "a #b", "#", "*", "&a", "?", "2026-01-01", "null", ".inf", "<<", "a\nb\n"})), 1, 6).Draw(t, "texts")
+		doc := &value{kind: yamlMap, at: place{file: &sourceFile{}}}
+		for i, s := range texts {
+			if !utf8.ValidString(s) {
+				continue
+			}
+			doc.keys = append(doc.keys, entry{key: fmt.Sprint("k", i), at: doc.at, val: &value{kind: yamlList, at: doc.at, list: []*value{{kind: yamlString, text: s, at: doc.at}, {kind: yamlString, text: "x", at: doc.at}}}})
+			if !doc.has(s) && s != "" {
+				doc.keys = append(doc.keys, entry{key: s, at: doc.at, val: &value{kind: yamlString, text: s, at: doc.at}})
+			}
+		}
+		for _, canonical := range []bool{false, true} {
+			r := &renderer{canonical: canonical}
+			r.entries(0, doc.keys)
+			c := &collector{}
+			if len(doc.keys) == 0 {
+				return
+			}
+			got := parseYAML("x", []byte(Annotate(r.lines)), c)
+			if got == nil || len(c.issues) > 0 {
+				t.Fatalf("%v\n%q", c.issues, Annotate(r.lines))
+			}
+			if want := plain(doc); !reflect.DeepEqual(plain(got), want) {
+				t.Fatalf("\ngot  %q\nwant %q\n%s", plain(got), want, Annotate(r.lines))
+			}
+		}
+	})
+}
+
+func TestAMappingThatDoesSomethingElseHasAHigherVersion(t *testing.T) {
+	t.Parallel()
+	tree := func(edits ...string) fstest.MapFS {
+		fsys := testFS(overlayFS("set: { p.name: PID-8 }\n", "base/golden.json", `{"ops":[{"op":"p"}]}`,
+			"base/m.test.yaml", "kind: tests\nmapping: m.map.yaml\ncases: [ { name: x, file: y, expect: { golden: golden.json } } ]\n")...)
+		for i := 0; i < len(edits); i += 3 {
+			before := string(fsys[edits[i]].Data)
+			after := strings.Replace(before, edits[i+1], edits[i+2], 1)
+			if before == after {
+				t.Fatalf("%s has no %s", edits[i], edits[i+1])
+			}
+			fsys[edits[i]].Data = []byte(after)
+		}
+		return fsys
+	}
+	const base, west = "base/m.map.yaml", "sites/west/o.map.yaml"
+	both := []string{"base/m.map.yaml:4:10: error[version]: test does something else, and its version is still 3: write version: 4", "sites/west/o.map.yaml:5:10: error[version]: west does something else"}
+	for _, c := range []struct {
+		name  string
+		edits []string
+		want  []string
+	}{
+		{"nothing", nil, nil},
+		{"a comment, a title, a note", []string{base, "let:", "# why\nlet:", base, "id: test", "id: test\ntitle: T", base, "PID-8, map: sex", "PID-8, note: x, map: sex", "base/sex.csv", "M,male", "M,male,why"}, nil},
+		{"the order of fields", []string{base, "      gender: { from: PID-8, map: sex }\n", "", base, "      name:   \"PID-5", "      gender: { map: sex, from: PID-8 }\n      name:   \"PID-5"}, nil},
+		{"a table's name", []string{base, "sex.csv", "../base/sex.csv"}, nil},
+		{"a rule", []string{base, "PID-8, map", "PID-30, map"}, append([]string{"(base/m.map.yaml:21)"}, both...)},
+		{"a rule that the overlay replaces", []string{base, "PID-5[first].1.1", "PID-5[first].2"}, both[:1]},
+		{"a rule, with a higher version", []string{base, "PID-8, map", "PID-30, map", base, "version: 3", "version: 4"}, both[1:]},
+		{"a rule less", []string{base, "      gender: { from: PID-8, map: sex }\n", ""}, both},
+		{"a table", []string{"base/sex.csv", "female", "male"}, append([]string{"(table sex)"}, both...)},
+		{"a fragment", []string{"parts/xad.yaml", "${a}.3", "${a}.4"}, append([]string{"(parts/xad.yaml:7)"}, both...)},
+		{"a golden", []string{"base/golden.json", `"p"`, `"q"`}, []string{both[0], "(base/golden.json)"}},
+		{"a version that falls", []string{base, "version: 3", "version: 2"}, []string{"version 2 of test is older than 3, which there was"}},
+		{"what does not load", []string{base, "kind: mapping", "kind: [", west, "kind: mapping", "kind: ["}, nil},
+	} {
+		issues, err := Against(tree(), tree(c.edits...))
+		got := Issues(issues).Error()
+		if err != nil || len(c.want) == 0 && len(issues) > 0 {
+			t.Errorf("%s: %s %v", c.name, got, err)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: %s\nwant %s", c.name, got, w)
+			}
+		}
+		if len(c.want) == 1 && len(issues) > 1 {
+			t.Errorf("%s: more than one: %s", c.name, got)
+		}
 	}
 }
