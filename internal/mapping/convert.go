@@ -20,10 +20,11 @@ import (
 // A datum is a value on its way through a rule: a text with the kind that its
 // source gives it, or what an expression returned.
 type datum struct {
-	state tree.State
-	text  string
-	cel   ref.Val // of an expression or a typed let; nil for a text
-	kind  tree.Kind
+	state    tree.State
+	text     string
+	cel      ref.Val // of an expression or a typed let; nil for a text
+	kind     tree.Kind
+	notation *layout // of a date as its source writes it
 }
 
 // A converter turns data into the values of one Odoo field.
@@ -35,9 +36,8 @@ type converter struct {
 
 // An asRule is `as:`, for what the two types can not say.
 type asRule struct {
-	kind   string // text, date, datetime, decimal, int, bool, n2
-	format string // of date and datetime, as written
-	layout layout // of it
+	kind   string  // text, date, datetime, decimal, int, bool, n2
+	layout *layout // of date and datetime
 	yes    []string
 	no     []string
 }
@@ -51,7 +51,7 @@ func (v *converter) accepts(kind tree.Kind) error {
 			return fmt.Errorf("%s, not a date; add as: {%s: FORMAT}", kindName(kind), v.field.Type)
 		}
 		if v.as == nil && v.field.Type == "datetime" && kind == tree.Date {
-			return errors.New("a date without a time, and no time is made up")
+			return errors.New("a date without a time, and no time is made up; as: datetime takes the start of the day in source.zone")
 		}
 	case "boolean":
 		if v.as == nil && (kind == tree.Date || kind == tree.DateTime || kind == tree.Time || kind == tree.Number) {
@@ -210,10 +210,10 @@ func (v *converter) moment(d datum) (any, error) {
 	}
 	var m moment
 	var err error
-	if v.as != nil && v.as.layout != "" {
+	if v.as != nil && v.as.layout != nil {
 		m, err = v.as.layout.parse(d.text)
 	} else {
-		m, err = parseMoment(d.text)
+		m, err = d.notation.moment(d.text)
 	}
 	if err != nil {
 		return nil, err
@@ -221,7 +221,11 @@ func (v *converter) moment(d datum) (any, error) {
 	if v.field.Type == "date" {
 		return m.date()
 	}
-	t, err := m.instant(v.zone)
+	least := toMinute
+	if v.as != nil && v.as.kind == "datetime" && v.as.layout == nil {
+		least = toDay // the file says so: the start of the day in its zone
+	}
+	t, err := m.instant(v.zone, least)
 	if err != nil {
 		return nil, err
 	}

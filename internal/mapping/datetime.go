@@ -3,7 +3,9 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A precision is how much of a point in time was said. What was not said is
@@ -150,8 +152,9 @@ func (m moment) date() (string, error) {
 
 // instant returns the point in time; without an offset it is in zone. Seconds
 // that were not written are 0: HL7 and FHIR let a minute stand for its start.
-func (m moment) instant(zone *time.Location) (time.Time, error) {
-	if m.prec < toMinute {
+// What is coarser than least is an error.
+func (m moment) instant(zone *time.Location, least precision) (time.Time, error) {
+	if m.prec < least {
 		return time.Time{}, fmt.Errorf("is precise to the %s only", m.prec)
 	}
 	if m.offset {
@@ -166,44 +169,60 @@ func (m moment) instant(zone *time.Location) (time.Time, error) {
 
 const odooDatetime = "2006-01-02 15:04:05"
 
-// A layout is the FORMAT of `as: {date: MM/DD/YYYY}`: YYYY MM DD HH MI SS and
-// literal characters.
-type layout string
-
-// newLayout checks a FORMAT.
-func newLayout(format string, withTime bool) (layout, error) {
-	var out []byte
-	seen := map[string]bool{}
-	for i := 0; i < len(format); {
-		token, goes := "", ""
-		for _, t := range [...][2]string{{"YYYY", "2006"}, {"MM", "01"}, {"DD", "02"}, {"HH", "15"}, {"MI", "04"}, {"SS", "05"}} {
-			if len(format)-i >= len(t[0]) && format[i:i+len(t[0])] == t[0] {
-				token, goes = t[0], t[1]
-				break
-			}
-		}
-		if token == "" {
-			if c := format[i]; c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' && c != 'T' {
-				return "", fmt.Errorf("a date format is made of YYYY MM DD HH MI SS and separators, not %q", format[i:])
-			}
-			out = append(out, format[i])
-			i++
-			continue
-		}
-		seen[token] = true
-		out = append(out, goes...)
-		i += len(token)
-	}
-	if !seen["YYYY"] || !seen["MM"] || !seen["DD"] || (withTime && (!seen["HH"] || !seen["MI"])) {
-		return "", errors.New("a date format names YYYY, MM and DD; a datetime format HH and MI too")
-	}
-	return layout(out), nil
+// A layout is a notation of dates: YYYY MM DD HH MI SS and literal characters.
+type layout struct {
+	format string // as the file has it: "MM/DD/YYYY"
+	goes   string // for package time
+	prec   precision
 }
 
-func (l layout) parse(s string) (moment, error) {
-	t, err := time.Parse(string(l), s)
-	if err != nil {
-		return moment{}, errNotADate
+var layoutTokens = [...]struct {
+	token, goes string
+	prec        precision
+}{{"YYYY", "2006", toYear}, {"MM", "01", toMonth}, {"DD", "02", toDay}, {"HH", "15", toHour}, {"MI", "04", toMinute}, {"SS", "05", toSecond}}
+
+// newLayout checks a notation.
+func newLayout(format string, withTime bool) (layout, error) {
+	l := layout{format: format}
+	seen := map[precision]bool{}
+next:
+	for i := 0; i < len(format); {
+		for _, t := range layoutTokens {
+			if strings.HasPrefix(format[i:], t.token) {
+				if seen[t.prec] {
+					return l, fmt.Errorf("%s stands twice in a date format", t.token)
+				}
+				seen[t.prec] = true
+				l.prec = max(l.prec, t.prec)
+				l.goes += t.goes
+				i += len(t.token)
+				continue next
+			}
+		}
+		if c := format[i]; c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' && c != 'T' || c >= 'a' && c <= 'z' || c >= utf8.RuneSelf {
+			return l, fmt.Errorf("a date format is made of YYYY MM DD HH MI SS and separators, not %q", format[i:])
+		}
+		l.goes += format[i : i+1]
+		i++
 	}
-	return moment{t: t, prec: toSecond}, nil
+	if !seen[toYear] || !seen[toMonth] || !seen[toDay] || withTime && (!seen[toHour] || !seen[toMinute]) {
+		return l, errors.New("a date format names YYYY, MM and DD; a datetime format HH and MI too")
+	}
+	return l, nil
+}
+
+func (l *layout) parse(s string) (moment, error) {
+	t, err := time.Parse(l.goes, s)
+	if err != nil {
+		return moment{}, errors.New("does not fit " + l.format)
+	}
+	return moment{t: t, prec: l.prec}, nil
+}
+
+// moment reads a date in its declared notation, or in that of HL7 and ISO 8601.
+func (l *layout) moment(s string) (moment, error) {
+	if l == nil {
+		return parseMoment(s)
+	}
+	return l.parse(s)
 }

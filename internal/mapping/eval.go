@@ -116,9 +116,9 @@ func (r *run) read(kind variableKind, p *boundPath, start *tree.Node, prog *prog
 	if f.state != tree.Value {
 		return celErr("%s is absent: ask valued() first", p.text)
 	}
-	m, err := parseMoment(f.text)
+	m, err := p.layout.moment(f.text)
 	if err == nil {
-		if t, err := m.instant(r.m.zone); err == nil {
+		if t, err := m.instant(r.m.zone, toMinute); err == nil {
 			return types.Timestamp{Time: t}
 		}
 	}

@@ -21,7 +21,7 @@ func (r *run) read1(in *input) datum {
 	} else {
 		r.taint |= in.path.labels
 		f := in.path.one(r.frames)
-		d = datum{state: f.state, text: f.text, kind: in.path.kind}
+		d = datum{state: f.state, text: f.text, kind: in.path.kind, notation: in.path.layout}
 	}
 	if r.trace != nil {
 		r.trace.input(r, in, d)

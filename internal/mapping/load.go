@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	_ "time/tzdata" // source.zone means the same on every machine
 
 	"cel.dev/cel-go/cel"
@@ -164,90 +163,6 @@ func (l *loader) header(doc *value) {
 	m.Unit = l.oneOf(doc, "unit", "resumable", "atomic", "resumable")
 	m.onError = broker.Verdict(l.oneOf(doc, "on_error", "dead_letter", "dead_letter", "reject"))
 	m.OnDeadLetter = l.oneOf(doc, "on_dead_letter", "hold", "hold", "continue")
-}
-
-func (l *loader) source(v *value, at place) bool {
-	if v == nil || v.kind != yamlMap {
-		l.c.errorf(where(v, at), "source", "source: {format: hl7v2, version: \"2.5.1\"} is missing")
-		return false
-	}
-	for _, k := range []string{"columns", "attributes", "segments", "delimiter", "model", "trigger"} {
-		if x := v.get(k); x != nil {
-			l.c.unsupported(x.at, "source.%s", k)
-		}
-	}
-	name := l.str(v, "format")
-	var format tree.Format
-	var names []string
-	for _, f := range l.formats {
-		if names = append(names, f.Name()); f.Name() == name {
-			format = f
-		}
-	}
-	if format == nil {
-		l.c.errorf(where(v.get("format"), v.at), "format", "no format %q%s; there are: %s", name, didYouMean(name, names), strings.Join(names, ", "))
-		return false
-	}
-	l.m.Format = name
-	if z := l.str(v, "zone"); z != "" {
-		zone, err := time.LoadLocation(z)
-		if err != nil || z == "Local" {
-			l.c.errorf(v.get("zone").at, "zone", "%q is no time zone of the IANA database, such as America/Los_Angeles", z)
-		} else {
-			l.m.zone = zone
-		}
-	}
-	l.conditions(v.get("when"))
-	l.m.Source.Version = l.str(v, "version")
-	dialect, err := format.Dialect(l.m.Source)
-	if err != nil {
-		l.c.errorf(where(v.get("version"), v.at), "source", "%v", err)
-		return false
-	}
-	l.m.Dialect = dialect
-	types, err := roots(dialect, l.m.when)
-	if err != nil {
-		l.c.errorf(v.at, "source", "%v", err)
-		return false
-	}
-	l.m.reads = tree.Selection{}
-	l.root = &scope{typ: types[0], reads: l.m.reads}
-	for _, t := range types[1:] {
-		l.root.alts = append(l.root.alts, &scope{typ: t, reads: l.m.reads})
-	}
-	for i := range l.m.when {
-		cond := &l.m.when[i]
-		if cond.path = l.bind(place{file: at.file, line: v.get("when").at.line, col: v.get("when").at.col}, l.root, cond.text); cond.path != nil && cond.path.list {
-			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
-		}
-	}
-	v.unknown(l.c, "source", "format", "version", "zone", "when")
-	return true
-}
-
-func (l *loader) conditions(v *value) {
-	if v == nil {
-		return
-	}
-	if v.kind != yamlMap {
-		l.c.errorf(v.at, "source", "when: {PATH: value or [values]}")
-		return
-	}
-	for _, e := range v.keys {
-		e.val.used = true
-		c := condition{text: e.key}
-		items := e.val.list
-		if e.val.kind != yamlList {
-			items = []*value{e.val}
-		}
-		for _, i := range items {
-			if i.kind != yamlString || i.text == "" {
-				l.c.errorf(i.at, "source", "a condition's value is text: write it in quotes")
-			}
-			c.values = append(c.values, i.text)
-		}
-		l.m.when = append(l.m.when, c)
-	}
 }
 
 func (l *loader) target(v *value, at place) bool {

@@ -266,8 +266,8 @@ func (r *rule) howConverted() string {
 	}
 	to := r.conv.field.Type
 	switch {
-	case r.conv.as != nil && r.conv.as.format != "":
-		return r.conv.as.format + " to " + to
+	case r.conv.as != nil && r.conv.as.layout != nil:
+		return r.conv.as.layout.format + " to " + to
 	case r.conv.as != nil:
 		return r.conv.as.kind + " to " + to
 	case slices.Contains([]string{"char", "text", "selection"}, to):

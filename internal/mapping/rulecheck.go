@@ -28,11 +28,11 @@ func (l *loader) ruleAs(r *rule, v *value) {
 				x.unknown(l.c, "as: {bool: …}", "true", "false")
 				continue
 			}
-			var err error
-			a.format = x.text
-			if a.layout, err = newLayout(x.text, kind == "datetime"); err != nil {
+			lay, err := newLayout(x.text, kind == "datetime")
+			if err != nil {
 				l.c.errorf(x.at, "as", "%v", err)
 			}
+			a.layout = &lay
 		}
 		v.unknown(l.c, "as", "date", "datetime", "bool")
 	}

@@ -122,7 +122,7 @@ func TestConversionIsDrivenByBothTypesAndInventsNothing(t *testing.T) {
 		{"birth", "PID-7", "1984-02-29", `"1984-02-29"`},
 		{"birth", "PID-7", "29.2.1984", "PID-7 is not a date"},
 		{"birth", "{ from: PID-8, as: { date: MM/DD/YYYY } }", "02/29/1984", `"1984-02-29"`},
-		{"birth", "{ from: PID-8, as: { date: MM/DD/YYYY } }", "29/02/1984", "PID-8 is not a date"},
+		{"birth", "{ from: PID-8, as: { date: MM/DD/YYYY } }", "29/02/1984", "PID-8 does not fit MM/DD/YYYY"},
 		{"seen", "PID-7", "20260314091522-0500", `"2026-03-14 14:15:22"`},
 		{"seen", "PID-7", "20260314091522.75", `"2026-03-14 13:15:22"`}, // New York, daylight saving
 		{"seen", "PID-7", "20260114091522", `"2026-01-14 14:15:22"`},

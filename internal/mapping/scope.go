@@ -20,11 +20,14 @@ type scope struct {
 	elems []*tree.Element // the way to the item
 	alts  []*scope        // the same place in the other message types of source.when
 	reads tree.Selection  // of the mapping: what its paths lead through; may be nil
+	// unordered is FHIR: the order of an array has no meaning (R4 section 2.1.0.4
+	// of JSON: order is kept, and means nothing unless an element says so).
+	unordered bool
 }
 
 // inner opens the scope of an item that a path leads to.
 func (s *scope) inner(p *boundPath, name string) *scope {
-	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, reads: s.reads}
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, reads: s.reads, unordered: s.unordered}
 	for i, a := range s.alts {
 		in.alts = append(in.alts, a.inner(p.alts[i], name))
 	}
@@ -45,6 +48,7 @@ type boundPath struct {
 	way      tree.Labels     // labels of the elements on the way, without the tail's
 	elems    []*tree.Element // on the way from the root, without the tail's
 	leafElem *tree.Element   // the last of the tail
+	layout   *layout         // notation of the leaf's dates; nil is the format's own
 	alts     []*boundPath    // the same path in the other message types
 }
 
@@ -121,6 +125,9 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		}
 		for _, sel := range st.sels {
 			bs := boundSelector{selector: sel}
+			if sel.kind == selectIndex && from.unordered {
+				return &pathError{sel.at, fmt.Sprintf("[%d]: the order of a FHIR array has no meaning: write [first], or choose by what it says, as in [use=official]", sel.index+1)}
+			}
 			if sel.kind == selectAll {
 				p.list = true
 			}
@@ -158,6 +165,23 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		from.read(typ, first)
 		typ = first.Type
 	}
+	return p.notation()
+}
+
+// notation finds the declared notation of what the path leads to.
+func (p *boundPath) notation() error {
+	leaf := p.leafElem
+	if leaf == nil && len(p.elems) > 0 {
+		leaf = p.elems[len(p.elems)-1]
+	}
+	if leaf == nil || leaf.Layout == "" {
+		return nil
+	}
+	lay, err := newLayout(leaf.Layout, leaf.Type != nil && leaf.Type.Kind == tree.DateTime)
+	if err != nil {
+		return &pathError{0, err.Error()}
+	}
+	p.layout = &lay
 	return nil
 }
 

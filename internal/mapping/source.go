@@ -1,0 +1,238 @@
+package mapping
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// Limits of what a mapping may declare of its source.
+const (
+	maxColumns = 2000
+	maxNested  = 8 // objects within objects
+)
+
+func (l *loader) source(v *value, at place) bool {
+	if v == nil || v.kind != yamlMap {
+		l.c.errorf(where(v, at), "source", "source: {format: hl7v2, version: \"2.5.1\"} is missing")
+		return false
+	}
+	for _, k := range []string{"model", "trigger"} {
+		if x := v.get(k); x != nil {
+			l.c.unsupported(x.at, "source.%s", k)
+		}
+	}
+	name := l.str(v, "format")
+	var format tree.Format
+	var names []string
+	for _, f := range l.formats {
+		if names = append(names, f.Name()); f.Name() == name {
+			format = f
+		}
+	}
+	if format == nil {
+		l.c.errorf(where(v.get("format"), v.at), "format", "no format %q%s; there are: %s", name, didYouMean(name, names), strings.Join(names, ", "))
+		return false
+	}
+	l.m.Format = name
+	if z := l.str(v, "zone"); z != "" {
+		zone, err := time.LoadLocation(z)
+		if err != nil || z == "Local" {
+			l.c.errorf(v.get("zone").at, "zone", "%q is no time zone of the IANA database, such as America/Los_Angeles", z)
+		} else {
+			l.m.zone = zone
+		}
+	}
+	l.conditions(v.get("when"))
+	before := len(l.c.issues)
+	l.declaration(v)
+	if l.c.issues[before:].failed() {
+		return false // what the declaration lacks would be missed again in every path
+	}
+	dialect, err := format.Dialect(l.m.Source)
+	if err != nil {
+		l.c.errorf(where(v.get("version"), v.at), "source", "%v", err)
+		return false
+	}
+	l.m.Dialect = dialect
+	types, err := roots(dialect, l.m.when)
+	if err != nil {
+		l.c.errorf(v.at, "source", "%v", err)
+		return false
+	}
+	l.m.reads = tree.Selection{}
+	l.root = &scope{typ: types[0], reads: l.m.reads, unordered: name == "fhir"}
+	for _, t := range types[1:] {
+		l.root.alts = append(l.root.alts, &scope{typ: t, reads: l.m.reads, unordered: name == "fhir"})
+	}
+	for i := range l.m.when {
+		cond := &l.m.when[i]
+		if cond.path = l.bind(place{file: at.file, line: v.get("when").at.line, col: v.get("when").at.col}, l.root, cond.text); cond.path != nil && cond.path.list {
+			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
+		}
+	}
+	v.unknown(l.c, "source", "format", "version", "zone", "when", "delimiter", "columns", "attributes", "segments")
+	return true
+}
+
+func (l *loader) conditions(v *value) {
+	if v == nil {
+		return
+	}
+	if v.kind != yamlMap {
+		l.c.errorf(v.at, "source", "when: {PATH: value or [values]}")
+		return
+	}
+	for _, e := range v.keys {
+		e.val.used = true
+		c := condition{text: e.key}
+		items := e.val.list
+		if e.val.kind != yamlList {
+			items = []*value{e.val}
+		}
+		for _, i := range items {
+			if i.kind != yamlString || i.text == "" {
+				l.c.errorf(i.at, "source", "a condition's value is text: write it in quotes")
+			}
+			c.values = append(c.values, i.text)
+		}
+		l.m.when = append(l.m.when, c)
+	}
+}
+
+// declaration reads what a mapping says of its source beside the format's name.
+func (l *loader) declaration(v *value) {
+	d := &l.m.Source
+	d.Version = l.str(v, "version")
+	if x := v.get("delimiter"); x != nil {
+		if d.Delimiter = x.text; x.kind != yamlString || utf8.RuneCountInString(x.text) != 1 {
+			l.c.errorf(x.at, "source", "delimiter is one character, in quotes")
+		}
+	}
+	columns, attributes := v.get("columns"), v.get("attributes")
+	if columns != nil && attributes != nil {
+		l.c.errorf(attributes.at, "source", "a table has columns and an entry attributes: declare one of them")
+	} else if columns == nil {
+		columns = attributes
+	}
+	if columns != nil {
+		d.Columns = l.columns(columns, tree.None, false, maxNested)
+	}
+	if x := v.get("segments"); x != nil {
+		d.Segments = l.segments(x)
+	}
+}
+
+// columns reads declared places. Every leaf says what it may reveal, or the
+// object that it is a part of does.
+func (l *loader) columns(v *value, outer tree.Labels, labelled bool, depth int) []tree.Column {
+	if v.kind != yamlMap || depth == 0 || len(v.keys) > maxColumns {
+		l.c.errorf(v.at, "source", "columns are {name: {type: text, phi: label}}, at most %d, and objects stand in each other at most %d deep", maxColumns, maxNested)
+		return nil
+	}
+	var out []tree.Column
+	for _, e := range v.keys {
+		e.val.used = true
+		if e.val.kind != yamlMap {
+			l.c.errorf(e.val.at, "source", "%s: {type: text, phi: label}", e.key)
+			continue
+		}
+		c := l.column(e.val)
+		c.Name = e.key
+		kind, known := tree.KindOf(c.Type)
+		if !known {
+			l.c.errorf(where(e.val.get("type"), e.at), "source", "%s has no type %q%s; there are: %s", e.key, c.Type, didYouMean(c.Type, columnTypes), strings.Join(columnTypes, ", "))
+		}
+		says := labelled || e.val.get("phi") != nil
+		if p := e.val.get("parts"); p != nil {
+			c.Parts = l.columns(p, outer|c.Labels, says, depth-1)
+		}
+		switch {
+		case known && (kind == tree.Composite) != (len(c.Parts) > 0):
+			l.c.errorf(e.at, "source", "an object has parts:, and nothing else has: %s is %s", e.key, c.Type)
+		case !says && kind != tree.Composite:
+			l.c.errorf(e.at, "source", "%s does not say what it may reveal: phi: is one of %s", e.key, strings.Join(tree.LabelNames(), ", "))
+		}
+		l.columnLayout(e.val.get("format"), c, kind)
+		e.val.unknown(l.c, "a column", "type", "phi", "format", "title", "table", "repeats", "start", "width", "parts")
+		out = append(out, c)
+	}
+	return out
+}
+
+var columnTypes = []string{"text", "code", "decimal", "date", "datetime", "time", "bool", "object"}
+
+// column reads what columns and the fields of segments have in common.
+func (l *loader) column(v *value) tree.Column {
+	c := tree.Column{Type: l.str(v, "type"), Title: l.str(v, "title"), Table: l.str(v, "table"), Layout: l.str(v, "format"),
+		Start: l.count(v, "start"), Width: l.count(v, "width")}
+	if x := v.get("repeats"); x != nil {
+		if c.Repeats = x.bool; x.kind != yamlBool {
+			l.c.errorf(x.at, "type", "repeats is true or false")
+		}
+	}
+	if x := v.get("phi"); x != nil {
+		c.Labels = l.labels(x)
+	}
+	return c
+}
+
+func (l *loader) columnLayout(at *value, c tree.Column, kind tree.Kind) {
+	if at == nil {
+		return
+	}
+	if kind != tree.Date && kind != tree.DateTime {
+		l.c.errorf(at.at, "source", "format: is the notation of a date or datetime, and %s is %s", c.Name, c.Type)
+		return
+	}
+	if _, err := newLayout(c.Layout, kind == tree.DateTime); err != nil {
+		l.c.errorf(at.at, "source", "%v", err)
+	}
+}
+
+// count reads a number from 1; 0 when it is missing.
+func (l *loader) count(v *value, key string) int {
+	x := v.get(key)
+	if x == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(x.text)
+	if x.kind != yamlNumber || err != nil || n < 1 || n > 1<<20 {
+		l.c.errorf(x.at, "type", "%s is a whole number from 1", key)
+		return 0
+	}
+	return n
+}
+
+// segments reads the segments that the standard does not have: lists of
+// fields, the first of which is field 1.
+func (l *loader) segments(v *value) []tree.Column {
+	if v.kind != yamlMap {
+		l.c.errorf(v.at, "source", "segments: {ZPI: [{type: ST, phi: label, title: …}]}")
+		return nil
+	}
+	var out []tree.Column
+	for _, e := range v.keys {
+		e.val.used = true
+		if e.val.kind != yamlList || len(e.val.list) == 0 || len(e.val.list) > maxColumns {
+			l.c.errorf(e.val.at, "source", "%s: [{type: ST, phi: label, title: …}], one for each field", e.key)
+			continue
+		}
+		seg := tree.Column{Name: e.key, Type: "object"}
+		for i, f := range e.val.list {
+			if f.kind != yamlMap || f.get("phi") == nil {
+				l.c.errorf(f.at, "source", "%s-%d: {type: ST, phi: label}: phi says what the field may reveal", e.key, i+1)
+				continue
+			}
+			c := l.column(f)
+			c.Name = strconv.Itoa(i + 1)
+			f.unknown(l.c, "a field of a segment", "type", "phi", "title", "table", "repeats")
+			seg.Parts = append(seg.Parts, c)
+		}
+		out = append(out, seg)
+	}
+	return out
+}
