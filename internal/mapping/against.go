@@ -131,15 +131,15 @@ func editions(fsys fs.FS) ([]*edition, error) {
 func readEdition(fsys fs.FS, name string) *edition {
 	c := &collector{}
 	doc := (&flattener{fsys: fsys, c: c}).flatten(name)
-	if doc == nil || c.issues.failed() || doc.child("id") == nil || doc.child("version") == nil {
+	if doc == nil || c.issues.failed() || doc.get("id") == nil || doc.get("version") == nil {
 		return nil
 	}
-	e := &edition{file: name, id: doc.child("id").text, at: doc.child("version").at, tables: map[string]map[string]string{}, goldens: map[string]any{}}
+	e := &edition{file: name, id: doc.get("id").text, at: doc.get("version").at, tables: map[string]map[string]string{}, goldens: map[string]any{}}
 	var err error
-	if e.version, err = strconv.Atoi(doc.child("version").text); err != nil {
+	if e.version, err = strconv.Atoi(doc.get("version").text); err != nil {
 		return nil
 	}
-	for _, t := range doc.child("tables").entries() {
+	for _, t := range doc.get("tables").entries() {
 		if t.val.kind != yamlString {
 			continue
 		}
@@ -188,16 +188,16 @@ func readGoldens(fsys fs.FS, name string, byFile map[string]*edition) {
 	}
 	c := &collector{}
 	doc := parseYAML(name, data, c)
-	if doc == nil || doc.child("mapping") == nil {
+	if doc == nil || doc.get("mapping") == nil {
 		return
 	}
-	e := byFile[doc.child("mapping").beside()]
-	cases := doc.child("cases")
+	e := byFile[doc.get("mapping").beside()]
+	cases := doc.get("cases")
 	if e == nil || cases == nil {
 		return
 	}
 	for _, k := range cases.list {
-		golden := k.child("expect").child("golden")
+		golden := k.get("expect").get("golden")
 		if golden == nil {
 			continue
 		}

@@ -3,6 +3,8 @@ package mapping
 import (
 	"slices"
 	"strings"
+
+	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
 // A testFile is a file of kind tests.
@@ -29,17 +31,10 @@ type testCase struct {
 	warned   bool // warnings were given, also as an empty list
 }
 
-var (
-	caseKeys   = []string{"name", "file", "input", "expect"}
-	expectKeys = []string{"verdict", "reason", "golden", "ops", "check", "not_sent", "warnings"}
-	verdicts   = []string{"apply", "skip", "reject", "dead_letter", "not_mine"}
-)
-
 // readTests reads a file of kind tests.
 func readTests(doc *value, c *collector) *testFile {
 	l := &loader{c: c}
-	if doc.kind != yamlMap || l.str(doc, "kind") != "tests" {
-		c.errorf(doc.at, "kind", "a test file has kind: tests")
+	if !c.shape(doc, "tests") {
 		return nil
 	}
 	t := &testFile{mapping: l.str(doc, "mapping"), at: doc.at}
@@ -57,7 +52,6 @@ func readTests(doc *value, c *collector) *testFile {
 			t.cases = append(t.cases, l.testCase(v))
 		}
 	}
-	doc.unknown(c, "a test file", "kind", "format", "mapping", "cases")
 	return t
 }
 
@@ -77,7 +71,7 @@ func (l *loader) testCase(v *value) testCase {
 		l.c.errorf(where(e, v.at), "tests", "a case expects something")
 		return t
 	}
-	t.verdict = l.oneOf(e, "verdict", "", verdicts...)
+	t.verdict = l.oneOf(e, "verdict", "", grammar.Words("expect", "verdict")...)
 	t.reason, t.golden, t.ops = l.str(e, "reason"), l.str(e, "golden"), e.get("ops")
 	if x := e.get("check"); x != nil {
 		t.check = x.keys
@@ -92,8 +86,6 @@ func (l *loader) testCase(v *value) testCase {
 	if x := e.get("document"); x != nil {
 		l.c.unsupported(x.at, "document")
 	}
-	e.unknown(l.c, "expect", expectKeys...)
-	v.unknown(l.c, "a case", caseKeys...)
 	return t
 }
 

@@ -95,7 +95,6 @@ func (l *loader) egress(v *value, at place) {
 		return
 	}
 	l.m.allow = l.labels(allow)
-	v.unknown(l.c, "egress", "allow")
 }
 
 // labels reads a list of PHI labels.
@@ -124,7 +123,6 @@ func (l *loader) tables(v *value) {
 		return
 	}
 	for _, e := range v.keys {
-		e.val.used = true
 		if t := l.table(e.key, e.val); t != nil {
 			t.at = e.at
 			l.m.tables[e.key] = t
@@ -137,7 +135,6 @@ func (l *loader) table(name string, v *value) *table {
 	case v.kind == yamlMap:
 		t := &table{name: name, rows: map[string]string{}}
 		for _, e := range v.keys {
-			e.val.used = true
 			if e.val.kind != yamlString && e.val.kind != yamlNull {
 				l.c.errorf(e.val.at, "table", "what a code becomes is text: write it in quotes")
 			}
@@ -174,7 +171,6 @@ func (l *loader) lets(v *value) {
 		return
 	}
 	for _, e := range v.keys {
-		e.val.used = true
 		if !namePattern.MatchString(e.key) || e.key == "it" {
 			l.c.errorf(e.at, "let", "a name is lower-case letters, digits and _, from a letter, and not \"it\"")
 			continue
@@ -243,7 +239,6 @@ func (l *loader) guards(v *value) {
 			l.c.errorf(g.at, "guard", "a guard says do: and because:")
 		}
 		when := l.condition(g.get("when"), g.at, l.root, nil)
-		g.unknown(l.c, "a guard", "when", "do", "because")
 		l.m.guards = append(l.m.guards, &guard{when: when, verdict: broker.Verdict(verdict), because: because})
 	}
 }

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -20,11 +21,6 @@ const (
 	maxIncludeDepth = 4
 	maxParts        = 256 // files that one mapping is made of
 	maxFields       = 2000
-)
-
-var (
-	fragmentKeys = []string{"kind", "format", "id", "title", "params", "include", "fields"}
-	paramKeys    = []string{"type", "kind", "default", "note"}
 )
 
 // An argument is what an include gives a parameter. That it fits is known only
@@ -54,8 +50,9 @@ type flattener struct {
 	args    map[*value][]argument // of each operation's includes, to be checked in its scope
 }
 
-// open reads a file of the language that another one names.
-func (f *flattener) open(name string, at place) *value {
+// open reads a file of the language that another one names, and checks its
+// shape.
+func (f *flattener) open(name, kind string, at place) *value {
 	if f.parts++; f.parts > maxParts {
 		if f.parts == maxParts+1 {
 			f.c.errorf(at, "file", "a mapping is made of at most %d files", maxParts)
@@ -70,7 +67,11 @@ func (f *flattener) open(name string, at place) *value {
 	if f.content != nil {
 		f.content(data)
 	}
-	return parseYAML(name, data, f.c)
+	doc := parseYAML(name, data, f.c)
+	if doc == nil || !f.c.shape(doc, kind) {
+		return nil
+	}
+	return doc
 }
 
 // beside is the path of a file as the file that names it means it.
@@ -84,9 +85,6 @@ func (f *flattener) expand(op *value) {
 	}
 	op.keys = slices.DeleteFunc(op.keys, func(e entry) bool { return e.key == "include" })
 	own := op.get("fields")
-	if own != nil && own.kind != yamlMap {
-		return // the loader says so
-	}
 	entries, args := f.include(inc, 0)
 	if f.args == nil {
 		f.args = map[*value][]argument{}
@@ -115,16 +113,7 @@ func fill(own, more []entry) []entry {
 // include reads a list of fragments and returns their fields and the arguments
 // that they were given.
 func (f *flattener) include(v *value, depth int) (fields []entry, args []argument) {
-	if v.kind != yamlList {
-		f.c.errorf(v.at, "include", "include is a list of {fragment: FILE, with: {name: path}}")
-		return nil, nil
-	}
 	for _, item := range v.list {
-		if item.kind != yamlMap || item.get("fragment") == nil || item.get("fragment").kind != yamlString {
-			f.c.errorf(item.at, "include", "include is a list of {fragment: FILE, with: {name: path}}")
-			continue
-		}
-		item.unknown(f.c, "include", "fragment", "with")
 		more, given := f.fragment(item, depth)
 		fields, args = fill(fields, more), append(args, given...)
 	}
@@ -138,16 +127,13 @@ func (f *flattener) fragment(item *value, depth int) ([]entry, []argument) {
 		f.c.errorf(file.at, "include", "fragments include each other at most %d deep: does %s include itself?", maxIncludeDepth, name)
 		return nil, nil
 	}
-	doc := f.open(name, file.at)
+	doc := f.open(name, "fragment", file.at)
 	if doc == nil {
 		return nil, nil
 	}
 	via := file.at
 	doc.bring(&via)
-	fields, params := f.fragmentShape(doc)
-	if fields == nil {
-		return nil, nil
-	}
+	fields, params := doc.get("fields"), f.params(doc.get("params"))
 	args, ok := f.arguments(name, item, doc.get("params"), params)
 	if !ok {
 		return nil, nil
@@ -185,10 +171,6 @@ func (v *value) bring(via *place) {
 // arguments gives every parameter its text: what with: says, or its default.
 func (f *flattener) arguments(fragment string, item, declared *value, params []parameter) ([]argument, bool) {
 	with := item.get("with")
-	if with != nil && with.kind != yamlMap {
-		f.c.errorf(with.at, "include", "with: {name: path}")
-		return nil, false
-	}
 	var out []argument
 	var names []string
 	ok := true
@@ -203,7 +185,7 @@ func (f *flattener) arguments(fragment string, item, declared *value, params []p
 			f.c.errorf(item.at, "include", "%s needs with: {%s: %s}", fragment, p.name, p.kind)
 			ok = false
 			continue
-		case given.kind != yamlString || strings.Contains(given.text, "${"):
+		case strings.Contains(given.text, "${"):
 			f.c.errorf(given.at, "include", "%s of %s is a %s, written as text", p.name, fragment, p.kind)
 			ok = false
 		case p.kind == "text" && strings.ContainsAny(given.text, "'\"\\{}\n\r"):
@@ -212,8 +194,10 @@ func (f *flattener) arguments(fragment string, item, declared *value, params []p
 		}
 		out = append(out, argument{at: given.at, text: given.text, fragment: fragment, param: p})
 	}
-	if with != nil {
-		with.unknown(f.c, fragment, names...)
+	for _, e := range with.entries() {
+		if !slices.Contains(names, e.key) {
+			f.c.errorf(e.at, "unknown-key", "%s has no parameter %q%s", fragment, e.key, didYouMean(e.key, names))
+		}
 	}
 	return out, ok
 }
@@ -238,49 +222,13 @@ func (l *loader) checkArguments(args []argument, sc *scope) {
 	}
 }
 
-// fragmentShape checks a fragment's keys and returns its fields and parameters.
-func (f *flattener) fragmentShape(doc *value) (*value, []parameter) {
-	l := &loader{c: f.c}
-	if doc.kind != yamlMap || l.str(doc, "kind") != "fragment" {
-		f.c.errorf(doc.at, "kind", "a fragment file has kind: fragment")
-		return nil, nil
-	}
-	l.str(doc, "id")
-	l.str(doc, "title")
-	if v := doc.get("format"); v != nil && v.text != "1" {
-		f.c.errorf(v.at, "format", "format: 1 is the format that this program reads")
-	}
-	params := f.params(l, doc.get("params"))
-	fields := doc.get("fields")
-	if fields == nil || fields.kind != yamlMap {
-		f.c.errorf(where(fields, doc.at), "fields", "a fragment has fields: {field: rule}")
-		return nil, nil
-	}
-	doc.unknown(f.c, "a fragment", fragmentKeys...)
-	return fields, params
-}
-
-func (f *flattener) params(l *loader, v *value) []parameter {
-	if v == nil {
-		return nil
-	}
-	if v.kind != yamlMap {
-		f.c.errorf(v.at, "include", "params: {name: {type: XAD}}")
-		return nil
-	}
+func (f *flattener) params(v *value) []parameter {
 	var out []parameter
-	for _, e := range v.keys {
-		e.val.used = true
-		if !namePattern.MatchString(e.key) {
-			f.c.errorf(e.at, "include", "a parameter's name is lower-case letters, digits and _, from a letter")
-		}
-		p := parameter{name: e.key, typ: l.str(e.val, "type"), kind: l.oneOf(e.val, "kind", "path", "path", "text", "table")}
+	for _, e := range v.entries() {
+		p := parameter{name: e.key, typ: e.val.textOf("type"), kind: cmp.Or(e.val.textOf("kind"), "path")}
 		if p.typ != "" && p.kind != "path" {
 			f.c.errorf(e.val.get("type").at, "include", "type is the data type that a path leads to, and %s is a %s", p.name, p.kind)
 		}
-		l.str(e.val, "default")
-		l.str(e.val, "note")
-		e.val.unknown(f.c, "a parameter", paramKeys...)
 		out = append(out, p)
 	}
 	return out
@@ -289,10 +237,10 @@ func (f *flattener) params(l *loader, v *value) []parameter {
 // lintFragment checks a fragment on its own: its shape, and that it names its
 // parameters and uses all of them.
 func (f *flattener) lintFragment(doc *value) {
-	fields, params := f.fragmentShape(doc)
-	if fields == nil {
+	if !f.c.shape(doc, "fragment") {
 		return
 	}
+	fields, params := doc.get("fields"), f.params(doc.get("params"))
 	used := map[string]string{}
 	names := make(map[string]string, len(params))
 	for _, p := range params {

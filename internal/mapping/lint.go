@@ -1,12 +1,11 @@
 package mapping
 
 import (
-	"io/fs"
-
 	"github.com/vagus-health/vagus/internal/tree"
+	"io/fs"
 )
 
-// Lint checks one file of any kind (mapping, fragment, tests) and returns all
+// Lint checks one file of any kind (mapping, fragment, table, tests) and returns all
 // that is wrong with it, sorted by place.
 func Lint(fsys fs.FS, name string, formats []tree.Format) []Issue {
 	c := &collector{}
@@ -22,13 +21,15 @@ func Lint(fsys fs.FS, name string, formats []tree.Format) []Issue {
 	switch kind := doc.get("kind"); {
 	case kind != nil && kind.text == "tests":
 		readTests(doc, c)
+	case kind != nil && kind.text == "table":
+		c.shape(doc, "table")
 	case kind != nil && kind.text == "fragment":
 		(&flattener{c: c}).lintFragment(doc)
 	case kind != nil && kind.text == "mapping":
 		_, issues := load(fsys, name, formats)
 		return issues
 	default:
-		c.errorf(doc.at, "kind", "a file begins with kind: mapping, kind: fragment or kind: tests")
+		c.errorf(doc.at, "kind", "a file begins with kind: mapping, kind: fragment, kind: table or kind: tests")
 	}
 	return c.issues.sorted()
 }

@@ -101,20 +101,13 @@ func (l *loader) content(data []byte) {
 var (
 	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 	namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
-	topKeys     = []string{"kind", "format", "id", "version", "title", "owner", "description", "source", "target", "ordering",
-		"idempotency", "unit", "on_error", "on_dead_letter", "egress", "tables", "let", "guards", "operations"}
-	laterKeys = []string{"direction", "emit", "segments"}
+	laterKeys   = []string{"direction", "emit", "segments"}
 )
 
 // mapping compiles the whole file. It goes on after a fault where it can, so
 // that one run names all of them.
 func (l *loader) mapping(doc *value) bool {
-	if doc.kind != yamlMap {
-		l.c.errorf(doc.at, "yaml", "a mapping file is a map with kind: mapping")
-		return false
-	}
-	if k := l.str(doc, "kind"); k != "mapping" {
-		l.c.errorf(doc.at, "kind", "kind is %q; a mapping has kind: mapping", k)
+	if !l.c.shape(doc, "mapping") {
 		return false
 	}
 	for _, k := range laterKeys {
@@ -139,7 +132,6 @@ func (l *loader) mapping(doc *value) bool {
 	l.keys(doc)
 	l.operations(doc.get("operations"), doc.at)
 	l.unusedTables()
-	doc.unknown(l.c, "a mapping", topKeys...)
 	return true
 }
 
@@ -171,7 +163,6 @@ func (l *loader) target(v *value, at place) bool {
 		return false
 	}
 	odoo, file := l.str(v, "odoo"), l.str(v, "snapshot")
-	v.unknown(l.c, "target", "odoo", "snapshot")
 	if file == "" {
 		l.c.errorf(v.at, "target", "snapshot: FILE is missing")
 		return false

@@ -10,8 +10,7 @@ import (
 )
 
 var (
-	operationKeys = []string{"id", "model", "do", "match", "each", "when", "include", "fields", "on", "on_none", "note"}
-	xidPattern    = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[A-Za-z0-9_.\-]*$`)
+	xidPattern = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[A-Za-z0-9_.\-]*$`)
 )
 
 func (l *loader) operations(v *value, at place) {
@@ -73,7 +72,6 @@ func (l *loader) operation(v *value) *operation {
 	l.match(op, v.get("match"), sc)
 	l.survivor(op, v)
 	l.fields(op, v, sc)
-	v.unknown(l.c, "an operation", operationKeys...)
 	return op
 }
 
@@ -84,7 +82,6 @@ func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 	if v.kind == yamlMap {
 		text, name = l.str(v, "path"), l.str(v, "as")
 		at = where(v.get("path"), at)
-		v.unknown(l.c, "each", "path", "as")
 	} else if v.kind != yamlString {
 		l.c.errorf(at, "each", "each is a path with [*]")
 		return nil, nil
@@ -124,7 +121,6 @@ func (l *loader) match(op *operation, v *value, sc *scope) {
 		l.c.errorf(v.at, "no-identity", "match: has either xid: or by:")
 	}
 	l.checkEgress(v.at, op.id+".match", op.labels)
-	v.unknown(l.c, "match", "xid", "by")
 }
 
 func (l *loader) checkXID(op *operation, v *value) {
@@ -148,7 +144,6 @@ func (l *loader) matchBy(op *operation, v *value, sc *scope) {
 		return
 	}
 	for _, e := range v.keys {
-		e.val.used = true
 		if _, err := l.snap.field(op.model, e.key); err != nil {
 			l.c.errorf(e.at, "odoo-field", "%v", err)
 			continue
@@ -225,7 +220,6 @@ func (l *loader) fields(op *operation, v *value, sc *scope) {
 		return
 	}
 	for _, e := range entries {
-		e.val.used = true
 		r := l.rule(e.key, e.at, e.val, ruleContext{owner: op.id, scope: sc, op: op})
 		if r == nil {
 			continue

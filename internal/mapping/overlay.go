@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
 // An overlay is a mapping that says how it differs from another one: what a
@@ -26,7 +28,6 @@ import (
 const maxOverlays = 4 // that stand on each other
 
 var (
-	overlayKeys = []string{"kind", "format", "extends", "id", "version", "title", "owner", "description", "set", "add", "remove"}
 	headerKeys  = []string{"id", "version", "title", "owner", "description"}
 	segmentName = regexp.MustCompile(`^[A-Z][A-Z0-9]{1,2}$`)
 )
@@ -34,38 +35,27 @@ var (
 // flatten reads a mapping and all that it is made of into one tree, or returns
 // nil when there is none.
 func (f *flattener) flatten(name string) *value {
-	doc := f.open(name, place{file: &sourceFile{name: name}})
+	doc := f.open(name, "mapping", place{file: &sourceFile{name: name}})
 	var overlays []*value
-	for doc != nil && doc.kind == yamlMap && doc.has("extends") {
+	for doc != nil && doc.has("extends") {
 		overlays = append(overlays, doc)
 		ext := doc.get("extends")
 		switch {
-		case ext.kind != yamlString:
-			f.c.errorf(ext.at, "extends", "extends: FILE, a mapping")
-			return nil
 		case len(overlays) > maxOverlays:
 			f.c.errorf(ext.at, "extends", "overlays stand on each other at most %d high: does this one extend itself?", maxOverlays)
 			return nil
 		}
-		if doc = f.open(ext.beside(), ext.at); doc != nil && (doc.kind != yamlMap || doc.child("kind") == nil || doc.child("kind").text != "mapping") {
-			f.c.errorf(ext.at, "extends", "%s is no mapping", ext.text)
-			return nil
-		}
+		doc = f.open(ext.beside(), "mapping", ext.at)
 	}
-	if doc == nil || doc.kind != yamlMap {
-		return doc
-	}
-	for _, k := range []string{"set", "add", "remove"} {
-		if v := doc.get(k); v != nil {
-			f.c.errorf(v.at, "extends", "%s is for a file that extends another one", k)
-		}
+	if doc == nil {
+		return nil
 	}
 	slices.Reverse(overlays)
 	// Which fragments there are is settled first: an overlay can then name the fields that they bring.
 	for _, o := range overlays {
 		f.apply(doc, o, func(id string) bool { return strings.HasSuffix(id, ".include") })
 	}
-	if ops := doc.child("operations"); ops != nil {
+	if ops := doc.get("operations"); ops != nil {
 		for _, op := range ops.list {
 			f.expand(op)
 		}
@@ -78,20 +68,9 @@ func (f *flattener) flatten(name string) *value {
 	return doc
 }
 
-// header checks an overlay's own keys and gives the mapping its name.
+// header gives the mapping the overlay's name.
 func (f *flattener) header(doc, o *value) {
-	l := &loader{c: f.c}
-	if k := l.str(o, "kind"); k != "mapping" {
-		f.c.errorf(o.at, "kind", "kind is %q; a mapping has kind: mapping", k)
-	}
-	if v := o.get("format"); v == nil || v.text != "1" {
-		f.c.errorf(where(v, o.at), "format", "format: 1 is the format that this program reads")
-	}
-	id := o.get("id")
-	switch base := doc.child("id"); {
-	case id == nil || !o.has("version"):
-		f.c.errorf(o.at, "extends", "an overlay has an id and a version of its own")
-	case base != nil && id.text == base.text:
+	if id := o.get("id"); id.text == doc.textOf("id") {
 		f.c.errorf(id.at, "extends", "%s is the id of what it extends: an overlay has its own", id.text)
 	}
 	for _, k := range headerKeys {
@@ -101,15 +80,11 @@ func (f *flattener) header(doc, o *value) {
 			doc.keys = append(doc.keys, o.keys[i])
 		}
 	}
-	o.unknown(f.c, "an overlay", overlayKeys...)
 }
 
 // apply makes an overlay's changes whose ids are wanted.
 func (f *flattener) apply(doc, o *value, wanted func(id string) bool) {
 	if v := o.get("remove"); v != nil {
-		if v.kind != yamlList {
-			f.c.errorf(v.at, "extends", "remove is a list of ids, such as patient.phone")
-		}
 		for _, x := range v.list {
 			if wanted(x.text) {
 				f.remove(doc, x)
@@ -117,11 +92,7 @@ func (f *flattener) apply(doc, o *value, wanted func(id string) bool) {
 		}
 	}
 	for _, k := range []string{"set", "add"} {
-		v := o.get(k)
-		if v != nil && v.kind != yamlMap {
-			f.c.errorf(v.at, "extends", "%s: {ID: what it becomes}, with ids such as patient.phone", k)
-		}
-		for _, e := range v.entries() {
+		for _, e := range o.get(k).entries() {
 			if wanted(e.key) {
 				f.change(doc, e, k == "add")
 			}
@@ -132,7 +103,7 @@ func (f *flattener) apply(doc, o *value, wanted func(id string) bool) {
 func (f *flattener) remove(doc, id *value) {
 	s := find(doc, id.text)
 	switch {
-	case id.kind != yamlString || s.n < 0:
+	case s.n < 0:
 		f.c.errorf(id.at, "extends", "there is no %q to remove%s", id.text, didYouMean(id.text, ids(doc)))
 	case s.in.kind == yamlMap:
 		s.in.keys = slices.Delete(s.in.keys, s.n, s.n+1)
@@ -143,7 +114,6 @@ func (f *flattener) remove(doc, id *value) {
 
 // change sets what an id names, or adds it.
 func (f *flattener) change(doc *value, e entry, add bool) {
-	e.val.used = true
 	if slices.Contains(headerKeys, e.key) || slices.Contains([]string{"kind", "format", "extends"}, e.key) {
 		f.c.errorf(e.at, "extends", "%s stands beside extends", e.key)
 		return
@@ -157,9 +127,9 @@ func (f *flattener) change(doc *value, e entry, add bool) {
 		f.c.errorf(e.at, "extends", text, e.key, didYouMean(e.key, ids(doc)))
 		return
 	}
-	operation := s.in == doc.child("operations")
+	operation := s.in == doc.get("operations")
 	if operation {
-		if id := e.val.child("id"); id == nil || id.text != s.key {
+		if id := e.val.get("id"); id == nil || id.text != s.key {
 			f.c.errorf(e.at, "extends", "%s is an operation with id: %s", e.key, s.key)
 			return
 		}
@@ -205,12 +175,12 @@ func (s spot) value() *value {
 // anything else ("source.zone", "tables.sex", "operations.kin.when").
 func find(doc *value, id string) spot {
 	way := strings.Split(id, ".")
-	ops := spot{in: doc.child("operations")}
+	ops := spot{in: doc.get("operations")}
 	if ops.in != nil {
 		ops = ops.in.step(way[0])
 	}
 	switch {
-	case slices.Contains(topKeys, way[0]) || doc.has(way[0]):
+	case grammar.Files["mapping"].Key(way[0]) != nil || doc.has(way[0]):
 	case ops.value() != nil:
 		rules := []string{"operations", way[0]}
 		for _, field := range way[1:] {
@@ -240,7 +210,7 @@ func (v *value) step(name string) spot {
 	switch {
 	case n >= 0:
 	case v.has("loop"):
-		return v.child("segments").step(name)
+		return v.get("segments").step(name)
 	case len(v.keys) > 0 && segmentName.MatchString(v.keys[0].key):
 		return v.keys[0].val.step(name)
 	}
@@ -251,7 +221,7 @@ func itemNames(list *value) []string {
 	names, count := make([]string, len(list.list)), map[string]int{}
 	for i, item := range list.list {
 		for _, k := range []string{"id", "loop"} {
-			if x := item.child(k); x != nil && names[i] == "" {
+			if x := item.get(k); x != nil && names[i] == "" {
 				names[i] = x.text
 			}
 		}
@@ -280,12 +250,12 @@ func ids(doc *value) []string {
 	}
 	var fields func(prefix string, v *value)
 	fields = func(prefix string, v *value) {
-		for _, e := range v.child("fields").entries() {
+		for _, e := range v.get("fields").entries() {
 			out = append(out, prefix+"."+e.key)
 			fields(prefix+"."+e.key, e.val)
 		}
 	}
-	if ops := doc.child("operations"); ops != nil {
+	if ops := doc.get("operations"); ops != nil {
 		for i, name := range itemNames(ops) {
 			out = append(out, name)
 			for _, e := range ops.list[i].keys {
@@ -307,10 +277,10 @@ func relocate(doc *value, dir string) {
 			v.text = filepath.ToSlash(rel)
 		}
 	}
-	for _, e := range doc.child("tables").entries() {
+	for _, e := range doc.get("tables").entries() {
 		fix(e.val)
 	}
-	fix(doc.child("target").child("snapshot"))
+	fix(doc.get("target").get("snapshot"))
 }
 
 // index is where a map has a key, or -1.
@@ -319,14 +289,3 @@ func (v *value) index(key string) int {
 }
 
 func (v *value) has(key string) bool { return v.index(key) >= 0 }
-
-// child is the value of a key, not marked as read; nil when there is none.
-func (v *value) child(key string) *value {
-	if v == nil {
-		return nil
-	}
-	if i := v.index(key); i >= 0 {
-		return v.keys[i].val
-	}
-	return nil
-}

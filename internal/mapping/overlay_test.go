@@ -112,8 +112,8 @@ func TestAWrongOverlayIsAnErrorAtTheLineThatSaysIt(t *testing.T) {
 		{"set: { p.name: PID-61 }", `sites/west/o.map.yaml:6:20: error[path]: PID has parts 1..39, no PID-61`},
 		{"add: { p.nam: PID-8 }", `sites/west/o.map.yaml:6:8: error[odoo-field]: res.partner has no field "nam"`},
 		{"set: { tables.sex: none.csv }", `sites/west/o.map.yaml:6:20: error[table]`},
-		{"set: []", `set: {ID: what it becomes}`},
-		{"remove: p.name", `remove is a list of ids`},
+		{"set: []", `set is a map, not a list`},
+		{"remove: p.name", `remove is a list, not text`},
 		{"operations: []", `o.map.yaml:6:1: error[unknown-key]: an overlay has no key "operations"`},
 		{"remove: [p]", `base/m.map.yaml:28:24: error[op-order]: "p" is not an earlier operation`},
 		{"set: { egress.allow: [] }", `error[egress]: p.comment carries contact data (from PID-11[first].3), which egress.allow does not let out (included at base/m.map.yaml:18:21)`},
@@ -149,13 +149,13 @@ func TestOverlaysStandOnEachOther(t *testing.T) {
 		}
 	}
 	for what, c := range map[string]struct{ overlay, want string }{
-		"itself":              {"extends: o.map.yaml", "at most 4 high: does this one extend itself?"},
-		"nothing":             {"extends: none.yaml", "none.yaml"},
-		"a fragment":          {"extends: ../../parts/xad.yaml", "is no mapping"},
-		"a list":              {"extends: []", "extends: FILE"},
+		"itself":              {"extends: o.map.yaml\nid: o\nversion: 1", "at most 4 high: does this one extend itself?"},
+		"nothing":             {"extends: none.yaml\nid: o\nversion: 1", "none.yaml"},
+		"a fragment":          {"extends: ../../parts/xad.yaml\nid: o\nversion: 1", `parts/xad.yaml:1:7: error[kind]: a mapping has kind: mapping, not "fragment"`},
+		"a list":              {"extends: []\nid: o\nversion: 1", "extends is text, not a list"},
 		"of the same id":      {"extends: ../../base/m.map.yaml\nid: test\nversion: 1", "test is the id of what it extends"},
-		"without a version":   {"extends: ../../base/m.map.yaml\nid: x", "an overlay has an id and a version of its own"},
-		"outside of the tree": {"extends: ../../../m.yaml\nid: x", "outside of the mapping tree"},
+		"without a version":   {"extends: ../../base/m.map.yaml\nid: x", "an overlay needs version:"},
+		"outside of the tree": {"extends: ../../../m.yaml\nid: x\nversion: 1", "outside of the mapping tree"},
 	} {
 		fsys := testFS(overlayFS("")...)
 		fsys["sites/west/o.map.yaml"].Data = []byte("kind: mapping\nformat: 1\n" + c.overlay + "\n")
@@ -163,7 +163,7 @@ func TestOverlaysStandOnEachOther(t *testing.T) {
 			t.Errorf("%s: %v, want %s", what, err, c.want)
 		}
 	}
-	if _, err := Load(testFS("m.yaml", overlayBase+"set: {}\n"), "m.yaml", formats); err == nil || !strings.Contains(err.Error(), "set is for a file that extends another one") {
+	if _, err := Load(testFS("m.yaml", overlayBase+"set: {}\n"), "m.yaml", formats); err == nil || !strings.Contains(err.Error(), `a mapping has no key "set"`) {
 		t.Error(err)
 	}
 }
@@ -204,15 +204,15 @@ fields: { ref: "${b}.1", comment: { value: the outer one wins } }
 		{"a path that leads nowhere", all, inner, `{ a: PID-61 }`, `m.yaml:15:`},
 		{"no such table", all, inner, `{ a: "PID-11[first]", t: sx }`, `error[table]: no table "sx" (did you mean "sex"?): t of f.yaml is one`},
 		{"no argument", all, inner, `{}`, `error[include]: f.yaml needs with: {a: path}`},
-		{"an argument too many", all, inner, `{ a: "PID-11[first]", wrd: x }`, `f.yaml has no key "wrd" (did you mean "word"?)`},
-		{"a number", all, inner, `{ a: "PID-11[first]", word: 3 }`, `word of f.yaml is a text, written as text`},
+		{"an argument too many", all, inner, `{ a: "PID-11[first]", wrd: x }`, `f.yaml has no parameter "wrd" (did you mean "word"?)`},
+		{"a number", all, inner, `{ a: "PID-11[first]", word: 3 }`, `word is text, not a number: write it in quotes`},
 		{"a fault inside", all, strings.Replace(inner, "${b}.1", "${b}.9", 1), `{ a: "PID-11[first]" }`, `g.yaml:3:16: error[path]: SAD has parts 1..3, no SAD-9 (included at f.yaml:6:24) (included at m.yaml:15:28)`},
 		{"a name that is no parameter", strings.Replace(all, "${t}", "${tt}", 1), inner, `{ a: "PID-11[first]" }`, `f.yaml:9:31: error[include]: the fragment has no parameter "tt" (did you mean "t"?)`},
 		{"a fragment that includes itself", strings.Replace(all, "g.yaml, with: { b: \"${a}.1\" }", "f.yaml, with: { a: \"${a}\" }", 1), inner, `{ a: "PID-11[first]" }`, `at most 4 deep: does f.yaml include itself?`},
 		{"a type of a text", strings.Replace(all, "kind: text", "kind: text, type: XAD", 1), inner, `{ a: "PID-11[first]" }`, `type is the data type that a path leads to, and word is a text`},
 		{"no such kind", strings.Replace(all, "kind: text", "kind: texts", 1), inner, `{ a: "PID-11[first]" }`, `(did you mean "text"?)`},
-		{"no fields", "kind: fragment\n", inner, `{}`, `a fragment has fields`},
-		{"another file", "kind: mapping\n", inner, `{}`, `a fragment file has kind: fragment`},
+		{"no fields", "kind: fragment\n", inner, `{}`, `a fragment needs fields: {field: rule}`},
+		{"another file", "kind: mapping\n", inner, `{}`, `f.yaml:1:7: error[kind]: a fragment has kind: fragment, not "mapping"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

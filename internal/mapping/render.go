@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
 // A Line is one line of a rendered mapping and where it was written.
@@ -33,11 +35,12 @@ func Render(fsys fs.FS, name string) ([]Line, error) {
 // inOrder puts the keys of a mapping into the order that all mappings have:
 // those of an overlay come behind the base's otherwise.
 func inOrder(keys []entry) []entry {
+	order := grammar.Files["mapping"].KeyNames()
 	rank := func(e entry) int {
-		if i := slices.Index(topKeys, e.key); i >= 0 {
+		if i := slices.Index(order, e.key); i >= 0 {
 			return i
 		}
-		return len(topKeys)
+		return len(order)
 	}
 	keys = slices.Clone(keys)
 	slices.SortStableFunc(keys, func(a, b entry) int { return rank(a) - rank(b) })

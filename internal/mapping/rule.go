@@ -6,9 +6,6 @@ import (
 	"cel.dev/cel-go/cel"
 )
 
-var ruleKeys = []string{"from", "map", "cel", "as", "ref", "op", "value", "text", "default", "required", "on_error", "on_null",
-	"when", "only_on", "each", "mode", "phi", "declassify", "note"}
-
 // A ruleContext is where a rule stands.
 type ruleContext struct {
 	owner string
@@ -43,7 +40,6 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 			l.c.unsupported(x.at, "%s: lines of %s", k, field)
 		}
 	}
-	v.unknown(l.c, "a rule", ruleKeys...)
 	sc := rc.scope
 	if e := v.get("each"); e != nil {
 		if sc = l.ruleEach(r, e, v, sc); sc == nil {
@@ -145,7 +141,6 @@ func (l *loader) rulePolicies(r *rule, v *value) {
 		} else {
 			r.drop, r.because = l.labels(drop), because
 		}
-		x.unknown(l.c, "declassify", "drop", "because")
 	}
 }
 
@@ -229,7 +224,6 @@ func (l *loader) ruleFrom(r *rule, v *value, sc *scope) bool {
 	case yamlMap:
 		r.named = true
 		for _, e := range v.keys {
-			e.val.used = true
 			if !namePattern.MatchString(e.key) || e.key == "it" {
 				l.c.errorf(e.at, "rule", "an input's name is lower-case letters, digits and _, from a letter, and not \"it\"")
 				ok = false
@@ -256,7 +250,6 @@ func (l *loader) ruleTable(r *rule, v *value) {
 		if x := v.get("reverse"); x != nil {
 			l.c.unsupported(x.at, "reverse")
 		}
-		v.unknown(l.c, "map", "table", "on_miss")
 	}
 	if r.table = l.m.tables[name]; r.table == nil {
 		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, l.m.tableNames()))

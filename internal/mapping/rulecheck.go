@@ -25,7 +25,6 @@ func (l *loader) ruleAs(r *rule, v *value) {
 			a.kind = kind
 			if kind == "bool" {
 				a.yes, a.no = l.codes(x.get("true")), l.codes(x.get("false"))
-				x.unknown(l.c, "as: {bool: …}", "true", "false")
 				continue
 			}
 			lay, err := newLayout(x.text, kind == "datetime")
@@ -34,7 +33,6 @@ func (l *loader) ruleAs(r *rule, v *value) {
 			}
 			a.layout = &lay
 		}
-		v.unknown(l.c, "as", "date", "datetime", "bool")
 	}
 	fits := map[string][]string{"text": {"char", "text", "html", "selection"}, "date": {"date"}, "datetime": {"datetime"},
 		"decimal": {"float", "monetary", "integer"}, "int": {"integer"}, "bool": {"boolean"}, "n2": {"float", "monetary"}}
@@ -101,7 +99,6 @@ func (l *loader) ruleRef(r *rule, v *value, sc *scope) {
 			l.c.unsupported(v.get("on_many").at, "on_many: first")
 		}
 		by = v.get("by")
-		v.unknown(l.c, "ref", "model", "by", "on_none", "on_many")
 	default:
 		l.c.unsupported(v.at, "ref by xid; write ref: field, or ref: {by: {field: expression}}")
 		return
@@ -111,7 +108,6 @@ func (l *loader) ruleRef(r *rule, v *value, sc *scope) {
 		return
 	}
 	for _, e := range by.keys {
-		e.val.used = true
 		l.refKey(r, e, sc)
 	}
 }

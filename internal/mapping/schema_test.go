@@ -1,233 +1,183 @@
 package mapping
 
 import (
-	"encoding/json"
-	"fmt"
+	"bytes"
+	"flag"
 	"io/fs"
-	"maps"
 	"os"
-	"regexp"
-	"slices"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/vagus-health/vagus/internal/tree"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
-func readSchema(t *testing.T, name string) map[string]any {
-	t.Helper()
-	data, err := os.ReadFile("../../mappings/schema/" + name)
+var update = flag.Bool("update", false, "write mappings/schema anew")
+
+const schemaDir = "../../mappings/schema/"
+
+func TestThePublishedSchemasAreThoseOfTheGrammar(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir(schemaDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := decodeJSON(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v.(map[string]any)
-}
-
-func at(v any, keys ...any) any {
-	for _, k := range keys {
-		switch k := k.(type) {
-		case string:
-			v = v.(map[string]any)[k]
-		case int:
-			v = v.([]any)[k]
+	for _, e := range entries {
+		if grammar.Schemas()[e.Name()] == nil {
+			t.Errorf("the grammar has no schema %s", e.Name())
 		}
 	}
-	return v
-}
-
-func TestTheSchemasNameTheKeysThatTheLoaderReads(t *testing.T) {
-	t.Parallel()
-	mapping, tests := readSchema(t, "mapping-v1.schema.json"), readSchema(t, "mapping-test-v1.schema.json")
-	for _, c := range []struct {
-		what   string
-		schema any
-		want   []string
-	}{
-		{"mapping", at(mapping, "properties"), topKeys},
-		{"operation", at(mapping, "properties", "operations", "items", "properties"), operationKeys},
-		{"rule", at(mapping, "$defs", "rule", "oneOf", 1, "properties"), ruleKeys},
-		{"case", at(tests, "properties", "cases", "items", "properties"), caseKeys},
-		{"expect", at(tests, "properties", "cases", "items", "properties", "expect", "properties"), expectKeys},
-	} {
-		got := slices.Sorted(maps.Keys(c.schema.(map[string]any)))
-		if want := slices.Sorted(slices.Values(c.want)); !slices.Equal(got, want) {
-			t.Errorf("%s\nschema %v\nloader %v", c.what, got, want)
-		}
-	}
-	var labels []string
-	for _, l := range at(mapping, "properties", "egress", "properties", "allow", "items", "enum").([]any) {
-		labels = append(labels, l.(string))
-	}
-	if want := slices.Sorted(slices.Values(tree.LabelNames())); !slices.Equal(slices.Sorted(slices.Values(labels)), want) {
-		t.Errorf("labels %v, want %v", labels, want)
-	}
-}
-
-func TestAllFilesThatWeShipAreValidByTheirSchemas(t *testing.T) {
-	t.Parallel()
-	schemas := map[string]map[string]any{".map.yaml": readSchema(t, "mapping-v1.schema.json"), ".test.yaml": readSchema(t, "mapping-test-v1.schema.json")}
-	n := 0
-	fsys := os.DirFS("../../mappings")
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		for ending, schema := range schemas {
-			if !strings.HasSuffix(name, ending) {
-				continue
+	for name, want := range grammar.Schemas() {
+		if *update {
+			if err := os.WriteFile(schemaDir+name, want, 0o644); err != nil {
+				t.Fatal(err)
 			}
-			n++
-			data, err := fs.ReadFile(fsys, name)
+		}
+		if got, _ := os.ReadFile(schemaDir + name); !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the grammar says: run go test ./internal/mapping -run Schemas -update", name)
+		}
+	}
+}
+
+// schemas compiles the grammar's schemas by the kind of file.
+func schemas(t *testing.T) map[string]*jsonschema.Schema {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	out := map[string]*jsonschema.Schema{}
+	for kind, name := range map[string]string{"mapping": "mapping-v1", "tests": "mapping-test-v1", "fragment": "mapping-fragment-v1", "table": "mapping-table-v1"} {
+		name += ".schema.json"
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(grammar.Schemas()[name]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AddResource(name, doc); err != nil {
+			t.Fatal(err)
+		}
+		if out[kind], err = c.Compile(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// Every YAML file that is shipped is valid by its schema and by the shape
+// check, which agree; with the corpora at hand, the examples beside them are
+// checked too.
+func TestAllFilesAreValidByTheirSchemas(t *testing.T) {
+	t.Parallel()
+	dirs := []string{"../../mappings"}
+	if c := os.Getenv("VAGUS_CORPORA"); c != "" {
+		dirs = append(dirs, filepath.Join(c, "../mapping/examples"))
+	}
+	schemas, n := schemas(t), 0
+	for _, dir := range dirs {
+		err := fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(name, ".yaml") {
+				return err
+			}
+			data, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil {
 				return err
 			}
-			doc := parseYAML(name, data, &collector{})
-			if err := validate(schema, schema, plain(doc), ""); err != nil {
+			c := &collector{}
+			doc := parseYAML(name, data, c)
+			kind := doc.get("kind").text
+			if !c.shape(doc, kind) {
+				t.Errorf("shape: %v", c.issues)
+			}
+			if err := schemas[kind].Validate(plain(doc)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			if doc.keys = append(doc.keys, entry{key: "surprise", val: &value{}}); validate(schema, schema, plain(doc), "") == nil {
-				t.Errorf("%s: an unknown key is valid", name)
-			}
-		}
-		return err
-	})
-	if err != nil || n < 6 {
-		t.Fatal(n, err)
-	}
-}
-
-// validate knows the part of JSON Schema that our schemas use; a keyword that
-// it does not know is an error.
-func validate(root, schema map[string]any, v any, at string) error {
-	for k, arg := range schema {
-		var err error
-		switch k {
-		case "$schema", "$id", "$defs", "title", "description":
-		case "$ref":
-			def := strings.TrimPrefix(arg.(string), "#/$defs/")
-			err = validate(root, root["$defs"].(map[string]any)[def].(map[string]any), v, at)
-		case "type":
-			err = validType(arg, v)
-		case "const":
-			if !same(arg, v) {
-				err = fmt.Errorf("is not %v", arg)
-			}
-		case "enum":
-			if !slices.ContainsFunc(arg.([]any), func(a any) bool { return same(a, v) }) {
-				err = fmt.Errorf("%v is not in %v", v, arg)
-			}
-		case "pattern":
-			if s, ok := v.(string); ok && !regexp.MustCompile(arg.(string)).MatchString(s) {
-				err = fmt.Errorf("%q does not match %s", s, arg)
-			}
-		case "required":
-			if m, ok := v.(map[string]any); ok {
-				for _, key := range arg.([]any) {
-					if _, has := m[key.(string)]; !has {
-						err = fmt.Errorf("%s is missing", key)
-					}
-				}
-			}
-		case "properties", "additionalProperties":
-			err = validProperties(root, schema, v, at)
-		case "items":
-			items, _ := v.([]any)
-			for i, x := range items {
-				if e := validate(root, arg.(map[string]any), x, fmt.Sprintf("%s[%d]", at, i)); e != nil {
-					return e
-				}
-			}
-		case "oneOf":
-			fits := 0
-			for _, s := range arg.([]any) {
-				if e := validate(root, s.(map[string]any), v, at); e == nil {
-					fits++
-				} else {
-					err = e
-				}
-			}
-			if fits == 1 {
-				err = nil
-			} else if fits > 1 {
-				err = fmt.Errorf("fits %d of oneOf", fits)
-			}
-		case "minLength", "maxLength", "minItems", "minProperties", "maxProperties", "minimum":
-			if n, ok := sizeOf(v); ok {
-				limit, _ := arg.(json.Number).Int64()
-				if strings.HasPrefix(k, "min") && n < limit || strings.HasPrefix(k, "max") && n > limit {
-					err = fmt.Errorf("has %d, %s %d", n, k, limit)
-				}
-			}
-		default:
-			err = fmt.Errorf("the schema's keyword %s is unknown to this test", k)
-		}
+			n++
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", at, err)
+			t.Fatal(err)
 		}
 	}
-	return nil
+	if n < 8 {
+		t.Fatalf("only %d files", n)
+	}
 }
 
-func validProperties(root, schema map[string]any, v any, at string) error {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil
-	}
-	known, _ := schema["properties"].(map[string]any)
-	for key, x := range m {
-		sub, named := known[key]
-		if !named {
-			if sub = schema["additionalProperties"]; sub == false {
-				return fmt.Errorf("no property %s", key)
-			}
+func TestTheSchemasAndTheLoaderRefuseTheSameShapes(t *testing.T) {
+	t.Parallel()
+	schemas := schemas(t)
+	const tests = "kind: tests\nmapping: m.yaml\ncases: [ { name: n, input: x, expect: { verdict: skip } } ]\n"
+	const table = "kind: table\nrows: { A: a, B: \"\", C: }\n"
+	const fragment = "kind: fragment\nparams: { a: { type: XAD } }\nfields: { name: \"${a}.1\" }\n"
+	const overlay = "kind: mapping\nformat: 1\nid: x\nversion: 2\nextends: ../base.map.yaml\nset: { source.zone: UTC, patient.phone: { value: x } }\nremove: [patient.fax]\n"
+	outbound := strings.Replace(testHead, "source:", "direction: outbound\nsource:", 1) + `emit: { format: x12, set: "850" }
+segments:
+  - BEG: { "01": { value: "00" }, "03": name }
+    when: valued('name')
+  - { each: "order_line[*]", loop: PO1, segments: [ { PO1: { "01": { from: id, as: int } } } ] }
+`
+	field := func(rule string) string { return withFields("name: " + rule) }
+	for _, c := range []struct {
+		what, text string
+		valid      bool
+	}{
+		{"a mapping", field("PID-8"), true},
+		{"a rule with all sorts of keys", field(`{ from: [PID-8, PID-7], map: { table: sex, on_miss: keep }, cel: "it", as: { bool: { true: [Y], false: N } }, default: 1.5, phi: name, only_on: update }`), true},
+		{"lines", field(`[ { each: { path: "NK1[*]", as: kin }, key: "{NK1-1}", mode: merge, fields: { name: NK1-2 } } ]`), true},
+		{"a reference", field(`{ from: PID-8, ref: { model: res.country, xid: "x.{it}", on_none: defer, on_many: skip } }`), true},
+		{"an empty egress", strings.Replace(field("PID-8"), "[name, identifier, contact, demographic, admin]", "[]", 1), true},
+		{"outbound", outbound, true},
+		{"an overlay", overlay, true},
+		{"an overlay that forgets its version", strings.Replace(overlay, "version: 2\n", "", 1), false},
+		{"a fragment", fragment, true},
+		{"a table", table, true},
+		{"tests", tests, true},
+		{"a boolean for a rule", field("true"), false},
+		{"a number for a path", field("{ from: 3 }"), false},
+		{"an unknown key of a rule", field("{ form: PID-8 }"), false},
+		{"an unknown word", field("{ from: PID-8, on_error: skp }"), false},
+		{"an unknown label", field("{ from: PID-8, phi: [clinic] }"), false},
+		{"an empty from", field("{ from: [] }"), false},
+		{"an empty path", field(`{ from: "" }`), false},
+		{"a null default", field("{ from: PID-8, default: null }"), false},
+		{"two notations", field("{ from: PID-8, as: { date: MM, datetime: HH } }"), false},
+		{"a reference both ways", field("{ from: PID-8, ref: { by: { a: it }, xid: x.y } }"), false},
+		{"a short reason", field("{ from: PID-8, declassify: { drop: [name], because: short } }"), false},
+		{"an unknown label is let out", strings.Replace(field("PID-8"), "[name,", "[nam,", 1), false},
+		{"no egress", strings.Replace(field("PID-8"), "egress:", "description: x #", 1), false},
+		{"operations and a document", field("PID-8") + "emit: { format: x12 }\nsegments: [ { BEG: { \"01\": x } } ]\n", false},
+		{"a document without segments", testHead + "emit: { format: x12 }\n", false},
+		{"neither operations nor a document", testHead, false},
+		{"no operation", testHead + "operations: []\n", false},
+		{"a name of a let", strings.Replace(field("PID-8"), "operations:", "let: { MRN: PID-8 }\noperations:", 1), false},
+		{"op in a let", strings.Replace(field("PID-8"), "operations:", "let: { mrn: { op: p } }\noperations:", 1), false},
+		{"format 2", strings.Replace(field("PID-8"), "format: 1", "format: 2", 1), false},
+		{"version 0", strings.Replace(field("PID-8"), "version: 3", "version: 0", 1), false},
+		{"a segment's name", strings.Replace(outbound, "BEG:", "Beg:", 1), false},
+		{"an element's number", strings.Replace(outbound, `"03": name`, `third: name`, 1), false},
+		{"a private method", strings.Replace(field("PID-8"), "do: upsert", "do: call\n    method: _unlink", 1), false},
+		{"a case with a file and an input", strings.Replace(tests, "input: x", "input: x, file: y", 1), false},
+		{"a case without a message", strings.Replace(tests, "input: x", "row: 1", 1), false},
+		{"a case that expects nothing", strings.Replace(tests, "{ verdict: skip }", "{}", 1), false},
+		{"check names no field", strings.Replace(tests, "verdict: skip", "check: { patient: x }", 1), false},
+		{"rows that are numbers", strings.Replace(table, "A: a", "A: 1", 1), false},
+		{"a fragment without fields", "kind: fragment\n", false},
+	} {
+		issues := &collector{}
+		doc := parseYAML("m.yaml", []byte(c.text), issues)
+		if doc == nil {
+			t.Errorf("%s: %v", c.what, issues.issues)
+			continue
 		}
-		if s, ok := sub.(map[string]any); ok {
-			if err := validate(root, s, x, at+"."+key); err != nil {
-				return err
-			}
+		kind := doc.get("kind").text
+		if shaped := issues.shape(doc, kind); shaped != c.valid {
+			t.Errorf("%s: the loader says %v: %v", c.what, shaped, issues.issues)
+		}
+		if err := schemas[kind].Validate(plain(doc)); (err == nil) != c.valid {
+			t.Errorf("%s: the schema says %v", c.what, err)
+		}
+		if !c.valid && len(issues.issues) != 1 {
+			t.Errorf("%s: one fault is one error, not %d: %v", c.what, len(issues.issues), issues.issues)
 		}
 	}
-	return nil
-}
-
-func validType(arg, v any) error {
-	names, many := arg.([]any)
-	if !many {
-		names = []any{arg}
-	}
-	got := "object"
-	switch x := v.(type) {
-	case nil:
-		got = "null"
-	case string:
-		got = "string"
-	case bool:
-		got = "boolean"
-	case json.Number:
-		if got = "number"; !strings.Contains(x.String(), ".") {
-			got = "integer"
-		}
-	case []any:
-		got = "array"
-	}
-	if !slices.Contains(names, any(got)) {
-		return fmt.Errorf("is %s, not %v", got, arg)
-	}
-	return nil
-}
-
-func sizeOf(v any) (int64, bool) {
-	switch x := v.(type) {
-	case string:
-		return int64(len(x)), true
-	case []any:
-		return int64(len(x)), true
-	case map[string]any:
-		return int64(len(x)), true
-	case json.Number:
-		n, err := x.Int64()
-		return n, err == nil
-	}
-	return 0, false
 }

@@ -74,7 +74,6 @@ func (l *loader) source(v *value, at place) bool {
 			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
 		}
 	}
-	v.unknown(l.c, "source", "format", "version", "zone", "when", "delimiter", "columns", "attributes", "segments")
 	return true
 }
 
@@ -82,21 +81,13 @@ func (l *loader) conditions(v *value) {
 	if v == nil {
 		return
 	}
-	if v.kind != yamlMap {
-		l.c.errorf(v.at, "source", "when: {PATH: value or [values]}")
-		return
-	}
 	for _, e := range v.keys {
-		e.val.used = true
 		c := condition{text: e.key}
 		items := e.val.list
 		if e.val.kind != yamlList {
 			items = []*value{e.val}
 		}
 		for _, i := range items {
-			if i.kind != yamlString || i.text == "" {
-				l.c.errorf(i.at, "source", "a condition's value is text: write it in quotes")
-			}
 			c.values = append(c.values, i.text)
 		}
 		l.m.when = append(l.m.when, c)
@@ -129,50 +120,37 @@ func (l *loader) declaration(v *value) {
 // columns reads declared places. Every leaf says what it may reveal, or the
 // object that it is a part of does.
 func (l *loader) columns(v *value, outer tree.Labels, labelled bool, depth int) []tree.Column {
-	if v.kind != yamlMap || depth == 0 || len(v.keys) > maxColumns {
-		l.c.errorf(v.at, "source", "columns are {name: {type: text, phi: label}}, at most %d, and objects stand in each other at most %d deep", maxColumns, maxNested)
+	if depth == 0 || len(v.keys) > maxColumns {
+		l.c.errorf(v.at, "source", "columns are at most %d, and objects stand in each other at most %d deep", maxColumns, maxNested)
 		return nil
 	}
 	var out []tree.Column
 	for _, e := range v.keys {
-		e.val.used = true
-		if e.val.kind != yamlMap {
-			l.c.errorf(e.val.at, "source", "%s: {type: text, phi: label}", e.key)
-			continue
-		}
 		c := l.column(e.val)
 		c.Name = e.key
-		kind, known := tree.KindOf(c.Type)
-		if !known {
-			l.c.errorf(where(e.val.get("type"), e.at), "source", "%s has no type %q%s; there are: %s", e.key, c.Type, didYouMean(c.Type, columnTypes), strings.Join(columnTypes, ", "))
-		}
+		kind, _ := tree.KindOf(c.Type)
 		says := labelled || e.val.get("phi") != nil
 		if p := e.val.get("parts"); p != nil {
 			c.Parts = l.columns(p, outer|c.Labels, says, depth-1)
 		}
 		switch {
-		case known && (kind == tree.Composite) != (len(c.Parts) > 0):
+		case (kind == tree.Composite) != (len(c.Parts) > 0):
 			l.c.errorf(e.at, "source", "an object has parts:, and nothing else has: %s is %s", e.key, c.Type)
 		case !says && kind != tree.Composite:
 			l.c.errorf(e.at, "source", "%s does not say what it may reveal: phi: is one of %s", e.key, strings.Join(tree.LabelNames(), ", "))
 		}
 		l.columnLayout(e.val.get("format"), c, kind)
-		e.val.unknown(l.c, "a column", "type", "phi", "format", "title", "table", "repeats", "start", "width", "parts")
 		out = append(out, c)
 	}
 	return out
 }
-
-var columnTypes = []string{"text", "code", "decimal", "date", "datetime", "time", "bool", "object"}
 
 // column reads what columns and the fields of segments have in common.
 func (l *loader) column(v *value) tree.Column {
 	c := tree.Column{Type: l.str(v, "type"), Title: l.str(v, "title"), Table: l.str(v, "table"), Layout: l.str(v, "format"),
 		Start: l.count(v, "start"), Width: l.count(v, "width")}
 	if x := v.get("repeats"); x != nil {
-		if c.Repeats = x.bool; x.kind != yamlBool {
-			l.c.errorf(x.at, "type", "repeats is true or false")
-		}
+		c.Repeats = x.bool
 	}
 	if x := v.get("phi"); x != nil {
 		c.Labels = l.labels(x)
@@ -200,8 +178,8 @@ func (l *loader) count(v *value, key string) int {
 		return 0
 	}
 	n, err := strconv.Atoi(x.text)
-	if x.kind != yamlNumber || err != nil || n < 1 || n > 1<<20 {
-		l.c.errorf(x.at, "type", "%s is a whole number from 1", key)
+	if err != nil || n > 1<<20 {
+		l.c.errorf(x.at, "type", "%s is a whole number up to %d", key, 1<<20)
 		return 0
 	}
 	return n
@@ -210,26 +188,16 @@ func (l *loader) count(v *value, key string) int {
 // segments reads the segments that the standard does not have: lists of
 // fields, the first of which is field 1.
 func (l *loader) segments(v *value) []tree.Column {
-	if v.kind != yamlMap {
-		l.c.errorf(v.at, "source", "segments: {ZPI: [{type: ST, phi: label, title: …}]}")
-		return nil
-	}
 	var out []tree.Column
 	for _, e := range v.keys {
-		e.val.used = true
-		if e.val.kind != yamlList || len(e.val.list) == 0 || len(e.val.list) > maxColumns {
-			l.c.errorf(e.val.at, "source", "%s: [{type: ST, phi: label, title: …}], one for each field", e.key)
+		if len(e.val.list) > maxColumns {
+			l.c.errorf(e.val.at, "source", "%s has more than %d fields", e.key, maxColumns)
 			continue
 		}
 		seg := tree.Column{Name: e.key, Type: "object"}
 		for i, f := range e.val.list {
-			if f.kind != yamlMap || f.get("phi") == nil {
-				l.c.errorf(f.at, "source", "%s-%d: {type: ST, phi: label}: phi says what the field may reveal", e.key, i+1)
-				continue
-			}
 			c := l.column(f)
 			c.Name = strconv.Itoa(i + 1)
-			f.unknown(l.c, "a field of a segment", "type", "phi", "title", "table", "repeats")
 			seg.Parts = append(seg.Parts, c)
 		}
 		out = append(out, seg)

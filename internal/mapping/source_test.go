@@ -89,15 +89,15 @@ func TestAWrongDeclarationNamesTheFix(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ old, new, want string }{
 		{"type: code, phi: identifier", "type: code", `9:5: error[source]: no does not say what it may reveal: phi: is one of none, admin`},
-		{"type: code", "type: cod", `no has no type "cod" (did you mean "code"?); there are: text, code`},
+		{"type: code", "type: cod", `type is one of text, code, decimal, date, datetime, time, bool, object (did you mean "code"?)`},
 		{"DD.MM.YYYY,", "DD.MM.YY,", `10:33: error[source]: a date format is made of YYYY MM DD HH MI SS and separators, not "YY"`},
 		{"DD.MM.YYYY HH:MI", "DD.MM.YYYY", `a datetime format HH and MI too`},
 		{"type: bool, phi: admin", "type: bool, phi: admin, format: YYYY", `format: is the notation of a date or datetime, and ok is bool`},
 		{"type: object, phi: contact, parts", "type: text, phi: contact, parts", `an object has parts:, and nothing else has: home is text`},
-		{"phi: financial", "phi: financal", `no PHI label "financal" (did you mean "financial"?)`},
+		{"phi: financial", "phi: financal", `phi is one of none, admin, order, staff, financial, name, contact, demographic, identifier, national_id, clinical, sensitive, secret (did you mean "financial"?)`},
 		{"  attributes:", "  columns: { a: { type: text, phi: none } }\n  attributes:", `a table has columns and an entry attributes: declare one of them`},
 		{"  attributes:", "  delimiter: \";;\"\n  attributes:", `delimiter is one character, in quotes`},
-		{"  attributes:", "  segments: { ZPI: [ { type: ST } ] }\n  attributes:", `ZPI-1: {type: ST, phi: label}: phi says what the field may reveal`},
+		{"  attributes:", "  segments: { ZPI: [ { type: ST } ] }\n  attributes:", `a field needs phi: — what it may reveal`},
 		{"  attributes:", "  segments: { ZPI: [ { type: ST, phi: none } ] }\n  attributes:", `json has attributes, and no version, delimiter or segments`},
 		{"from: home.town", "from: home.twon", `(did you mean "town"?)`},
 		{"from: home.town", `from: "home.tel[first]"`, `carries sensitive data (from home.tel[first])`},

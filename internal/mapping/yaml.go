@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
 // Limits on what a file may hold, so that no file can exhaust the parser.
@@ -69,20 +70,16 @@ func (c *collector) unsupported(p place, format string, args ...any) {
 }
 
 // A kind of YAML value.
-type yamlKind uint8
+type yamlKind = grammar.Kind
 
 const (
-	yamlNull yamlKind = iota
-	yamlString
-	yamlBool
-	yamlNumber
-	yamlMap
-	yamlList
+	yamlNull   = grammar.Null
+	yamlString = grammar.Text
+	yamlBool   = grammar.Bool
+	yamlNumber = grammar.Number
+	yamlMap    = grammar.Map
+	yamlList   = grammar.List
 )
-
-func (k yamlKind) String() string {
-	return [...]string{"nothing", "text", "a boolean", "a number", "a map", "a list"}[k]
-}
 
 // A value is one YAML value with its place.
 type value struct {
@@ -92,7 +89,6 @@ type value struct {
 	list []*value
 	keys []entry // maps, in the file's order
 	at   place
-	used bool // of a map entry's value: read by the decoder
 }
 
 type entry struct {
@@ -101,27 +97,25 @@ type entry struct {
 	val *value
 }
 
-// get returns the value of a key of a map and marks it as known.
+// get returns the value of a key of a map, or nil.
 func (v *value) get(key string) *value {
 	if v == nil {
 		return nil
 	}
 	for _, e := range v.keys {
 		if e.key == key {
-			e.val.used = true
 			return e.val
 		}
 	}
 	return nil
 }
 
-// unknown reports the keys of a map that are neither known nor read already.
-func (v *value) unknown(c *collector, what string, known ...string) {
-	for _, e := range v.keys {
-		if !e.val.used && !slices.Contains(known, e.key) {
-			c.errorf(e.at, "unknown-key", "%s has no key %q%s", what, e.key, didYouMean(e.key, known))
-		}
+// textOf returns the text of a key of a map, or "".
+func (v *value) textOf(key string) string {
+	if x := v.get(key); x != nil {
+		return x.text
 	}
+	return ""
 }
 
 // readFile reads a file of the mapping tree, bounded.
