@@ -5,4 +5,5 @@ type mappingCmd struct {
 	Lint mappingLintCmd `cmd:"" help:"Check mapping files, fragments and test files against both ends."`
 	Test mappingTestCmd `cmd:"" help:"Run the test files of mappings."`
 	Run_ mappingRunCmd  `cmd:"" name:"run" help:"Map one message and show the unit; --explain tells how every value came about."`
+	Diff mappingDiffCmd `cmd:"" help:"Replay stored messages through two versions and show what would change."`
 }

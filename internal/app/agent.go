@@ -51,7 +51,6 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	feeds := map[string]*feed{}
 	var names []string
-	lanes := make([]journal.Feed, 0, len(a.cfg.Feeds))
 	for _, c := range a.cfg.Feeds {
 		f, err := newFeed(c, secret, a.log)
 		if err != nil {
@@ -65,14 +64,9 @@ func (a *Agent) start(ctx context.Context) error {
 		}
 		feeds[c.Name], a.heard[c.Name] = f, new(atomic.Int64)
 		names = append(names, c.Name)
-		limit := c.MaxBytes
-		if limit == 0 {
-			limit = a.cfg.Journal.MaxBytes
-		}
-		lanes = append(lanes, journal.Feed{Name: c.Name, MaxBytes: limit})
 	}
 	a.journal, err = journal.Open(ctx, journal.Config{
-		Dir: filepath.Join(a.cfg.DataDir, "journal"), Feeds: lanes, Key: a.cfg.Journal.EncryptionKey, Provision: a.cfg.Journal.Provision, Logger: a.log, Meter: a.meter(),
+		Dir: filepath.Join(a.cfg.DataDir, "journal"), Feeds: lanes(a.cfg), Key: a.cfg.Journal.EncryptionKey, Provision: a.cfg.Journal.Provision, Logger: a.log, Meter: a.meter(),
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package workbench
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,7 +92,7 @@ func (s Screen) operation(op explainedOp, file *string, o mapping.Outline) {
 		case mapping.OutcomeError:
 			value, shade = "error: "+e.Reason, red
 		case mapping.OutcomeSkipped:
-			value, shade = "left out: "+e.Reason, yellow
+			value, shade = "left out: "+cmp.Or(e.Reason, "see the warnings"), yellow
 		}
 		note := at
 		if len(e.Labels) > 0 {
@@ -148,8 +149,10 @@ func idleBecause(e ExplainedAs) string {
 	switch {
 	case len(absent) == 1:
 		return absent[0] + " is absent"
-	case len(absent) > 1:
-		return strings.Join(absent, " and ") + " are absent"
+	case len(absent) == 2:
+		return absent[0] + " and " + absent[1] + " are absent"
+	case len(absent) > 2:
+		return fmt.Sprintf("%s and %d more are absent", absent[0], len(absent)-1)
 	}
 	return "the result is empty"
 }

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/internal/app"
+	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/mapping/workbench"
+)
+
+type mappingDiffCmd struct {
+	mappingRoot
+	Old    string `arg:"" type:"path" help:"The mapping as it is."`
+	New    string `arg:"" type:"path" help:"The mapping as it is to be."`
+	Replay string `type:"existingdir" placeholder:"DIR" help:"Messages: one in each file, or files that the format splits."`
+	Config string `short:"c" type:"existingfile" placeholder:"agent.yaml" help:"Configuration of the site whose journal to read, while its agent is stopped, or from a copy of its data directory."`
+	Data   string `name:"data-dir" type:"existingdir" placeholder:"DIR" help:"The data directory instead of the one that --config names: a copy."`
+	Feed   string `placeholder:"NAME" help:"The feed whose messages to read from the journal."`
+	Last   int    `default:"1000" placeholder:"N" help:"How many of its last messages (${default})."`
+	Exit   bool   `name:"exit-code" help:"Exit with 1 when something differs."`
+	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// Help says where messages come from.
+func (mappingDiffCmd) Help() string {
+	return `Changes are grouped by what differs, verdicts first, then operations, then fields, with the number of messages
+and one example each. Nothing is sent. What is printed holds values of the messages: mind who reads it.
+
+  vagus mapping diff adt.map.yaml adt-new.map.yaml --replay messages/
+  vagus mapping diff adt.map.yaml adt-new.map.yaml -c agent.yaml --feed adt --last 1000
+
+A journal belongs to one process: stop the agent first, or name a copy of its data directory with --data-dir.`
+}
+
+func (cmd mappingDiffCmd) Run(c *console) error {
+	b, err := cmd.bench()
+	if err != nil {
+		return err
+	}
+	oldName, err := b.existing(cmd.Old)
+	if err != nil {
+		return err
+	}
+	newName, err := b.existing(cmd.New)
+	if err != nil {
+		return err
+	}
+	stored, err := cmd.messages(c)
+	if err != nil {
+		return err
+	}
+	bar := &progress{c: c, total: len(stored), start: c.now()}
+	rep, err := b.Diff(c.ctx, oldName, newName, stored, c.progress(bar))
+	bar.end()
+	if err != nil {
+		return err
+	}
+	if cmd.Output == "json" {
+		err = c.printJSON(rep)
+	} else {
+		rep.Print(c.screen())
+	}
+	if err == nil && cmd.Exit && len(rep.Changes) > 0 {
+		err = exitError(1)
+	}
+	return err
+}
+
+// progress draws a bar on a terminal, and nothing elsewhere.
+func (c *console) progress(bar *progress) workbench.Progress {
+	if !c.live {
+		return nil
+	}
+	return func(done, all int) {
+		if bar.total = all; done == all || done%50 == 0 {
+			bar.show(done)
+		}
+	}
+}
+
+func (cmd mappingDiffCmd) messages(c *console) ([]workbench.Stored, error) {
+	switch {
+	case cmd.Replay != "" && cmd.Feed == "":
+		return storedFiles(c, cmd.Replay)
+	case cmd.Replay == "" && cmd.Feed != "" && cmd.Config != "":
+		if cmd.Last < 1 || cmd.Last > 1_000_000 {
+			return nil, fmt.Errorf("--last is 1 to 1000000, not %d", cmd.Last)
+		}
+		cfg := config.NewAgent()
+		if err := config.Load(cmd.Config, cfg); err != nil {
+			return nil, err
+		}
+		if cmd.Data != "" {
+			cfg.DataDir = cmd.Data
+		}
+		messages, err := app.StoredMessages(c.ctx, cfg, cmd.Feed, cmd.Last)
+		if err != nil {
+			return nil, err
+		}
+		if len(messages) == 0 {
+			return nil, fmt.Errorf("the journal has no message of feed %s", cmd.Feed)
+		}
+		out := make([]workbench.Stored, len(messages))
+		for i, m := range messages {
+			out[i] = workbench.Stored{Name: broker.ShortID(m.ID), Body: m.Body}
+		}
+		return out, nil
+	}
+	return nil, errors.New("say which messages to replay: --replay DIR, or --config agent.yaml and --feed NAME")
+}
+
+const maxStored = 2 << 30 // bytes of all messages of a replay
+
+// storedFiles reads the files below a directory, in the order of their names.
+func storedFiles(c *console, dir string) ([]workbench.Stored, error) {
+	var out []workbench.Stored
+	size := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case strings.HasPrefix(d.Name(), ".") && path != dir && d.IsDir():
+			return filepath.SkipDir
+		case d.IsDir() || strings.HasPrefix(d.Name(), ".") || !d.Type().IsRegular():
+			return nil
+		}
+		body, err := readMessage(c, path)
+		if err != nil {
+			return err
+		}
+		if size += len(body); size > maxStored {
+			return fmt.Errorf("%s holds over %d MiB: replay a part of it", dir, maxStored>>20)
+		}
+		name, err := filepath.Rel(dir, path)
+		out = append(out, workbench.Stored{Name: filepath.ToSlash(name), Body: body})
+		return err
+	})
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("%s holds no message", dir)
+	}
+	return out, err
+}
