@@ -14,6 +14,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping"
@@ -25,6 +26,8 @@ import (
 func Formats() []tree.Format {
 	return []tree.Format{
 		hl7.NewFormat(),
+		tabular.CSV{},
+		tabular.Fixed{},
 		webhook.Format{},
 	}
 }

@@ -115,6 +115,7 @@ type Encoder interface {
 type Declaration struct {
 	Version   string   // of the standard: "2.5.1", "005010X221A1", "4.0.1"
 	Delimiter string   // of columns
+	Charset   string   // of files that do not say it themselves: "windows-1252"; "" is UTF-8
 	Columns   []Column // `columns:` or `attributes:`, in the file's order
 	Segments  []Column // `segments:` that the standard does not have: HL7 Z segments, their fields as Parts
 }
