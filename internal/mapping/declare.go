@@ -88,41 +88,22 @@ func (l *loader) inputLabels(in input) tree.Labels {
 	return l.m.lets[in.let].labels
 }
 
-func (l *loader) egress(v *value, at place) {
-	allow := v.get("allow")
-	if allow == nil || allow.kind != yamlList {
-		l.c.errorf(where(v, at), "egress", "egress: {allow: [labels]} is missing: what may leave the hospital is named, and may be []")
-		return
-	}
-	l.m.allow = l.labels(allow)
-}
-
-// labels reads a list of PHI labels.
-func (l *loader) labels(v *value) tree.Labels {
+// labelsOf reads one PHI label, or a list of them.
+func labelsOf(v *value) tree.Labels {
 	items := v.list
 	if v.kind != yamlList {
 		items = []*value{v}
 	}
 	var out tree.Labels
 	for _, i := range items {
-		label, ok := tree.ParseLabel(i.text)
-		if !ok || i.kind != yamlString {
-			l.c.errorf(i.at, "label", "no PHI label %q%s; there are: %s", i.text, didYouMean(i.text, tree.LabelNames()), strings.Join(tree.LabelNames(), ", "))
-		}
+		label, _ := tree.ParseLabel(i.text) // one of them, by its shape
 		out |= label
 	}
 	return out
 }
 
 func (l *loader) tables(v *value) {
-	if v == nil {
-		return
-	}
-	if v.kind != yamlMap {
-		l.c.errorf(v.at, "table", "tables: {NAME: FILE.csv or {code: result}}")
-		return
-	}
-	for _, e := range v.keys {
+	for _, e := range v.entries() {
 		if t := l.table(e.key, e.val); t != nil {
 			t.at = e.at
 			l.m.tables[e.key] = t
@@ -130,49 +111,48 @@ func (l *loader) tables(v *value) {
 	}
 }
 
+// table reads a table: its rows in the mapping, a CSV file, or a file of kind
+// table.
 func (l *loader) table(name string, v *value) *table {
-	switch {
-	case v.kind == yamlMap:
-		t := &table{name: name, rows: map[string]string{}}
-		for _, e := range v.keys {
-			if e.val.kind != yamlString && e.val.kind != yamlNull {
-				l.c.errorf(e.val.at, "table", "what a code becomes is text: write it in quotes")
-			}
-			if err := t.put(e.key, e.val.text); err != nil {
-				l.c.errorf(e.at, "table", "%v", err)
-			}
-		}
-		return t
-	case v.kind == yamlString && strings.HasSuffix(v.text, ".csv"):
-		data, err := readFile(l.fsys, path.Join(l.dir, v.text))
-		if err != nil {
-			l.c.errorf(v.at, "table", "%v", err)
-			return nil
-		}
-		l.content(data)
-		t, err := readTable(name, data)
-		if err != nil {
-			l.c.errorf(v.at, "table", "%s: %v", v.text, err)
-			return nil
-		}
-		t.file = path.Join(l.dir, v.text)
-		return t
+	if v.kind == yamlMap {
+		return l.rows(name, v)
 	}
-	l.c.errorf(v.at, "table", "a table is a FILE.csv or {code: result}")
-	return nil
+	file := path.Join(l.dir, v.text)
+	data, err := readFile(l.fsys, file)
+	if err != nil {
+		l.c.errorf(v.at, "table", "%v", err)
+		return nil
+	}
+	l.content(data)
+	var t *table
+	if strings.HasSuffix(file, ".csv") {
+		t, err = readTable(name, data)
+	} else if doc := parseYAML(file, data, l.c); doc != nil && l.c.shape(doc, "table") {
+		t = l.rows(name, doc.get("rows"))
+	}
+	if err != nil {
+		l.c.errorf(v.at, "table", "%s: %v", v.text, err)
+	}
+	if t != nil {
+		t.file = file
+	}
+	return t
+}
+
+func (l *loader) rows(name string, v *value) *table {
+	t := &table{name: name, rows: map[string]string{}}
+	for _, e := range v.keys {
+		if err := t.put(e.key, e.val.text); err != nil {
+			l.c.errorf(e.at, "table", "%v", err)
+		}
+	}
+	return t
 }
 
 func (l *loader) lets(v *value) {
-	if v == nil {
-		return
-	}
-	if v.kind != yamlMap {
-		l.c.errorf(v.at, "let", "let: {name: rule}")
-		return
-	}
-	for _, e := range v.keys {
-		if !namePattern.MatchString(e.key) || e.key == "it" {
-			l.c.errorf(e.at, "let", "a name is lower-case letters, digits and _, from a letter, and not \"it\"")
+	for _, e := range v.entries() {
+		if e.key == "it" {
+			l.c.errorf(e.at, "let", "\"it\" is the input of an expression: take another name")
 			continue
 		}
 		if lookup(l.root.typ, e.key) != nil {
@@ -224,31 +204,14 @@ func (l *loader) guards(v *value) {
 	if v == nil {
 		return
 	}
-	if v.kind != yamlList {
-		l.c.errorf(v.at, "guard", "guards is a list of {when, do, because}")
-		return
-	}
 	for _, g := range v.list {
-		if g.kind != yamlMap {
-			l.c.errorf(g.at, "guard", "a guard is {when: CEL, do: reject, because: text}")
-			continue
-		}
-		verdict := l.oneOf(g, "do", "", "reject", "dead_letter", "skip")
-		because := l.str(g, "because")
-		if verdict == "" || because == "" {
-			l.c.errorf(g.at, "guard", "a guard says do: and because:")
-		}
-		when := l.condition(g.get("when"), g.at, l.root, nil)
-		l.m.guards = append(l.m.guards, &guard{when: when, verdict: broker.Verdict(verdict), because: because})
+		when := l.condition(g.get("when"), l.root, nil)
+		l.m.guards = append(l.m.guards, &guard{when: when, verdict: broker.Verdict(g.textOf("do")), because: g.textOf("because")})
 	}
 }
 
 // condition compiles an expression that is true or false.
-func (l *loader) condition(v *value, at place, sc *scope, inputs []variable) *program {
-	if v == nil || v.kind != yamlString {
-		l.c.errorf(where(v, at), "cel", "when: is an expression, as text")
-		return nil
-	}
+func (l *loader) condition(v *value, sc *scope, inputs []variable) *program {
 	p := l.compileCEL(v.at, v.text, celScope{scope: sc, inputs: inputs})
 	if p != nil && !p.out.IsExactType(cel.BoolType) {
 		l.c.errorf(v.at, "cel", "when: is true or false, and this gives %s", cel.FormatCELType(p.out))

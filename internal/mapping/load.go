@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,10 +11,8 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	_ "time/tzdata" // source.zone means the same on every machine
 
 	"cel.dev/cel-go/cel"
@@ -98,11 +97,7 @@ func (l *loader) content(data []byte) {
 	l.sum.Write(data)
 }
 
-var (
-	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
-	namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
-	laterKeys   = []string{"direction", "emit", "segments"}
-)
+var laterKeys = []string{"direction", "emit", "segments"}
 
 // mapping compiles the whole file. It goes on after a fault where it can, so
 // that one run names all of them.
@@ -116,10 +111,10 @@ func (l *loader) mapping(doc *value) bool {
 		}
 	}
 	l.header(doc)
-	if !l.source(doc.get("source"), doc.at) || !l.target(doc.get("target"), doc.at) {
+	if !l.source(doc.get("source")) || !l.target(doc.get("target")) {
 		return false
 	}
-	l.egress(doc.get("egress"), doc.at)
+	l.m.allow = labelsOf(doc.get("egress").get("allow"))
 	l.tables(doc.get("tables"))
 	env, err := newEnv(l.m.tables)
 	if err != nil {
@@ -130,43 +125,22 @@ func (l *loader) mapping(doc *value) bool {
 	l.lets(doc.get("let"))
 	l.guards(doc.get("guards"))
 	l.keys(doc)
-	l.operations(doc.get("operations"), doc.at)
+	l.operations(doc.get("operations"))
 	l.unusedTables()
 	return true
 }
 
 func (l *loader) header(doc *value) {
 	m := l.m
-	if f := doc.get("format"); f == nil || f.text != "1" {
-		l.c.errorf(where(f, doc.at), "format", "format: 1 is the format that this program reads")
-	}
-	if m.ID = l.str(doc, "id"); !idPattern.MatchString(m.ID) {
-		l.c.errorf(where(doc.get("id"), doc.at), "id", "id is lower-case letters, digits and -, at most 64")
-	}
-	if v := doc.get("version"); v == nil || v.kind != yamlNumber {
-		l.c.errorf(where(v, doc.at), "version", "version is a number from 1: the version of the behaviour")
-	} else if n, err := strconv.Atoi(v.text); err != nil || n < 1 {
-		l.c.errorf(v.at, "version", "version is a number from 1")
-	} else {
-		m.Version = n
-	}
-	m.Title, m.Owner = l.str(doc, "title"), l.str(doc, "owner")
-	l.str(doc, "description")
-	m.Unit = l.oneOf(doc, "unit", "resumable", "atomic", "resumable")
-	m.onError = broker.Verdict(l.oneOf(doc, "on_error", "dead_letter", "dead_letter", "reject"))
-	m.OnDeadLetter = l.oneOf(doc, "on_dead_letter", "hold", "hold", "continue")
+	m.ID, m.Title, m.Owner = doc.textOf("id"), doc.textOf("title"), doc.textOf("owner")
+	m.Version, _ = strconv.Atoi(doc.textOf("version")) // a whole number, by its shape
+	m.Unit = cmp.Or(doc.textOf("unit"), "resumable")
+	m.onError = broker.Verdict(cmp.Or(doc.textOf("on_error"), "dead_letter"))
+	m.OnDeadLetter = cmp.Or(doc.textOf("on_dead_letter"), "hold")
 }
 
-func (l *loader) target(v *value, at place) bool {
-	if v == nil || v.kind != yamlMap {
-		l.c.errorf(where(v, at), "target", "target: {odoo: \"18.0\", snapshot: FILE} is missing")
-		return false
-	}
-	odoo, file := l.str(v, "odoo"), l.str(v, "snapshot")
-	if file == "" {
-		l.c.errorf(v.at, "target", "snapshot: FILE is missing")
-		return false
-	}
+func (l *loader) target(v *value) bool {
+	odoo, file := v.textOf("odoo"), v.textOf("snapshot")
 	snap, err := readSnapshot(l.fsys, path.Join(l.dir, file), l.content)
 	if err != nil {
 		l.c.errorf(v.get("snapshot").at, "snapshot", "%v", err)
@@ -184,12 +158,7 @@ func (l *loader) keys(doc *value) {
 	if v := doc.get("ordering"); v != nil {
 		l.m.ordering = l.template(v, l.root)
 	}
-	v := doc.get("idempotency")
-	if v == nil || v.kind != yamlList || len(v.list) == 0 {
-		l.c.errorf(where(v, doc.at), "idempotency", "idempotency is a list of templates, such as [\"{MSH-4.1}\", \"{MSH-10}\"]")
-		return
-	}
-	for _, item := range v.list {
+	for _, item := range doc.get("idempotency").list {
 		if t := l.template(item, l.root); t != nil {
 			l.m.idem = append(l.m.idem, t)
 		}
@@ -202,31 +171,6 @@ func where(v *value, parent place) place {
 		return v.at
 	}
 	return parent
-}
-
-// str reads a text; "" when it is missing.
-func (l *loader) str(v *value, key string) string {
-	x := v.get(key)
-	if x == nil {
-		return ""
-	}
-	if x.kind != yamlString {
-		l.c.errorf(x.at, "type", "%s is text, not %s: write it in quotes", key, x.kind)
-	}
-	return x.text
-}
-
-// oneOf reads a word out of a few.
-func (l *loader) oneOf(v *value, key, missing string, words ...string) string {
-	x := v.get(key)
-	if x == nil {
-		return missing
-	}
-	if x.kind != yamlString || !slices.Contains(words, x.text) {
-		l.c.errorf(x.at, key, "%s is one of %s%s", key, strings.Join(words, ", "), didYouMean(x.text, words))
-		return missing
-	}
-	return x.text
 }
 
 func (l *loader) letIndex(name string) int {

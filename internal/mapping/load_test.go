@@ -254,3 +254,20 @@ func FuzzLoad(f *testing.F) {
 		Lint(testFS("m.yaml", text), "m.yaml", []tree.Format{fakeFormat{}})
 	})
 }
+
+func TestATableIsTheSameInTheMappingInACSVAndInAFileOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for how, table := range map[string]string{"rows": `{ F: female, "*": male, X: "" }`, "CSV": "sex.csv", "file": "sex.yaml"} {
+		text := strings.Replace(withFields("gender: { from: PID-8, map: own }"), "tables: {", "tables: { own: "+table+",", 1)
+		m := mustLoad(t, text, "sex.csv", "code,odoo,note\nF,female,\n*,male,\nX,,\n", "sex.yaml", "kind: table\ntitle: sex\nrows:\n  F: female\n  \"*\": male\n  X:\n")
+		own := m.tables["own"]
+		if own.rows["F"] != "female" || own.other != "male" || !own.catch || own.rows["X"] != "" || len(own.rows) != 2 {
+			t.Errorf("%s: %+v", how, own)
+		}
+	}
+	text := strings.Replace(withFields("gender: { from: PID-8, map: own }"), "tables: {", "tables: { own: sex.yaml,", 1)
+	_, err := Load(testFS("m.yaml", text, "sex.yaml", "kind: table\nrows: { F: 1 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
+	if err == nil || !strings.Contains(err.Error(), "sex.yaml:2:12: error[type]: F is text or nothing, not a number: write it in quotes") {
+		t.Error(err)
+	}
+}

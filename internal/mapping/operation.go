@@ -13,16 +13,8 @@ var (
 	xidPattern = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[A-Za-z0-9_.\-]*$`)
 )
 
-func (l *loader) operations(v *value, at place) {
-	if v == nil || v.kind != yamlList || len(v.list) == 0 {
-		l.c.errorf(where(v, at), "operations", "operations is a list, and it is missing or empty")
-		return
-	}
+func (l *loader) operations(v *value) {
 	for _, item := range v.list {
-		if item.kind != yamlMap {
-			l.c.errorf(item.at, "operations", "an operation is a map with id, model, do, match and fields")
-			continue
-		}
 		if op := l.operation(item); op != nil {
 			l.m.ops = append(l.m.ops, op)
 		}
@@ -30,29 +22,21 @@ func (l *loader) operations(v *value, at place) {
 }
 
 func (l *loader) operation(v *value) *operation {
-	op := &operation{id: l.str(v, "id"), model: l.str(v, "model"), at: v.at, allowed: map[string]tree.Labels{}}
-	if !namePattern.MatchString(op.id) {
-		l.c.errorf(where(v.get("id"), v.at), "operations", "an operation's id is lower-case letters, digits and _, from a letter")
-	}
+	op := &operation{id: v.textOf("id"), model: v.textOf("model"), at: v.at, allowed: map[string]tree.Labels{}}
 	if slices.Contains([]string{"let", "guards", "ordering", "idempotency"}, op.id) {
 		l.c.errorf(v.get("id").at, "operations", "%s is a word of the language: choose another id", op.id)
 	}
 	if slices.ContainsFunc(l.m.ops, func(o *operation) bool { return o.id == op.id }) {
 		l.c.errorf(v.get("id").at, "operations", "the id %s stands twice", op.id)
 	}
-	l.str(v, "note")
 	for _, k := range []string{"method", "args", "only_if", "context"} {
 		if x := v.get(k); x != nil {
 			l.c.unsupported(x.at, "%s of an operation", k)
 		}
 	}
-	op.do = l.oneOf(v, "do", "", "upsert", "create", "update", "archive", "merge", "call")
+	op.do = v.textOf("do")
 	switch op.do {
 	case "upsert", "merge":
-	case "":
-		if v.get("do") == nil {
-			l.c.errorf(v.at, "operations", "operation %s has no do:", op.id)
-		}
 	default:
 		l.c.unsupported(v.get("do").at, "do: %s", op.do)
 	}
@@ -67,7 +51,7 @@ func (l *loader) operation(v *value) *operation {
 		}
 	}
 	if w := v.get("when"); w != nil {
-		op.when = l.condition(w, w.at, sc, nil)
+		op.when = l.condition(w, sc, nil)
 	}
 	l.match(op, v.get("match"), sc)
 	l.survivor(op, v)
@@ -80,11 +64,7 @@ func (l *loader) operation(v *value) *operation {
 func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 	text, name, at := v.text, "", v.at
 	if v.kind == yamlMap {
-		text, name = l.str(v, "path"), l.str(v, "as")
-		at = where(v.get("path"), at)
-	} else if v.kind != yamlString {
-		l.c.errorf(at, "each", "each is a path with [*]")
-		return nil, nil
+		text, name, at = v.textOf("path"), v.textOf("as"), v.get("path").at
 	}
 	p := l.bind(at, sc, text)
 	if p == nil {
@@ -103,8 +83,8 @@ func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 // match compiles an operation's identity. Without one a replay would make the
 // records again.
 func (l *loader) match(op *operation, v *value, sc *scope) {
-	if v == nil || v.kind != yamlMap || len(v.keys) == 0 {
-		l.c.errorf(where(v, op.at), "no-identity", "operation %s: %s needs match: — without identity a replay would duplicate records", op.id, op.do)
+	if v == nil {
+		l.c.errorf(op.at, "no-identity", "operation %s: %s needs match: — without identity a replay would duplicate records", op.id, op.do)
 		return
 	}
 	l.reads = nil
@@ -148,10 +128,6 @@ func (l *loader) matchBy(op *operation, v *value, sc *scope) {
 			l.c.errorf(e.at, "odoo-field", "%v", err)
 			continue
 		}
-		if e.val.kind != yamlString {
-			l.c.errorf(e.val.at, "type", "by: {field: path}")
-			continue
-		}
 		in, ok := l.input(e.val.at, sc, e.val.text)
 		if !ok {
 			continue
@@ -165,7 +141,7 @@ func (l *loader) matchBy(op *operation, v *value, sc *scope) {
 // survivor compiles on: and on_none:.
 func (l *loader) survivor(op *operation, v *value) {
 	if x := v.get("on_none"); x != nil {
-		op.onNone = l.oneOf(v, "on_none", "", "skip", "retry", "dead_letter")
+		op.onNone = v.textOf("on_none")
 		if op.do == "upsert" {
 			l.c.errorf(x.at, "operations", "on_none is for operations on a record that must exist, and upsert makes it")
 		}
@@ -205,15 +181,7 @@ func (l *loader) earlier(v *value, each *boundPath) *operation {
 // fields compiles an operation's fields; those of the fragments that it
 // includes are among them by now.
 func (l *loader) fields(op *operation, v *value, sc *scope) {
-	own := v.get("fields")
-	if own != nil && own.kind != yamlMap {
-		l.c.errorf(own.at, "fields", "fields: {field: rule}")
-		return
-	}
-	var entries []entry
-	if own != nil {
-		entries = own.keys
-	}
+	entries := v.get("fields").entries()
 	l.checkArguments(l.args[v], sc)
 	if op.do == "merge" && len(entries) > 0 {
 		l.c.errorf(entries[0].at, "fields", "merge writes no fields: let an upsert of the survivor do it")

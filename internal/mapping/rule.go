@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -30,10 +31,6 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 	case yamlList:
 		l.c.unsupported(v.at, "a list of rules for %s", field)
 		return nil
-	case yamlMap:
-	default:
-		l.c.errorf(v.at, "type", "%s of itself is no rule: write { value: %s }", v.kind, v.text)
-		return nil
 	}
 	for _, k := range []string{"fields", "key"} {
 		if x := v.get(k); x != nil {
@@ -57,7 +54,7 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 	l.ruleCEL(r, v, sc)
 	l.ruleRef(r, v.get("ref"), sc)
 	if w := v.get("when"); w != nil {
-		r.when = l.condition(w, w.at, sc, l.variables(r))
+		r.when = l.condition(w, sc, l.variables(r))
 	}
 	if l.c.issues[before:].failed() {
 		return nil
@@ -107,7 +104,7 @@ func (l *loader) ruleEach(r *rule, e, v *value, sc *scope) *scope {
 		return nil
 	}
 	r.each = p
-	r.mode = map[string]string{"add": "$add", "replace": "$replace"}[l.oneOf(v, "mode", "", "add", "replace")]
+	r.mode = map[string]string{"add": "$add", "replace": "$replace"}[v.textOf("mode")]
 	if r.mode == "" && v.get("mode") == nil {
 		l.c.errorf(e.at, "each", "each needs mode: add or mode: replace")
 	}
@@ -115,32 +112,22 @@ func (l *loader) ruleEach(r *rule, e, v *value, sc *scope) *scope {
 }
 
 func (l *loader) rulePolicies(r *rule, v *value) {
-	r.onError = l.oneOf(v, "on_error", r.onError, "skip", "reject", "dead_letter")
-	r.keepNull = l.oneOf(v, "on_null", "clear", "keep", "clear") == "keep"
-	switch l.oneOf(v, "only_on", "", "create", "update") {
+	r.onError = cmp.Or(v.textOf("on_error"), r.onError)
+	r.keepNull = v.textOf("on_null") == "keep"
+	switch v.textOf("only_on") {
 	case "create":
 		r.onCreate = true
 	case "update":
 		l.c.unsupported(v.get("only_on").at, "only_on: update")
 	}
 	if x := v.get("required"); x != nil {
-		if x.kind != yamlBool {
-			l.c.errorf(x.at, "type", "required is true or false")
-		}
 		r.required = x.bool
 	}
-	l.str(v, "note")
-	v.get("default") // read once the type is known
 	if x := v.get("phi"); x != nil {
-		r.gain = l.labels(x)
+		r.gain = labelsOf(x)
 	}
 	if x := v.get("declassify"); x != nil {
-		drop := x.get("drop")
-		if because := l.str(x, "because"); drop == nil || len(strings.TrimSpace(because)) < 10 {
-			l.c.errorf(x.at, "declassify", "declassify: {drop: [labels], because: a reason that an auditor reads}")
-		} else {
-			r.drop, r.because = l.labels(drop), because
-		}
+		r.drop, r.because = labelsOf(x.get("drop")), x.textOf("because")
 	}
 }
 
@@ -201,10 +188,6 @@ func (s *scope) item() *boundPath {
 
 func (l *loader) ruleFrom(r *rule, v *value, sc *scope) bool {
 	add := func(name string, x *value) bool {
-		if x.kind != yamlString {
-			l.c.errorf(x.at, "type", "from takes paths, as text, not %s", x.kind)
-			return false
-		}
 		in, ok := l.input(x.at, sc, x.text)
 		in.name = name
 		r.inputs = append(r.inputs, in)
@@ -224,16 +207,13 @@ func (l *loader) ruleFrom(r *rule, v *value, sc *scope) bool {
 	case yamlMap:
 		r.named = true
 		for _, e := range v.keys {
-			if !namePattern.MatchString(e.key) || e.key == "it" {
-				l.c.errorf(e.at, "rule", "an input's name is lower-case letters, digits and _, from a letter, and not \"it\"")
+			if e.key == "it" {
+				l.c.errorf(e.at, "rule", "\"it\" is the one input of an expression: take another name")
 				ok = false
 				continue
 			}
 			ok = add(e.key, e.val) && ok
 		}
-	default:
-		l.c.errorf(v.at, "type", "from is a path, a list of paths or a map of them")
-		return false
 	}
 	return ok && len(r.inputs) > 0
 }
@@ -245,8 +225,8 @@ func (l *loader) ruleTable(r *rule, v *value) {
 	name, at := v.text, v.at
 	r.onMiss = "error"
 	if v.kind == yamlMap {
-		name, at = l.str(v, "table"), where(v.get("table"), v.at)
-		r.onMiss = l.oneOf(v, "on_miss", "error", "error", "skip", "keep", "default")
+		name, at = v.textOf("table"), v.get("table").at
+		r.onMiss = cmp.Or(v.textOf("on_miss"), "error")
 		if x := v.get("reverse"); x != nil {
 			l.c.unsupported(x.at, "reverse")
 		}
@@ -295,10 +275,6 @@ func (l *loader) ruleCEL(r *rule, v *value, sc *scope) {
 		if r.named && v.get("ref") == nil {
 			l.c.errorf(r.at, "rule", "named inputs are for cel")
 		}
-		return
-	}
-	if x.kind != yamlString {
-		l.c.errorf(x.at, "cel", "cel is an expression, as text")
 		return
 	}
 	if r.constant != nil || r.text != nil || r.op != nil {

@@ -24,7 +24,7 @@ func (l *loader) ruleAs(r *rule, v *value) {
 			}
 			a.kind = kind
 			if kind == "bool" {
-				a.yes, a.no = l.codes(x.get("true")), l.codes(x.get("false"))
+				a.yes, a.no = codes(x.get("true")), codes(x.get("false"))
 				continue
 			}
 			lay, err := newLayout(x.text, kind == "datetime")
@@ -36,18 +36,13 @@ func (l *loader) ruleAs(r *rule, v *value) {
 	}
 	fits := map[string][]string{"text": {"char", "text", "html", "selection"}, "date": {"date"}, "datetime": {"datetime"},
 		"decimal": {"float", "monetary", "integer"}, "int": {"integer"}, "bool": {"boolean"}, "n2": {"float", "monetary"}}
-	types, known := fits[a.kind]
-	if !known {
-		l.c.errorf(v.at, "as", "as is text, date, datetime, decimal, int, bool, n2, {date: FORMAT}, {datetime: FORMAT} or {bool: {true: […]}}")
-		return
-	}
-	if !slices.Contains(types, r.conv.field.Type) {
+	if !slices.Contains(fits[a.kind], r.conv.field.Type) {
 		l.c.errorf(v.at, "odoo-type", "%s is %s, and as: %s does not fit it", r.field, r.conv.field.Type, a.kind)
 	}
 	r.conv.as = a
 }
 
-func (l *loader) codes(v *value) []string {
+func codes(v *value) []string {
 	if v == nil {
 		return nil
 	}
@@ -57,9 +52,6 @@ func (l *loader) codes(v *value) []string {
 	}
 	var out []string
 	for _, i := range items {
-		if i.kind != yamlString {
-			l.c.errorf(i.at, "as", "a code is text: write it in quotes")
-		}
 		out = append(out, i.text)
 	}
 	return out
@@ -88,23 +80,17 @@ func (l *loader) ruleRef(r *rule, v *value, sc *scope) {
 			l.c.unsupported(x.at, "ref by xid")
 			return
 		}
-		if m := l.str(v, "model"); m != "" && m != f.Relation {
+		if m := v.textOf("model"); m != "" && m != f.Relation {
 			l.c.errorf(v.get("model").at, "odoo-type", "%s takes a %s, not a %s", r.field, f.Relation, m)
 		}
-		r.ref.onNone = l.oneOf(v, "on_none", "", "skip", "retry", "dead_letter", "defer", "create")
+		r.ref.onNone = v.textOf("on_none")
 		if r.ref.onNone == "defer" || r.ref.onNone == "create" {
 			l.c.unsupported(v.get("on_none").at, "on_none: %s", r.ref.onNone)
 		}
-		if r.ref.onMany = l.oneOf(v, "on_many", "", "dead_letter", "skip", "first"); r.ref.onMany == "first" {
-			l.c.unsupported(v.get("on_many").at, "on_many: first")
-		}
+		r.ref.onMany = v.textOf("on_many")
 		by = v.get("by")
 	default:
 		l.c.unsupported(v.at, "ref by xid; write ref: field, or ref: {by: {field: expression}}")
-		return
-	}
-	if by == nil || by.kind != yamlMap || len(by.keys) == 0 {
-		l.c.errorf(v.at, "ref", "ref: {by: {field: expression}} names the fields that find the record")
 		return
 	}
 	for _, e := range by.keys {
@@ -115,10 +101,6 @@ func (l *loader) ruleRef(r *rule, v *value, sc *scope) {
 func (l *loader) refKey(r *rule, e entry, sc *scope) {
 	if err := l.relatedField(r.ref.model, e.key); err != nil {
 		l.c.errorf(e.at, "odoo-field", "%v", err)
-		return
-	}
-	if e.val.kind != yamlString {
-		l.c.errorf(e.val.at, "cel", "%s is found by an expression, as text: a constant is \"'US'\"", e.key)
 		return
 	}
 	vars := l.variables(r)

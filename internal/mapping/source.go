@@ -15,17 +15,13 @@ const (
 	maxNested  = 8 // objects within objects
 )
 
-func (l *loader) source(v *value, at place) bool {
-	if v == nil || v.kind != yamlMap {
-		l.c.errorf(where(v, at), "source", "source: {format: hl7v2, version: \"2.5.1\"} is missing")
-		return false
-	}
+func (l *loader) source(v *value) bool {
 	for _, k := range []string{"model", "trigger"} {
 		if x := v.get(k); x != nil {
 			l.c.unsupported(x.at, "source.%s", k)
 		}
 	}
-	name := l.str(v, "format")
+	name := v.textOf("format")
 	var format tree.Format
 	var names []string
 	for _, f := range l.formats {
@@ -38,7 +34,7 @@ func (l *loader) source(v *value, at place) bool {
 		return false
 	}
 	l.m.Format = name
-	if z := l.str(v, "zone"); z != "" {
+	if z := v.textOf("zone"); z != "" {
 		zone, err := time.LoadLocation(z)
 		if err != nil || z == "Local" {
 			l.c.errorf(v.get("zone").at, "zone", "%q is no time zone of the IANA database, such as America/Los_Angeles", z)
@@ -70,7 +66,7 @@ func (l *loader) source(v *value, at place) bool {
 	}
 	for i := range l.m.when {
 		cond := &l.m.when[i]
-		if cond.path = l.bind(place{file: at.file, line: v.get("when").at.line, col: v.get("when").at.col}, l.root, cond.text); cond.path != nil && cond.path.list {
+		if cond.path = l.bind(v.get("when").at, l.root, cond.text); cond.path != nil && cond.path.list {
 			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
 		}
 	}
@@ -97,9 +93,9 @@ func (l *loader) conditions(v *value) {
 // declaration reads what a mapping says of its source beside the format's name.
 func (l *loader) declaration(v *value) {
 	d := &l.m.Source
-	d.Version = l.str(v, "version")
+	d.Version = v.textOf("version")
 	if x := v.get("delimiter"); x != nil {
-		if d.Delimiter = x.text; x.kind != yamlString || utf8.RuneCountInString(x.text) != 1 {
+		if d.Delimiter = x.text; utf8.RuneCountInString(x.text) != 1 {
 			l.c.errorf(x.at, "source", "delimiter is one character, in quotes")
 		}
 	}
@@ -147,13 +143,13 @@ func (l *loader) columns(v *value, outer tree.Labels, labelled bool, depth int) 
 
 // column reads what columns and the fields of segments have in common.
 func (l *loader) column(v *value) tree.Column {
-	c := tree.Column{Type: l.str(v, "type"), Title: l.str(v, "title"), Table: l.str(v, "table"), Layout: l.str(v, "format"),
+	c := tree.Column{Type: v.textOf("type"), Title: v.textOf("title"), Table: v.textOf("table"), Layout: v.textOf("format"),
 		Start: l.count(v, "start"), Width: l.count(v, "width")}
 	if x := v.get("repeats"); x != nil {
 		c.Repeats = x.bool
 	}
 	if x := v.get("phi"); x != nil {
-		c.Labels = l.labels(x)
+		c.Labels = labelsOf(x)
 	}
 	return c
 }
