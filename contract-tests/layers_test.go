@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"broker/link":                {"broker", "broker/stream", "broker/journal"},
 	"broker/ledger":              {"broker"},
 	"broker/worker":              {"broker", "broker/ledger", "broker/stream"},
+	"connectors/fhir":            {"internal/tree"},
 	"connectors/hl7":             {"broker", "internal/tree"},
 	"connectors/odoo":            {"broker"},
 	"connectors/odoo/simulated":  {"broker"},

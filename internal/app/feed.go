@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
@@ -25,6 +26,7 @@ import (
 // Formats are the message formats that mappings may name.
 func Formats() []tree.Format {
 	return []tree.Format{
+		fhir.NewFormat(),
 		hl7.NewFormat(),
 		tabular.CSV{},
 		tabular.Fixed{},

@@ -155,6 +155,9 @@ func (r *jsonReader) object(typ *Type, keep bool, depth int) (present bool, err 
 	if depth > r.limits.Depth {
 		return false, r.fail(r.i, fmt.Sprintf("objects and arrays are nested over %d deep", r.limits.Depth))
 	}
+	if typ != nil && typ.Tag != "" {
+		return r.tagged(typ, keep, depth)
+	}
 	var selected map[string]bool
 	if typ != nil {
 		selected = r.only[typ.Name]

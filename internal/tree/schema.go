@@ -26,7 +26,10 @@ type Type struct {
 	Name     string // "XPN", "PID", "ORDER"
 	Kind     Kind
 	Elements []*Element // in the standard's order, nil for a leaf
-	byName   map[string]*Element
+	// Tag is the JSON property by which an object says which one of Elements it
+	// is: it has that one kid. FHIR's resourceType; "" for all other types.
+	Tag    string
+	byName map[string]*Element
 }
 
 // An Element is one named place in a type.

@@ -1,0 +1,203 @@
+package fhir_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vagus-health/vagus/connectors/fhir"
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+func TestABundleDecodesToItsResources(t *testing.T) {
+	t.Parallel()
+	m := decode(t, readFile(t, "testdata/bundle.json"), nil)
+	want := strings.Split(strings.TrimSpace(string(readFile(t, "testdata/bundle.tree"))), "\n")
+	if diff := cmp.Diff(want, outline(m.Root, "")); diff != "" {
+		t.Error(diff)
+	}
+	if m.Format != "fhir" || m.Type != "Bundle" {
+		t.Errorf("it is a %s of %s", m.Type, m.Format)
+	}
+}
+
+func TestASingleResourceStandsAtTheRoot(t *testing.T) {
+	t.Parallel()
+	m := decode(t, []byte(`{"id":"x","resourceType":"Observation","valueQuantity":{"value":1.10},"effectiveDateTime":"2026-05"}`), nil)
+	want := []string{"Observation", " id = x", " valueQuantity", "  value = 1.10", " effectiveDateTime = 2026-05"}
+	if diff := cmp.Diff(want, outline(m.Root, "")); diff != "" || m.Type != "Observation" {
+		t.Errorf("a message of %s: %s", m.Type, diff)
+	}
+}
+
+func TestWhatIsNotSelectedIsLeftOut(t *testing.T) {
+	t.Parallel()
+	only := tree.Selection{}
+	only.Add("Resource", "Patient")
+	only.Add("Patient", "birthDate")
+	only.Add("Patient", "fullUrl")
+	only.Add("Resource", "ChargeItem")
+	only.Add("ChargeItem", "id")
+	m := decode(t, readFile(t, "testdata/bundle.json"), only)
+	patient, charge := m.Root.First("Patient"), m.Root.First("ChargeItem")
+	if got := outline(patient, ""); !slices.Equal(got, []string{"fullUrl = urn:uuid:1", "id", "birthDate = 1984-02"}) {
+		t.Errorf("of the patient there is %q", got)
+	}
+	if got := outline(charge, ""); !slices.Equal(got, []string{"id = c1"}) {
+		t.Errorf("of the charge there is %q", got)
+	}
+	if n := m.Root.First("MedicationRequest"); n == nil || len(n.Kids) > 0 {
+		t.Errorf("a resource that nobody reads is %v", n)
+	}
+	if len(only) != 3 {
+		t.Errorf("the selection was changed: %v", only)
+	}
+}
+
+func TestPositionsAreThoseOfTheBody(t *testing.T) {
+	t.Parallel()
+	body := readFile(t, "testdata/bundle.json")
+	birth := decode(t, body, nil).Root.First("Patient").First("birthDate")
+	if !strings.HasPrefix(string(body[birth.Pos.Offset:]), `"1984-02"`) || strings.Count(string(body[:birth.Pos.Offset]), "\n")+1 != birth.Pos.Line {
+		t.Errorf("birthDate stands at %+v", birth.Pos)
+	}
+}
+
+func TestDecodeRefusesWhatIsNoResource(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, body, want string }{
+		{"nothing", ``, "JSON object is expected"},
+		{"no type", `{"id":"secret"}`, "resourceType is missing"},
+		{"a type inside only", `{"name":[{"resourceType":"Patient"}],"x":"\"resourceType\":\"Patient\""}`, "resourceType is missing"},
+		{"a type of no string", `{"resourceType":1}`, "resourceType is missing"},
+		{"an unknown type", `{"resourceType":"secret"}`, "none that is known"},
+		{"an unknown type in an entry", "{\"resourceType\":\"Bundle\",\n\"entry\":[{\"resource\":{\"resourceType\":\"secret\"}}]}", "line 2, offset 47: Bundle.entry.resource: resourceType is none"},
+		{"a second type", `{"resourceType":"Patient","resourceType":"Patient"}`, "twice"},
+		{"a value for an object", `{"resourceType":"Patient","name":["secret"]}`, "Patient.name: a simple value where an object"},
+		{"an object for a value", `{"resourceType":"Patient","birthDate":{"secret":1}}`, "Patient.birthDate: an object"},
+		{"several of what is one", `{"resourceType":"Patient","gender":["secret","secret"]}`, "Patient.gender: an array of 2"},
+		{"too deep", `{"resourceType":"Patient","extension":[` + strings.Repeat(`{"extension":[`, 40), "nested over 64 deep"},
+		{"its end is missing", `{"resourceType":"Patient","id":"secret"`, "expected"},
+		{"a type that does not end", `{"resourceType":"Pat`, "resourceType"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m, err := dialect(t).Decode([]byte(c.body), nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v, %v; want an error that says %q", m, err, c.want)
+			}
+		})
+	}
+}
+
+func TestEmptyValuesAreAbsentAndNullIsNull(t *testing.T) {
+	t.Parallel()
+	m := decode(t, []byte(`{"resourceType":"Patient","gender":"","name":[],"birthDate":null,"contact":[{}],"unknown":{"x":1}}`), nil)
+	if got := outline(m.Root, ""); !slices.Equal(got, []string{"Patient", " birthDate null"}) {
+		t.Errorf("it is %q", got)
+	}
+}
+
+func TestADeclarationSaysTheVersionAndNoMore(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"4.0.1", "4.0"} {
+		if _, err := fhir.NewFormat().Dialect(tree.Declaration{Version: version}); err != nil {
+			t.Errorf("%s: %v", version, err)
+		}
+	}
+	for _, version := range []string{"", "4", "4.3.0", "5.0.0", "R4", "3.0.2"} {
+		if _, err := fhir.NewFormat().Dialect(tree.Declaration{Version: version}); err == nil || !strings.Contains(err.Error(), "4.0.1, 4.0") {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+	if _, err := fhir.NewFormat().Dialect(tree.Declaration{Version: "4.0", Columns: []tree.Column{{Name: "a"}}}); err == nil {
+		t.Error("columns are taken")
+	}
+}
+
+func TestTheStructureIsTheSameForAll(t *testing.T) {
+	t.Parallel()
+	d := dialect(t)
+	if got := d.Structures(map[string][]string{"Bundle.type": {"message"}}); !slices.Equal(got, []string{""}) {
+		t.Errorf("structures are %q", got)
+	}
+}
+
+func TestSplitTakesLinesApartAndNothingElse(t *testing.T) {
+	t.Parallel()
+	a, b := `{"resourceType":"Patient","id":"}{\"["}`, `{"resourceType":"Patient","id":"b"}`
+	bundle := string(readFile(t, "testdata/bundle.json"))
+	for _, c := range []struct {
+		name, body string
+		want       []string
+	}{
+		{"one line", a, []string{a}},
+		{"one line and its end", a + "\r\n", []string{a + "\r\n"}},
+		{"lines", a + "\n" + b, []string{a, b}},
+		{"lines with CR LF and empty ones", "\n" + a + "\r\n\r\n  \n" + b + "\r\n", []string{a, b}},
+		{"a bad line between good ones", a + "\n{\"resourceType\n" + b, []string{a, `{"resourceType`, b}},
+		{"a Bundle on many lines", bundle, []string{bundle}},
+		{"an array that goes on", `{"a":[` + "\n" + b + "\n]}", []string{`{"a":[` + "\n" + b + "\n]}"}},
+		{"nothing", "", []string{""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			parts, err := dialect(t).(tree.Splitter).Split([]byte(c.body))
+			var got []string
+			for _, p := range parts {
+				got = append(got, string(p))
+			}
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+	if _, err := dialect(t).(tree.Splitter).Split([]byte(strings.Repeat("{}\n", 100_001))); err == nil {
+		t.Error("any number of lines is taken")
+	}
+}
+
+// outline prints a tree, a node a line: the tree's depth in spaces, name, value.
+func outline(n *tree.Node, indent string) (lines []string) {
+	for _, k := range n.Kids {
+		line := indent + k.Name
+		switch {
+		case k.State == tree.Null:
+			line += " null"
+		case k.Text != "":
+			line += " = " + k.Text
+		}
+		lines = append(append(lines, line), outline(k, indent+" ")...)
+	}
+	return lines
+}
+
+func decode(t testing.TB, body []byte, only tree.Selection) *tree.Message {
+	t.Helper()
+	m, err := dialect(t).Decode(body, only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func dialect(t testing.TB) tree.Dialect {
+	t.Helper()
+	d, err := fhir.NewFormat().Dialect(tree.Declaration{Version: "4.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
