@@ -2,8 +2,9 @@ package main
 
 // mappingCmd are the tools of those who write mappings.
 type mappingCmd struct {
-	Lint mappingLintCmd `cmd:"" help:"Check mapping files, fragments and test files against both ends."`
-	Test mappingTestCmd `cmd:"" help:"Run the test files of mappings."`
-	Run_ mappingRunCmd  `cmd:"" name:"run" help:"Map one message and show the unit; --explain tells how every value came about."`
-	Diff mappingDiffCmd `cmd:"" help:"Replay stored messages through two versions and show what would change."`
+	Lint   mappingLintCmd   `cmd:"" help:"Check mapping files, fragments and test files against both ends."`
+	Test   mappingTestCmd   `cmd:"" help:"Run the test files of mappings."`
+	Run_   mappingRunCmd    `cmd:"" name:"run" help:"Map one message and show the unit; --explain tells how every value came about."`
+	Mutate mappingMutateCmd `cmd:"" help:"Remove each rule in turn and tell which removals no test notices."`
+	Diff   mappingDiffCmd   `cmd:"" help:"Replay stored messages through two versions and show what would change."`
 }
