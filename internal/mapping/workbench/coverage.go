@@ -85,21 +85,11 @@ func (b Bench) coverage(file string, o mapping.Outline, cases []mapping.CaseRepo
 
 // rules lists all rules of a mapping with those of lines, in the file's order.
 func rules(o mapping.Outline) []mapping.RuleOutline {
-	var out []mapping.RuleOutline
-	var add func(rs []mapping.RuleOutline)
-	add = func(rs []mapping.RuleOutline) {
-		for _, r := range rs {
-			out = append(out, r)
-			add(r.Lines)
-		}
-	}
-	add(o.Lets)
-	add(o.Guards)
+	out := slices.Concat(o.Lets, o.Guards)
 	for _, op := range o.Operations {
-		add(op.Rules)
+		out = append(out, flat(op.Rules)...)
 	}
-	add(o.Segments)
-	return out
+	return append(out, flat(o.Segments)...)
 }
 
 // Print writes the percentage and, when they are asked for, the outcomes that

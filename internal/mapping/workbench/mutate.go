@@ -227,4 +227,3 @@ func (r MutationReport) Print(s Screen) {
 	}
 	s.line("  ", s.in(shade, fmt.Sprintf("%.1f%%", r.Score)), fmt.Sprintf("  %d of %d removals noticed", r.Noticed, r.Removed))
 }
-
