@@ -8,4 +8,5 @@ type mappingCmd struct {
 	Mutate mappingMutateCmd `cmd:"" help:"Remove each rule in turn and tell which removals no test notices."`
 	Docs   mappingDocsCmd   `cmd:"" help:"Document mappings: data flow, operations, what leaves."`
 	Diff   mappingDiffCmd   `cmd:"" help:"Replay stored messages through two versions and show what would change."`
+	Render mappingRenderCmd `cmd:"" help:"Print a mapping as one file, with where each line was written."`
 }

@@ -180,18 +180,42 @@ func (v *value) settle(notes bool) {
 	}
 }
 
-// readGoldens gives the mapping of a test file its goldens.
-func readGoldens(fsys fs.FS, name string, byFile map[string]*edition) {
+// TestFiles returns the test files that stand beside a mapping and are of it.
+func TestFiles(fsys fs.FS, mapping string) ([]string, error) {
+	found, err := fs.ReadDir(fsys, path.Dir(mapping))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, d := range found {
+		name := path.Join(path.Dir(mapping), d.Name())
+		if d.IsDir() || !strings.HasSuffix(name, ".test.yaml") {
+			continue
+		}
+		if of, _ := testedBy(fsys, name); of == mapping {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+// testedBy reads which mapping a test file is of.
+func testedBy(fsys fs.FS, name string) (string, *value) {
 	data, err := readFile(fsys, name)
 	if err != nil {
-		return
+		return "", nil
 	}
-	c := &collector{}
-	doc := parseYAML(name, data, c)
+	doc := parseYAML(name, data, &collector{})
 	if doc == nil || doc.get("mapping") == nil {
-		return
+		return "", nil
 	}
-	e := byFile[doc.get("mapping").beside()]
+	return doc.get("mapping").beside(), doc
+}
+
+// readGoldens gives the mapping of a test file its goldens.
+func readGoldens(fsys fs.FS, name string, byFile map[string]*edition) {
+	of, doc := testedBy(fsys, name)
+	e := byFile[of]
 	cases := doc.get("cases")
 	if e == nil || cases == nil {
 		return

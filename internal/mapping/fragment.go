@@ -47,6 +47,7 @@ type flattener struct {
 	content func([]byte) // hears of every file's content; may be nil
 	parts   int
 	fields  int
+	bases   []string              // what the mapping extends, the nearest first
 	args    map[*value][]argument // of each operation's includes, to be checked in its scope
 }
 

@@ -83,7 +83,7 @@ func load(fsys fs.FS, name string, formats []tree.Format) (*Mapping, Issues) {
 		m: &Mapping{file: name, tables: map[string]*table{}}}
 	f := &flattener{fsys: fsys, c: l.c, content: l.content}
 	doc := f.flatten(name)
-	if l.args = f.args; doc != nil && l.mapping(doc) {
+	if l.args, l.m.Bases = f.args, f.bases; doc != nil && l.mapping(doc) {
 		l.m.Hash = hex.EncodeToString(l.sum.Sum(nil))
 	}
 	return l.m, l.c.issues.sorted()

@@ -24,6 +24,7 @@ type Mapping struct {
 	OnDeadLetter string           // "hold" or "continue", as broker.Unit.OnDeadLetter
 	Hash         string           // SHA-256, hex, over the file and all that it refers to
 	Warnings     Issues           // what Load found and let pass
+	Bases        []string         // files that it extends, the nearest first
 
 	file     string
 	when     []condition

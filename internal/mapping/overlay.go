@@ -40,11 +40,11 @@ func (f *flattener) flatten(name string) *value {
 	for doc != nil && doc.has("extends") {
 		overlays = append(overlays, doc)
 		ext := doc.get("extends")
-		switch {
-		case len(overlays) > maxOverlays:
+		if len(overlays) > maxOverlays {
 			f.c.errorf(ext.at, "extends", "overlays stand on each other at most %d high: does this one extend itself?", maxOverlays)
 			return nil
 		}
+		f.bases = append(f.bases, ext.beside())
 		doc = f.open(ext.beside(), "mapping", ext.at)
 	}
 	if doc == nil {
@@ -55,6 +55,9 @@ func (f *flattener) flatten(name string) *value {
 	for _, o := range overlays {
 		f.apply(doc, o, func(id string) bool { return strings.HasSuffix(id, ".include") })
 	}
+	if len(overlays) > 0 && !f.c.shape(doc, "mapping") {
+		return nil
+	}
 	if ops := doc.get("operations"); ops != nil {
 		for _, op := range ops.list {
 			f.expand(op)
@@ -63,6 +66,9 @@ func (f *flattener) flatten(name string) *value {
 	for _, o := range overlays {
 		f.apply(doc, o, func(id string) bool { return !strings.HasSuffix(id, ".include") })
 		f.header(doc, o)
+	}
+	if len(overlays) > 0 && !f.c.shape(doc, "mapping") {
+		return nil
 	}
 	relocate(doc, path.Dir(name))
 	return doc
@@ -131,6 +137,10 @@ func (f *flattener) change(doc *value, e entry, add bool) {
 	if operation {
 		if id := e.val.get("id"); id == nil || id.text != s.key {
 			f.c.errorf(e.at, "extends", "%s is an operation with id: %s", e.key, s.key)
+			return
+		}
+		before := len(f.c.issues)
+		if f.c.shapeMap(e.val, grammar.Get("operation")); len(f.c.issues) > before {
 			return
 		}
 		f.expand(e.val)

@@ -137,6 +137,9 @@ func TestOverlaysStandOnEachOther(t *testing.T) {
 	if got := outcome(m.Run(t.Context(), decode(t, overlaid))); got != `{"comment":"Springfield","gender":"male","name":"F"}` {
 		t.Error(got)
 	}
+	if got := fmt.Sprint(m.Bases); got != "[sites/west/o.map.yaml base/m.map.yaml]" {
+		t.Error(got)
+	}
 	for part, other := range map[string]string{"base/m.map.yaml": overlayBase + "# more\n", "sites/west/o.map.yaml": files[7] + "\n# more\n", "parts/xad.yaml": xadFragment + "# more\n"} {
 		fsys := testFS(files...)
 		fsys[part].Data = []byte(strings.ReplaceAll(other, " snap.json", " ../snap.json"))
@@ -254,7 +257,7 @@ func TestManySmallFilesDoNotMakeALargeMapping(t *testing.T) {
 func TestAnyTextIsRenderedSoThatItIsReadTheSame(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		texts := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,12}`), rapid.SampledFrom([]string{"", "no", "NO", "~", "1e3", "0x1", "- a", "a: b", "a #b", "#", "*", "&a", "?", "2026-01-01", "null", ".inf", "<<", "a\nb\n"})), 1, 6).Draw(t, "texts")
+		texts := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,12}`), rapid.StringMatching(`[ -~]{0,4}(\n[ -~]{0,4}){1,3}`), rapid.SampledFrom([]string{"", "no", "NO", "~", "1e3", "0x1", "- a", "a: b", "a #b", "#", "*", "&a", "?", "2026-01-01", "null", ".inf", "<<", "a\nb\n", "a\n\n  b # c\nc: d", "a\n\n", "# a\n- b", "---\n...\n"})), 1, 6).Draw(t, "texts")
 		doc := &value{kind: yamlMap, at: place{file: &sourceFile{}}}
 		for i, s := range texts {
 			if !utf8.ValidString(s) {
@@ -333,4 +336,30 @@ func TestAMappingThatDoesSomethingElseHasAHigherVersion(t *testing.T) {
 			t.Errorf("%s: more than one: %s", c.name, got)
 		}
 	}
+}
+
+func FuzzOverlay(f *testing.F) {
+	for _, overlay := range []string{"set: { p.name: PID-8 }", "add: { kin.ref: NK1-1 }\nremove: [p.gender]", "set: { operations: 3 }", "set: { operations.p.include: [ {} ] }",
+		"add: { operations.x: { id: x, include: [3] } }", "set: { p: { id: p } }", "remove: [operations, guards, source.when]", "set: { tables.sex: own.csv, let: [] }", "set: { '': x, '.': x, p..: x }", "remove: [operations]\nadd: { p.name: x }"} {
+		f.Add(overlay, xadFragment)
+	}
+	f.Add("", "kind: fragment\ninclude: [ { fragment: xad.yaml, with: { a: \"${a}\" } } ]\nparams: { a: {} }\nfields: { comment: \"${a}\" }\n")
+	f.Fuzz(func(t *testing.T, overlay, fragment string) {
+		files := overlayFS(overlay)
+		files[3] = fragment
+		fsys, formats := testFS(files...), []tree.Format{fakeFormat{}}
+		const name = "sites/west/o.map.yaml"
+		_, failed := Load(fsys, name, formats)
+		lines, err := Render(fsys, name)
+		if failed != nil {
+			return
+		}
+		if err != nil {
+			t.Fatalf("it loads and does not render: %v", err)
+		}
+		fsys["sites/west/r.map.yaml"] = &fstest.MapFile{Data: []byte(Annotate(lines))}
+		if _, err := Load(fsys, "sites/west/r.map.yaml", formats); err != nil {
+			t.Fatalf("what is rendered does not load: %v\n%s", err, Annotate(lines))
+		}
+	})
 }

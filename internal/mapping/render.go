@@ -11,11 +11,12 @@ import (
 	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
-// A Line is one line of a rendered mapping and where it was written.
+// A Line is one line of a rendered mapping and where it was written. The lines
+// of a long text have no place: its key has it.
 type Line struct {
 	Text string `json:"text"`
-	File string `json:"file"`
-	Line int    `json:"line"`
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
 }
 
 // Render returns a mapping as one file: with what it extends and includes put
@@ -65,8 +66,28 @@ func (r *renderer) entries(indent int, keys []entry) {
 			r.line(indent, scalar(e.key)+": "+text, e.at)
 			continue
 		}
+		if e.val.kind == yamlString {
+			r.literal(indent, e)
+			continue
+		}
 		r.line(indent, scalar(e.key)+":", e.at)
 		r.block(indent+2, e.val)
+	}
+}
+
+// literal prints a text of several lines as it was; a comment behind one of
+// them would be a part of it.
+func (r *renderer) literal(indent int, e entry) {
+	style := "|"
+	if !strings.HasSuffix(e.val.text, "\n") {
+		style = "|-"
+	}
+	r.line(indent, scalar(e.key)+": "+style, e.at)
+	for line := range strings.Lines(e.val.text) {
+		if line = strings.TrimSuffix(line, "\n"); line != "" {
+			line = strings.Repeat(" ", indent+2) + line
+		}
+		r.lines = append(r.lines, Line{Text: line})
 	}
 }
 
@@ -91,7 +112,7 @@ func (r *renderer) block(indent int, v *value) {
 // inline is a value on the line of its key, if it is a scalar or stood there.
 func (r *renderer) inline(at place, v *value) (string, bool) {
 	if v.kind != yamlMap && v.kind != yamlList {
-		return scalarOf(v), true
+		return scalarOf(v), r.canonical || !literalText.MatchString(v.text)
 	}
 	if len(v.keys)+len(v.list) == 0 {
 		return map[yamlKind]string{yamlMap: "{}", yamlList: "[]"}[v.kind], true
@@ -144,8 +165,11 @@ func scalarOf(v *value) string {
 }
 
 var (
-	plainText = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*$`)
-	yamlWord  = regexp.MustCompile(`(?i)^(true|false|null|yes|no|on|off|y|n|nan|inf)$`)
+	// Several lines that neither begin (the first) nor end with a space, with at
+	// most one line end behind the last.
+	literalText = regexp.MustCompile(`^[!-~¡-\x{2010}]([ -~¡-\x{2010}]*[!-~])?(\n+ *[!-~]([ -~¡-\x{2010}]*[!-~])?)+\n?$`)
+	plainText   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*$`)
+	yamlWord    = regexp.MustCompile(`(?i)^(true|false|null|yes|no|on|off|y|n|nan|inf)$`)
 )
 
 // scalar writes a text so that it is read as the same text.
@@ -179,6 +203,10 @@ func Annotate(lines []Line) string {
 	}
 	var b strings.Builder
 	for _, l := range lines {
+		if l.File == "" {
+			fmt.Fprintln(&b, l.Text)
+			continue
+		}
 		fmt.Fprintf(&b, "%-*s  # %s:%d\n", width, l.Text, l.File, l.Line)
 	}
 	return b.String()
