@@ -1,0 +1,174 @@
+package x12
+
+import (
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// maxDepth bounds the loops inside each other. The guides nest to 6; HL-02
+// nests as deep as the sender likes.
+const maxDepth = 32
+
+// A frame is a loop that is open.
+type frame struct {
+	up    *frame
+	depth int
+	loop  *loop
+	node  *tree.Node
+	at    int // index of the item that came last
+	count int // how often, one after the other
+}
+
+// A placer puts the segments of one transaction set where the guide has them.
+type placer struct {
+	b      *builder
+	open   *frame
+	levels map[string]*frame // by HL-01, where HL-02 tells what is in what
+}
+
+func newPlacer(b *builder, g *guide, root *tree.Node) *placer {
+	p := &placer{b: b, open: &frame{loop: g.root, node: root}}
+	if g.levels() {
+		p.levels = map[string]*frame{}
+	}
+	return p
+}
+
+// place adds a segment, whose node has been made.
+func (p *placer) place(s *segment, n *tree.Node) error {
+	if s.id == "HL" && p.levels != nil {
+		return p.level(s, n)
+	}
+	if f, i := p.find(s); f != nil {
+		return p.put(f, i, s, n)
+	}
+	if f, i := p.misplaced(s); f != nil {
+		if i < 0 {
+			return s.errorf(f.loop.starting(s.id), 0, "no loop of the guide begins with this here: the segments that follow would belong to nothing")
+		}
+		f.node.Kids = append(f.node.Kids, n)
+		return nil
+	}
+	p.open.node.Kids = append(p.open.node.Kids, n)
+	return nil
+}
+
+// find returns the open loop, the innermost first, and the item in it that
+// takes a segment: one at or after the item that came last, then a loop before
+// it, because many senders put providers and dates in an order of their own.
+func (p *placer) find(s *segment) (*frame, int) {
+	var full *frame // has the segment, but not that often
+	fullAt := 0
+	for f := p.open; f != nil; f = f.up {
+		for i := f.at; i < len(f.loop.items); i++ {
+			it := &f.loop.items[i]
+			if i == 0 && f.up != nil && it.max == 1 || !it.takes(s) {
+				continue // the first segment of a loop begins the next one
+			}
+			if i == f.at && it.max > 0 && f.count >= it.max {
+				if full == nil {
+					full, fullAt = f, i
+				}
+				continue
+			}
+			return f, i
+		}
+	}
+	for f := p.open; f != nil; f = f.up {
+		for i := 0; i < f.at; i++ {
+			it := &f.loop.items[i]
+			if (it.loop != nil || f == p.open && (i > 0 || f.up == nil)) && it.takes(s) {
+				return f, i
+			}
+		}
+	}
+	return full, fullAt
+}
+
+// misplaced returns the innermost open loop that has a segment of this id and
+// qualifier before the item that came last, or of this id whatever it says. The loops
+// inside it stay open. The index is -1 for the id of a segment that begins
+// loops there, none of which may begin like this.
+func (p *placer) misplaced(s *segment) (*frame, int) {
+	for f := p.open; f != nil; f = f.up {
+		for i := range f.loop.items {
+			if it := &f.loop.items[i]; it.loop == nil && (i > 0 || f.up == nil) && it.takes(s) {
+				return f, i
+			}
+		}
+	}
+	for f := p.open; f != nil; f = f.up {
+		begins := false
+		for i := range f.loop.items {
+			it := &f.loop.items[i]
+			if it.loop == nil && it.segment == s.id && (i > 0 || f.up == nil) {
+				return f, i
+			}
+			begins = begins || it.loop != nil && it.starts().segment == s.id
+		}
+		if begins {
+			return f, -1
+		}
+	}
+	return nil, 0
+}
+
+// starting returns the element that tells which loop a segment begins.
+func (l *loop) starting(id string) int {
+	for i := range l.items {
+		if first := l.items[i].starts(); l.items[i].loop != nil && first.segment == id {
+			return first.when.element
+		}
+	}
+	return 0
+}
+
+// put adds a segment at an item of an open loop and closes those inside it.
+func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
+	if i == f.at {
+		f.count++
+	} else {
+		f.at, f.count = max(i, f.at), 1
+	}
+	p.open = f
+	for it := &f.loop.items[i]; it.loop != nil; it = &it.loop.items[0] {
+		if f.depth == maxDepth {
+			return s.errorf(0, 0, "over %d loops inside each other", maxDepth)
+		}
+		node := p.b.node(it.loop.name, n.Pos)
+		f.node.Kids = append(f.node.Kids, node)
+		f = &frame{up: f, depth: f.depth + 1, loop: it.loop, node: node, count: 1}
+		p.open = f
+	}
+	f.node.Kids = append(f.node.Kids, n)
+	return nil
+}
+
+// level opens the loop of an HL in that of the HL that its HL-02 names. In the
+// health care guides it is their order that tells what is in what: HL-02 must
+// agree with it, and many senders' does not.
+func (p *placer) level(s *segment, n *tree.Node) error {
+	parent := p.open
+	if up := s.element(2); len(up) > 0 {
+		if parent = p.levels[string(up)]; parent == nil {
+			return s.errorf(2, 0, "no HL before this one has that HL-01")
+		}
+	} else {
+		for parent.up != nil {
+			parent = parent.up
+		}
+	}
+	for i := range parent.loop.items {
+		if it := &parent.loop.items[i]; it.loop != nil && it.takes(s) {
+			if err := p.put(parent, i, s, n); err != nil {
+				return err
+			}
+			id := string(s.element(1))
+			if p.levels[id] != nil {
+				return s.errorf(1, 0, "an HL before this one has the same HL-01")
+			}
+			p.levels[id] = p.open
+			return nil
+		}
+	}
+	return s.errorf(3, 0, "the guide has no such level here")
+}

@@ -1,0 +1,299 @@
+package x12
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what is read.
+const (
+	maxInterchange = 64 << 20  // bytes handed over at once
+	maxSegments    = 1_000_000 // of them
+	maxElements    = 200       // of a segment; the longest of the standard have 40
+	maxTerminator  = utf8.UTFMax
+)
+
+// A syntaxError says where an interchange goes wrong, and never with what.
+type syntaxError struct {
+	segment int    // from 1, in what was handed over; 0 is unknown
+	id      string // of the segment, "" where it is none
+	element int    // from 1; 0 is the segment as a whole
+	offset  int    // bytes from the beginning
+	what    string
+}
+
+func (e *syntaxError) Error() string {
+	var b strings.Builder
+	if e.segment > 0 {
+		b.WriteString("segment " + strconv.Itoa(e.segment))
+	}
+	if e.id != "" {
+		b.WriteString(" (" + e.id)
+		if e.element > 0 {
+			fmt.Fprintf(&b, "-%02d", e.element)
+		}
+		b.WriteByte(')')
+	}
+	if b.Len() > 0 {
+		b.WriteString(" at ")
+	}
+	fmt.Fprintf(&b, "byte %d: %s", e.offset, e.what)
+	return b.String()
+}
+
+// delimiters are what separates (X12.5 and X12.6 section 3.5): the sender's
+// choice, which ISA shows by its form.
+type delimiters struct {
+	element    byte
+	component  byte
+	repetition byte   // ISA-11 from version 00402 on; 0: none
+	terminator []byte // one character, one byte but for characters outside of ASCII
+}
+
+// readDelimiters reads them off an ISA at the beginning of body, and returns
+// the number of bytes up to and with its terminator. Senders that do not pad
+// ISA to its 106 bytes are understood.
+func readDelimiters(body []byte) (d delimiters, size int, err error) {
+	fail := func(element, offset int, what string) (delimiters, int, error) {
+		return delimiters{}, 0, &syntaxError{1, "ISA", element, offset, what}
+	}
+	if len(body) < 4 || string(body[:3]) != "ISA" {
+		return delimiters{}, 0, &syntaxError{offset: 0, what: "an interchange begins with ISA"}
+	}
+	d.element = body[3]
+	if !isDelimiter(d.element) {
+		return fail(0, 3, "the character after ISA can not separate elements")
+	}
+	at := 3
+	var version []byte
+	var standard byte // ISA-11
+	for n := 1; n <= 15; n++ {
+		from := at + 1
+		i := bytes.IndexByte(body[from:min(len(body), from+40)], d.element)
+		if i < 0 {
+			return fail(n, from, "ISA has 16 elements, of at most 15 characters each")
+		}
+		at = from + i
+		switch n {
+		case 11:
+			if i == 1 {
+				standard = body[from]
+			}
+		case 12:
+			version = body[from:at]
+		}
+	}
+	if len(body) < at+3 {
+		return fail(16, at, "ISA ends before its terminator")
+	}
+	d.component = body[at+1]
+	size = at + 2
+	n := 1
+	if body[size] >= utf8.RuneSelf {
+		if r, width := utf8.DecodeRune(body[size:]); r != utf8.RuneError {
+			n = width
+		}
+	}
+	d.terminator = body[size : size+n : size+n]
+	if string(version) >= "00402" && isDelimiter(standard) && standard != d.element && standard != d.component && standard != d.terminator[0] {
+		d.repetition = standard
+	}
+	switch {
+	case !isDelimiter(d.component) || d.component == d.element:
+		return fail(16, at+1, "the character can not separate components")
+	case !isDelimiter(d.terminator[0]) || d.terminator[0] == d.element || d.terminator[0] == d.component:
+		return fail(0, size, "the character after ISA-16 can not end segments")
+	}
+	return d, size + n, nil
+}
+
+// isDelimiter: letters, digits and the space are data.
+func isDelimiter(c byte) bool {
+	return c != ' ' && c != 0 && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z')
+}
+
+// A scanner cuts an interchange, or several in a row, into segments without
+// copying.
+type scanner struct {
+	body   []byte
+	d      delimiters
+	at     int
+	number int // of the segment that next returned, from 1
+}
+
+// A segment is one segment of a scanner's body.
+type segment struct {
+	id     string // one of the dictionary's, or a copy
+	raw    []byte // without its terminator
+	start  int    // of raw
+	end    int    // after the terminator
+	number int
+	binary int // offset in raw of the data of BIN and BDS, 0 elsewhere
+	d      *delimiters
+}
+
+func (s *segment) errorf(element, offset int, format string, args ...any) error {
+	return &syntaxError{s.number, s.id, element, s.start + offset, fmt.Sprintf(format, args...)}
+}
+
+// element returns element n from 1; nil when it is not there.
+func (s *segment) element(n int) []byte {
+	rest := s.raw
+	for ; n > 0; n-- {
+		i := bytes.IndexByte(rest, s.d.element)
+		if i < 0 {
+			return nil
+		}
+		rest = rest[i+1:]
+	}
+	if i := bytes.IndexByte(rest, s.d.element); i >= 0 {
+		rest = rest[:i]
+	}
+	return bytes.TrimRight(rest, " ")
+}
+
+// qualifier returns element n, or its component when that is not 0.
+func (s *segment) qualifier(n, component int) []byte {
+	v := s.element(n)
+	if component == 0 {
+		return v
+	}
+	for ; component > 1; component-- {
+		i := bytes.IndexByte(v, s.d.component)
+		if i < 0 {
+			return nil
+		}
+		v = v[i+1:]
+	}
+	if i := bytes.IndexByte(v, s.d.component); i >= 0 {
+		v = v[:i]
+	}
+	return v
+}
+
+// newScanner checks the size and skips what editors put before ISA.
+func newScanner(body []byte) (*scanner, error) {
+	if len(body) > maxInterchange {
+		return nil, &syntaxError{offset: maxInterchange, what: fmt.Sprintf("over %d bytes at once", maxInterchange)}
+	}
+	s := &scanner{body: body, at: len(body) - len(bytes.TrimPrefix(body, []byte("\ufeff")))}
+	s.skip()
+	if s.at == len(body) {
+		return nil, &syntaxError{offset: s.at, what: "there is no interchange"}
+	}
+	return s, nil
+}
+
+// skip passes the line ends and blanks that may stand between segments.
+func (s *scanner) skip() {
+	for s.at < len(s.body) {
+		switch s.body[s.at] {
+		case '\r', '\n', ' ', '\t', 0x1a: // 0x1a: the end of a file, to DOS
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// next returns the next segment; ok is false at the end. Every ISA sets the
+// delimiters anew.
+func (s *scanner) next() (seg segment, ok bool, err error) {
+	for {
+		s.skip()
+		if s.d.terminator == nil || !bytes.HasPrefix(s.body[s.at:], s.d.terminator) {
+			break
+		}
+		s.at += len(s.d.terminator) // nothing between two terminators
+	}
+	if s.at == len(s.body) {
+		return segment{}, false, nil
+	}
+	if s.number++; s.number > maxSegments {
+		return segment{}, false, &syntaxError{segment: s.number, offset: s.at, what: fmt.Sprintf("over %d segments at once", maxSegments)}
+	}
+	rest := s.body[s.at:]
+	seg = segment{start: s.at, number: s.number, d: &s.d}
+	if bytes.HasPrefix(rest, []byte("ISA")) || s.d.terminator == nil {
+		d, size, err := readDelimiters(rest)
+		if err != nil {
+			se := err.(*syntaxError)
+			se.segment, se.offset = s.number, se.offset+s.at
+			return segment{}, false, se
+		}
+		s.d = d
+		seg.id, seg.raw, seg.end = "ISA", rest[:size-len(d.terminator)], s.at+size
+		seg.d = &d
+		s.at = seg.end
+		return seg, true, nil
+	}
+	id := 0
+	for id < len(rest) && id < 4 && (rest[id] >= 'A' && rest[id] <= 'Z' || rest[id] >= '0' && rest[id] <= '9') {
+		id++
+	}
+	if id < 2 || id > 3 || rest[0] < 'A' {
+		return segment{}, false, seg.errorf(0, 0, "a segment begins with an identifier of two or three letters and digits")
+	}
+	seg.id = segmentID(rest[:id])
+	end, width := -1, len(s.d.terminator)
+	if seg.id == "BIN" || seg.id == "BDS" {
+		if end, err = s.binaryEnd(&seg, rest); err != nil {
+			return segment{}, false, err
+		}
+	} else {
+		end = bytes.Index(rest, s.d.terminator)
+	}
+	if end < 0 {
+		if !endsMessage(seg.id) { // what came last may have lost its terminator, the line end of an editor
+			return segment{}, false, seg.errorf(0, 0, "the segment is not terminated")
+		}
+		end, width = len(bytes.TrimRight(rest, "\r\n")), 0
+	}
+	seg.raw, seg.end = rest[:end:end], s.at+end+width
+	if id < end && rest[id] != s.d.element {
+		return segment{}, false, seg.errorf(0, id, "the identifier is not followed by the element separator of this interchange")
+	}
+	if seg.binary == 0 && bytes.Count(seg.raw, []byte{s.d.element}) > maxElements {
+		return segment{}, false, seg.errorf(0, 0, "over %d elements in one segment", maxElements)
+	}
+	s.at = seg.end
+	return seg, true, nil
+}
+
+func endsMessage(id string) bool { return id == "SE" || id == "GE" || id == "IEA" || id == "TA1" }
+
+// binaryEnd returns where the binary data of BIN (length, data) or BDS
+// (filter, length, data) ends; delimiters inside mean nothing.
+func (s *scanner) binaryEnd(seg *segment, rest []byte) (int, error) {
+	place := 1
+	if seg.id == "BDS" {
+		place = 2
+	}
+	head := rest[:min(len(rest), 64)]
+	if i := bytes.Index(head, s.d.terminator); i >= 0 {
+		head = head[:i]
+	}
+	at := 0
+	var length []byte
+	for n := range place + 1 {
+		i := bytes.IndexByte(head[at:], s.d.element)
+		if i < 0 {
+			return 0, seg.errorf(n, at, "the segment has no length and data")
+		}
+		length = head[at : at+i]
+		at += i + 1
+	}
+	n, err := strconv.ParseUint(string(length), 10, 31)
+	if err != nil {
+		return 0, seg.errorf(place, at, "the length of the binary data is not a number")
+	}
+	end := at + int(n)
+	if end > len(rest) || !bytes.HasPrefix(rest[end:], s.d.terminator) {
+		return 0, seg.errorf(place, at, "the binary data does not end where its length says")
+	}
+	seg.binary = at
+	return end, nil
+}
