@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"connectors/scim":            {"internal/tree"},
 	"connectors/tabular":         {"internal/tree"},
 	"connectors/webhook":         {"internal/tree"},
+	"connectors/x12":             {"internal/tree"},
 	"internal/mapping":           {"broker", "internal/tree"},
 	"internal/mapping/workbench": {"broker", "internal/tree", "internal/mapping"},
 	"internal/config":            {"broker/...", "connectors/..."},

@@ -18,6 +18,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/scim"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/tree"
@@ -33,6 +34,7 @@ func Formats() []tree.Format {
 		tabular.CSV{},
 		tabular.Fixed{},
 		webhook.Format{},
+		x12.Format{},
 	}
 }
 
