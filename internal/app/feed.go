@@ -15,6 +15,7 @@ import (
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/ldap"
 	"github.com/vagus-health/vagus/connectors/scim"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
@@ -30,6 +31,7 @@ func Formats() []tree.Format {
 	return []tree.Format{
 		fhir.NewFormat(),
 		hl7.NewFormat(),
+		ldap.Format{},
 		scim.Format{},
 		tabular.CSV{},
 		tabular.Fixed{},
