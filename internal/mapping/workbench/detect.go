@@ -1,0 +1,70 @@
+package workbench
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// A Source says how messages are read: as a mapping declares them, or in a
+// format and version, or, when nothing is said, as the message shows.
+type Source struct {
+	Mapping string // a mapping's file
+	Format  string
+	Version string
+}
+
+// Open returns how a message is read, and the name and version of the format.
+func (b Bench) Open(s Source, body []byte) (d tree.Dialect, format, version string, err error) {
+	if s.Mapping != "" {
+		m, err := b.load(s.Mapping)
+		if err != nil {
+			return nil, "", "", err
+		}
+		return m.Dialect, m.Format, m.Source.Version, nil
+	}
+	format, version = detect(body)
+	if s.Format != "" && s.Format != format {
+		format, version = s.Format, ""
+	}
+	if s.Version != "" {
+		version = s.Version
+	}
+	if format == "" {
+		return nil, "", "", fmt.Errorf("this is no message of a format that shows: name its --format, or the --mapping that declares it")
+	}
+	if d, err = b.Dialect(format, version); err != nil && format == "hl7v2" && s.Version == "" {
+		version = "2.5.1" // senders write versions that never were
+		d, err = b.Dialect(format, version)
+	}
+	return d, format, version, err
+}
+
+// detect tells the format and version of a message by its beginning.
+func detect(body []byte) (format, version string) {
+	text := bytes.TrimLeft(body, " \t\r\n\v\ufeff")
+	switch {
+	case bytes.HasPrefix(text, []byte("MSH")) && len(text) > 8:
+		line, _, _ := strings.Cut(string(text[:min(len(text), 4096)]), "\r")
+		line, _, _ = strings.Cut(line, "\n")
+		fields := strings.Split(line, string(text[3]))
+		if len(fields) > 11 {
+			version, _, _ = strings.Cut(fields[11], string(text[4]))
+		}
+		return "hl7v2", version
+	case bytes.HasPrefix(text, []byte("ISA")) && len(text) > 106:
+		_, gs, _ := strings.Cut(string(text[:min(len(text), 4096)]), string(text[105]))
+		gs, _, _ = strings.Cut(strings.TrimLeft(gs, "\r\n"), string(text[105]))
+		if fields := strings.Split(gs, string(text[3])); len(fields) > 8 {
+			version = fields[8]
+		}
+		return "x12", version
+	case bytes.HasPrefix(text, []byte("{")) && bytes.Contains(text, []byte(`"resourceType"`)):
+		return "fhir", "4.0.1"
+	case bytes.HasPrefix(text, []byte("{")) && bytes.Contains(text, []byte("urn:ietf:params:scim:schemas:core:2.0")):
+		return "scim", ""
+	}
+	return "", ""
+}
