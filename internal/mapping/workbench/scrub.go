@@ -221,7 +221,7 @@ func (w *labelWalk) place(body []byte, spans []span) ([]leaf, error) {
 			}
 			placed++
 		} else if s.fixed {
-			l.fate = stays
+			continue
 		}
 		found = append(found, l)
 	}
@@ -269,11 +269,12 @@ func (d *disguise) apply(body []byte, leaves []leaf) ([]byte, []string, int) {
 	return out.Bytes(), texts, replaced
 }
 
-// leak names the place of a value that is still in the result, or "". A short
-// one is looked for in what are values: PID is a segment's name, too.
+// leak names the place of a value that is still in the result, or "". One that
+// has digits is looked for everywhere, the others in what are values: PID is a
+// segment's name, too.
 func (d *disguise) leak(out []byte, texts []string, leaves []leaf) string {
 	for _, s := range d.secrets {
-		leaks := long(s) && found(string(out), s) >= 0 || slices.ContainsFunc(texts, func(text string) bool { return found(text, s) >= 0 })
+		leaks := long(s) && strings.ContainsAny(s, "0123456789") && found(string(out), s) >= 0 || slices.ContainsFunc(texts, func(text string) bool { return found(text, s) >= 0 })
 		if !leaks {
 			continue
 		}

@@ -221,7 +221,10 @@ func jsonSpans(body []byte) ([]span, error) {
 	var out []span
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
-	type level struct{ object, value bool } // value: the next string is one
+	type level struct {
+		object, value bool // value: the next string is one
+		name          string
+	}
 	var stack []level
 	for {
 		token, err := dec.Token()
@@ -243,13 +246,13 @@ func jsonSpans(body []byte) ([]span, error) {
 			}
 		case string:
 			if name {
-				stack[top].value = true
+				stack[top].value, stack[top].name = true, t
 				continue
 			}
 			from := end - 1
 			for from--; from >= 0 && !(body[from] == '"' && slashes(body, from)%2 == 0); from-- {
 			}
-			out = append(out, span{at: from, from: from, to: end, text: t, write: compactText})
+			out = append(out, span{at: from, from: from, to: end, text: t, fixed: top >= 0 && stack[top].name == "resourceType", write: compactText})
 		case json.Number:
 			out = append(out, span{at: end - len(t), from: end - len(t), to: end, text: t.String(), write: asIs})
 		case bool:
