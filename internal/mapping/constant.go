@@ -56,8 +56,8 @@ func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {
 			got, err := r.conv.moment(datum{text: v.text})
 			c.value, ok = got, err == nil
 		}
-	case "many2one", "many2many":
-		l.c.errorf(v.at, "odoo-type", "%s is a relation: a constant record is found with cel: \"'CODE'\" and ref: code", r.field)
+	case "many2one", "many2many", "one2many":
+		l.c.errorf(v.at, "odoo-type", "%s is a relation: a constant record is found with ref: \"xid: module.name\", or with cel: \"'CODE'\" and ref: code", r.field)
 		return false
 	}
 	if !ok {
@@ -66,8 +66,14 @@ func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {
 	return ok
 }
 
-func (l *loader) ruleFallback(r *rule, v *value) {
+// ruleFallback reads default:, which fills new records. In front of a ref it
+// is what the record is found by.
+func (l *loader) ruleFallback(r *rule, v *value, rc ruleContext) {
+	missing := r.onMiss == "default"
 	if v == nil {
+		if missing {
+			l.c.errorf(r.at, "rule", "on_miss: default needs default:")
+		}
 		return
 	}
 	if v.kind == yamlNull {
@@ -77,5 +83,17 @@ func (l *loader) ruleFallback(r *rule, v *value) {
 	if r.required {
 		l.c.errorf(v.at, "rule", "required and default exclude each other")
 	}
-	l.ruleConstant(r, v, &r.fallback)
+	if rc.op != nil && (rc.op.do == "update" && !rc.line && !missing || r.onUpdate) {
+		l.c.errorf(v.at, "rule", "a default fills new records, and this rule never sees one")
+	}
+	if r.ref == nil {
+		l.ruleConstant(r, v, &r.fallback)
+		return
+	}
+	key := &rule{field: r.field}
+	if r.named || r.ref.xid == nil && len(r.ref.by) != 1 {
+		l.c.errorf(v.at, "rule", "a default in front of ref: is the one value that the record is found by")
+	} else if l.ruleConstant(key, v, &key.fallback) {
+		r.fallback = key.fallback
+	}
 }

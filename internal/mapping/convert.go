@@ -25,6 +25,7 @@ type datum struct {
 	cel      ref.Val // of an expression or a typed let; nil for a text
 	kind     tree.Kind
 	notation *layout // of a date as its source writes it
+	markup   bool    // HTML that the mapping itself put together
 }
 
 // A converter turns data into the values of one Odoo field.
@@ -124,7 +125,9 @@ func (v *converter) convert(d datum) (any, error) {
 			return nil, errors.New("is not one of the field's options")
 		}
 	case "html":
-		return html.EscapeString(s), nil
+		if !d.markup {
+			s = html.EscapeString(s)
+		}
 	}
 	return s, nil
 }

@@ -142,6 +142,10 @@ func (l *loader) table(name string, v *value) *table {
 func (l *loader) rows(name string, v *value) *table {
 	t := &table{name: name, rows: map[string]string{}}
 	for _, e := range v.keys {
+		if e.key == "on_miss" {
+			t.onMiss = e.val.text
+			continue
+		}
 		if err := t.put(e.key, e.val.text); err != nil {
 			l.c.errorf(e.at, "table", "%v", err)
 		}
@@ -163,24 +167,52 @@ func (l *loader) lets(v *value) {
 		if r == nil {
 			continue
 		}
-		x := &let{rule: r, name: e.key, typ: cel.StringType, labels: r.labels}
-		if r.cel != nil {
-			x.typ = r.cel.out
-		} else if r.constant != nil {
-			x.typ = constantType(r.constant)
-		} else if len(r.inputs) == 1 {
-			x.kind = l.inputKind(r.inputs[0])
-			if r.table != nil {
-				x.kind = tree.Code
-			} else if n := r.inputs[0]; n.path == nil {
-				x.typ = l.m.lets[n.let].typ
-			}
-		}
-		if r.fallback != nil && !constantType(r.fallback).IsExactType(x.typ) {
+		x := &let{rule: r, name: e.key, labels: r.labels}
+		x.typ, x.kind = l.letType(r)
+		if r.fallback != nil && !constantType(r.fallback).IsExactType(x.typ) && !(x.typ.IsExactType(cel.IntType) && constantType(r.fallback).IsExactType(decimalType)) {
 			l.c.errorf(e.val.get("default").at, "type", "the default of %s is %s and its value %s", e.key, cel.FormatCELType(constantType(r.fallback)), cel.FormatCELType(x.typ))
 		}
 		l.m.lets = append(l.m.lets, x)
 	}
+}
+
+// letType is what a let is to expressions, and to the fields that it fills.
+func (l *loader) letType(r *rule) (*cel.Type, tree.Kind) {
+	if f := r.conv.field; f != nil {
+		switch f.Type {
+		case "date":
+			return cel.StringType, tree.Date
+		case "datetime":
+			return cel.TimestampType, tree.DateTime
+		case "float":
+			return decimalType, tree.Number
+		case "integer":
+			return cel.IntType, tree.Number
+		case "boolean":
+			return cel.BoolType, tree.Bool
+		}
+		return cel.StringType, tree.Text
+	}
+	switch {
+	case r.cel != nil:
+		return r.cel.out, tree.Text
+	case r.constant != nil:
+		return constantType(r.constant), tree.Text
+	case r.table != nil:
+		return cel.StringType, tree.Code
+	case len(r.inputs) == 0:
+		return cel.StringType, tree.Text
+	}
+	kind := l.inputKind(r.inputs[0])
+	for _, in := range r.inputs[1:] {
+		if l.inputKind(in) != kind {
+			kind = tree.Text
+		}
+	}
+	if n := r.inputs[0]; n.path == nil {
+		return l.m.lets[n.let].typ, kind
+	}
+	return cel.StringType, kind
 }
 
 func constantType(c *constant) *cel.Type {

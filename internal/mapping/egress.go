@@ -29,18 +29,67 @@ func (r *run) checkEgress() *fault {
 		op := &r.ops[i]
 		id, _, _ := strings.Cut(op.ID, "#")
 		source := r.m.operation(id)
-		if source == nil || source.labels&^r.m.allow != 0 {
+		if source == nil || source.labels&^r.m.allow != 0 || !source.matches(op) {
 			return &fault{class: ClassEgress, text: op.ID + " is not an operation that the mapping lets out"}
 		}
-		for _, vals := range [...]broker.Values{op.Vals, op.OnCreate} {
-			for field := range vals {
-				if labels, named := source.allowed[field]; !named || labels&^r.m.allow != 0 {
-					return &fault{class: ClassEgress, text: op.ID + "." + field + " is not a field that the mapping lets out"}
-				}
+		for _, vals := range [...]broker.Values{op.Vals, op.OnCreate, op.OnUpdate} {
+			if field := r.outside(vals, source.allowed); field != "" {
+				return &fault{class: ClassEgress, text: op.ID + "." + field + " is not a field that the mapping lets out"}
+			}
+		}
+		for name := range op.Args {
+			if labels, named := source.argument[name]; !named || labels&^r.m.allow != 0 {
+				return &fault{class: ClassEgress, text: op.ID + ".args." + name + " is not an argument that the mapping lets out"}
 			}
 		}
 	}
 	return nil
+}
+
+// outside returns a field that may not leave, or "".
+func (r *run) outside(vals map[string]any, allowed map[string]permit) string {
+	for field, v := range vals {
+		p, named := allowed[field]
+		if !named || p.labels&^r.m.allow != 0 {
+			return field
+		}
+		if p.lines == nil {
+			continue
+		}
+		many, _ := v.(map[string]any)
+		for _, list := range many {
+			lines, _ := list.([]any)
+			for _, line := range lines {
+				l, _ := line.(map[string]any)
+				for part, fields := range l {
+					if part == "key" {
+						continue
+					}
+					f, _ := fields.(map[string]any)
+					if inner := r.outside(f, p.lines); inner != "" {
+						return field + "." + inner
+					}
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// matches says whether an operation is matched, and called, by what the
+// mapping says and nothing else.
+func (op *operation) matches(out *broker.Operation) bool {
+	for field := range out.By {
+		if !slices.Contains(op.byFields, field) && !slices.ContainsFunc(op.by, func(k searchKey) bool { return k.field == field }) {
+			return false
+		}
+	}
+	for key := range out.Context {
+		if !slices.ContainsFunc(op.context, func(c contextValue) bool { return c.key == key }) {
+			return false
+		}
+	}
+	return (out.XID == "" || op.xid != nil) && len(out.OnlyIf) <= len(op.onlyIf)
 }
 
 func (m *Mapping) operation(id string) *operation {

@@ -3,9 +3,12 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"strconv"
 	"strings"
+	"time"
 
+	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/vagus-health/vagus/broker"
@@ -31,19 +34,62 @@ func (r *run) read1(in *input) datum {
 
 // let computes a named value. Where its rule fails the value is absent.
 func (r *run) let(x *let) (datum, *fault) {
-	r.taint, r.left = 0, ""
-	d, f := r.source(x.rule)
+	r.taint = 0
+	r.left, r.missed = "", false
+	var d datum
+	yes, f := r.when(x.rule)
+	if yes && f == nil {
+		d, f = r.source(x.rule)
+	} else {
+		r.left = OutcomeWhenFalse
+	}
+	if f == nil && d.state == tree.Value && x.rule.conv.field != nil {
+		d, f = r.typed(x.rule, d)
+	}
 	r.letTaint = append(r.letTaint, r.taint&^x.rule.drop|x.rule.gain)
-	if f == nil && d.state == tree.Absent && x.rule.fallback != nil {
+	if f == nil && d.state == tree.Absent && r.left == "" && x.rule.fallback != nil {
 		d, r.left = x.rule.fallback.datum(), OutcomeDefault
+		if n, ok := d.cel.(decimal); ok && x.typ.IsExactType(cel.IntType) {
+			d.cel = types.Int(n.r.Num().Int64())
+		}
 	}
 	if f == nil && x.rule.required && d.state != tree.Value {
 		f = x.rule.requiredFault(d.state)
 	}
 	if f != nil {
-		return datum{}, f.in("let " + x.name)
+		return datum{}, f.in("let " + x.name).of(x.rule.at)
 	}
 	return d, nil
+}
+
+// typed gives a let the type that as: says.
+func (r *run) typed(x *rule, d datum) (datum, *fault) {
+	v, err := x.conv.convert(d)
+	if err != nil {
+		return datum{}, x.convertFault(d, err)
+	}
+	out := datum{state: tree.Value}
+	switch v := v.(type) {
+	case bool:
+		out.cel = types.Bool(v)
+	case json.Number:
+		out.cel = decimalOf(v.String())
+		if n, err := v.Int64(); err == nil && x.conv.field.Type == "integer" {
+			out.cel = types.Int(n)
+		}
+	case string:
+		out.text = v
+		if x.conv.field.Type == "date" {
+			out.kind = tree.Date
+		}
+		if t, err := time.Parse(odooDatetime, v); err == nil && x.conv.field.Type == "datetime" {
+			out = datum{state: tree.Value, cel: types.Timestamp{Time: t}}
+		}
+	}
+	if out.cel == nil && out.text == "" {
+		return datum{}, nil
+	}
+	return out, nil
 }
 
 func (c *constant) datum() datum {
@@ -79,17 +125,75 @@ func (x *rule) requiredFault(s tree.State) *fault {
 	return &fault{class: ClassRequired, text: fmt.Sprintf("required, but %s %s %s", what, verb, state)}
 }
 
-// field runs one rule of an operation and puts its value where it goes.
-func (r *run) field(x *rule, out *broker.Operation) *fault {
-	r.taint = 0
-	if x.each != nil {
-		return r.manyField(x, out)
+// A sink takes the values of an operation, or of a line.
+type sink struct {
+	do                       string // of the operation
+	vals, onCreate, onUpdate broker.Values
+}
+
+// create takes what only a new record gets: where every record is new there is
+// no difference.
+func (s *sink) create(field string, v any) {
+	if s.do == "create" {
+		s.vals[field] = v
+		return
+	}
+	if s.onCreate == nil {
+		s.onCreate = broker.Values{}
+	}
+	s.onCreate[field] = v
+}
+
+func (s *sink) update(field string, v any) {
+	if s.do == "update" {
+		s.vals[field] = v
+		return
+	}
+	if s.onUpdate == nil {
+		s.onUpdate = broker.Values{}
+	}
+	s.onUpdate[field] = v
+}
+
+// put takes a value where the rule says that it goes; nil clears the field.
+func (s *sink) put(x *rule, v any) {
+	switch {
+	case v == nil && (x.onCreate || s.do == "create"): // nothing to clear
+	case x.onCreate:
+		s.create(x.field, v)
+	case x.onUpdate:
+		s.update(x.field, v)
+	default:
+		s.vals[x.field] = v
+	}
+}
+
+// field runs one rule and puts its value where it goes.
+func (r *run) field(x *rule, out *sink) *fault {
+	r.taint, r.left, r.missed = 0, "", false
+	if x.blocks != nil {
+		return r.many(x, out)
 	}
 	v, state, f := r.value(x)
 	if f != nil {
 		return f
 	}
-	if state == tree.Value || state == tree.Null {
+	if state == tree.Absent && x.fallback != nil && r.left == "" {
+		v, state, f = r.fallback(x)
+		if f == nil && state == tree.Value {
+			f = r.leaves(x.drop)
+		}
+		if f == nil && state == tree.Value {
+			r.left = OutcomeDefault
+			if out.do != "update" {
+				out.create(x.field, v)
+			} else if r.missed { // an update makes nothing: the code has a default, not the record
+				out.vals[x.field] = v
+			}
+		}
+		return f
+	}
+	if state != tree.Absent {
 		if f := r.leaves(x.drop); f != nil {
 			return f
 		}
@@ -97,28 +201,24 @@ func (r *run) field(x *rule, out *broker.Operation) *fault {
 	switch {
 	case state != tree.Value && x.required && r.left != OutcomeWhenFalse:
 		return x.requiredFault(state)
-	case state == tree.Value && x.onCreate:
-		setOnCreate(out, x.field, v)
 	case state == tree.Value:
-		out.Vals[x.field] = v
-	case state == tree.Null && !x.keepNull && !x.onCreate:
-		out.Vals[x.field] = nil
-	case state == tree.Absent && x.fallback != nil && r.left == "":
-		setOnCreate(out, x.field, x.fallback.value)
+		out.put(x, v)
+	case state == tree.Null && !x.keepNull:
+		out.put(x, nil)
 	}
 	return nil
 }
 
-func setOnCreate(out *broker.Operation, field string, v any) {
-	if out.OnCreate == nil {
-		out.OnCreate = broker.Values{}
+// fallback is a rule's default: the value, or the record that it finds.
+func (r *run) fallback(x *rule) (any, tree.State, *fault) {
+	if x.ref == nil {
+		return x.fallback.value, tree.Value, nil
 	}
-	out.OnCreate[field] = v
+	return r.reference(x, x.fallback.datum())
 }
 
 // value runs a rule to the value that its field gets.
 func (r *run) value(x *rule) (any, tree.State, *fault) {
-	r.left = ""
 	if yes, f := r.when(x); !yes || f != nil {
 		r.left = OutcomeWhenFalse
 		return nil, tree.Absent, f
@@ -137,8 +237,11 @@ func (r *run) value(x *rule) (any, tree.State, *fault) {
 	if f != nil || d.state != tree.Value {
 		return nil, d.state, f
 	}
-	if x.ref != nil {
+	switch {
+	case x.ref != nil:
 		return r.reference(x, d)
+	case x.conv.field == nil:
+		return r.plain(d)
 	}
 	v, err := x.conv.convert(d)
 	if err != nil {
@@ -158,6 +261,24 @@ func (r *run) value(x *rule) (any, tree.State, *fault) {
 		}
 	}
 	return v, tree.Value, nil
+}
+
+// plain is the value of an argument that has no type but its own.
+func (r *run) plain(d datum) (any, tree.State, *fault) {
+	switch c := d.cel.(type) {
+	case types.Bool:
+		return bool(c), tree.Value, nil
+	case types.Int:
+		return json.Number(strconv.FormatInt(int64(c), 10)), tree.Value, nil
+	}
+	s, err := d.asText()
+	if err != nil {
+		return nil, tree.Absent, &fault{class: ClassConvert, text: "the value " + err.Error()}
+	}
+	if _, number := d.cel.(decimal); number {
+		return json.Number(s), tree.Value, nil
+	}
+	return s, tree.Value, r.count(s)
 }
 
 func (x *rule) convertFault(d datum, err error) *fault {
@@ -209,11 +330,15 @@ func (r *run) source(x *rule) (datum, *fault) {
 	case x.constant != nil:
 		return x.constant.datum(), nil
 	case x.text != nil:
-		s, missing := x.text.expand(r, nil)
+		var escape func(string) string
+		if x.conv.field != nil && x.conv.field.Type == "html" {
+			escape = html.EscapeString // the markup around it is the author's own
+		}
+		s, missing := x.text.expand(r, escape)
 		if missing != "" {
 			return datum{}, nil
 		}
-		return datum{state: tree.Value, text: s}, nil
+		return datum{state: tree.Value, text: s, markup: escape != nil}, nil
 	}
 	in := r.inputs(x)
 	d := first(in)
@@ -290,105 +415,10 @@ func (r *run) lookup(x *rule, d *datum) *fault {
 		if x.onMiss == "skip" {
 			r.left = OutcomeSkipped
 		}
+		r.missed = x.onMiss == "default"
 		*d = datum{}
-		r.warn(x, f.in(x.owner+"."+x.field))
+		r.warn(x, f.in(x.id()))
 		return nil
 	}
 	return f
-}
-
-// reference builds the symbolic form of the record that the keys find. A key
-// without a value finds nothing: the rule is absent.
-func (r *run) reference(x *rule, d datum) (any, tree.State, *fault) {
-	by := make(map[string]any, len(x.ref.by))
-	for i := range x.ref.by {
-		k := &x.ref.by[i]
-		kd := d
-		if k.cel != nil {
-			out, f := r.eval(k.cel, r.inBuf, d)
-			if f != nil {
-				return nil, tree.Absent, f
-			}
-			kd = datum{state: tree.Value, cel: out}
-		} else if k.input != itIndex {
-			kd = r.inBuf[k.input]
-		}
-		v, f := r.keyValue(kd)
-		if f != nil || v == nil {
-			return nil, tree.Absent, f
-		}
-		by[k.field] = v
-	}
-	out := map[string]any{"$ref": x.ref.model, "by": by}
-	if x.ref.onNone != "" {
-		out["on_none"] = x.ref.onNone
-	}
-	if x.ref.onMany != "" {
-		out["on_many"] = x.ref.onMany
-	}
-	if r.trace != nil {
-		r.trace.step(x.ref.how(), out)
-	}
-	return out, tree.Value, nil
-}
-
-// keyValue is a datum as a search key; nil when it is missing.
-func (r *run) keyValue(d datum) (any, *fault) {
-	switch c := d.cel.(type) {
-	case types.Bool:
-		return bool(c), nil
-	case types.Int:
-		return json.Number(strconv.FormatInt(int64(c), 10)), nil
-	}
-	s, err := d.asText()
-	if err != nil {
-		return nil, &fault{class: ClassConvert, text: "the key " + err.Error()}
-	}
-	if d.state != tree.Value || s == "" {
-		return nil, nil
-	}
-	return s, r.count(s)
-}
-
-// manyField runs a many2many rule: one reference for each item.
-func (r *run) manyField(x *rule, out *broker.Operation) *fault {
-	items, more := x.each.nodes(r.frames[x.each.depth])
-	if more {
-		return &fault{class: ClassLimit, text: fmt.Sprintf("%s repeats more than %d times", x.each.text, maxRepetitions)}
-	}
-	refs := []any{}
-	null := false
-	for _, item := range items {
-		if item.State == tree.Absent {
-			continue
-		}
-		r.frames = append(r.frames, item)
-		v, state, f := r.value(x)
-		r.frames = r.frames[:len(r.frames)-1]
-		if f != nil {
-			if x.onError == "skip" && f.class != ClassLimit {
-				r.warn(x, f.in(x.owner+"."+x.field))
-				continue
-			}
-			return f
-		}
-		null = null || state == tree.Null
-		if state == tree.Value {
-			refs = append(refs, v)
-		}
-	}
-	if f := r.leaves(x.drop); f != nil {
-		return f
-	}
-	switch {
-	case len(refs) == 0 && x.required:
-		return &fault{class: ClassRequired, text: "required, but " + x.each.text + " is absent"}
-	case len(refs) > 0, null && x.mode == "$replace" && !x.keepNull:
-		if v := map[string]any{x.mode: refs}; x.onCreate {
-			setOnCreate(out, x.field, v)
-		} else {
-			out.Vals[x.field] = v
-		}
-	}
-	return nil
 }

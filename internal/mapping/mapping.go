@@ -74,24 +74,44 @@ type guard struct {
 
 // An operation makes one broker.Operation, or one for each item of a list.
 type operation struct {
-	id      string
-	model   string
-	do      string
-	at      place
-	each    *boundPath // nil: once
-	when    *program
-	xid     *template
-	by      []refKey
-	rules   []*rule
-	on      *operation
-	onNone  string
-	labels  tree.Labels            // of match
-	allowed map[string]tree.Labels // what each field may carry, for the second egress check
+	id       string
+	model    string
+	do       string
+	at       place
+	each     *boundPath // nil: once
+	when     *program
+	xid      *template
+	by       []searchKey
+	byFields []string // match by what the fields' own rules give
+	rules    []*rule
+	on       *operation
+	onNone   string
+	method   string
+	args     []*rule
+	onlyIf   broker.Values
+	context  []contextValue
+	because  string                 // why a call may be repeated
+	labels   tree.Labels            // of match and context
+	allowed  map[string]permit      // what each field may carry, for the second egress check
+	argument map[string]tree.Labels // and each argument
 }
 
-// A rule makes the value of one field.
+// A contextValue is one entry of an operation's Odoo context.
+type contextValue struct {
+	key   string
+	value any       // when text is nil
+	text  *template // of the message
+}
+
+// A permit is what a field may carry.
+type permit struct {
+	labels tree.Labels
+	lines  map[string]permit // of a one2many field: the fields of its lines
+}
+
+// A rule makes the value of one field, argument or let.
 type rule struct {
-	owner    string // the operation's id or "let"
+	owner    string // the operation's id, that of the lines, or "let"
 	model    string // of a field
 	field    string
 	at       place
@@ -105,18 +125,34 @@ type rule struct {
 	onMiss   string
 	cel      *program
 	ref      *reference
-	each     *boundPath // many2many: one reference for each item
-	mode     string     // "$add" or "$replace"
+	share    bool     // the reference is the only account of a distribution
+	blocks   []*block // of a relation to many: where its references or lines come from
+	lines    bool     // the blocks make lines
+	mode     string   // of blocks: "$add", "$merge" or "$replace"
 	fallback *constant
 	required bool
 	keepNull bool   // on_null: keep
 	onError  string // "": the mapping's
 	when     *program
 	onCreate bool // only_on: create
+	onUpdate bool // only_on: update
 	labels   tree.Labels
 	drop     tree.Labels // declassified
 	because  string      // of drop
 	gain     tree.Labels // phi
+}
+
+// A block makes references or lines: one, or one for each item of a list.
+type block struct {
+	owner   string // of its lines' rules
+	each    *boundPath
+	onError string
+
+	item *rule // many2many: makes the reference
+
+	when  *program // one2many: the item has a line
+	key   *template
+	rules []*rule
 }
 
 // A constant is a value or a default of the file.
@@ -134,18 +170,22 @@ type input struct {
 	at   place
 }
 
-// A reference is `ref`: the record that these keys find.
+// A reference is `ref`: the record that these keys find, or that has this
+// external identifier.
 type reference struct {
 	model  string
-	by     []refKey
+	by     []searchKey
+	xid    *template
+	whole  bool // the identifier is one value, and not put together
 	onNone string
 	onMany string
 }
 
-// A refKey is one field of a search and what it must be.
-type refKey struct {
+// A searchKey is one field of a search and what it must be.
+type searchKey struct {
 	field string
-	input int // of the rule, when cel is nil; -1 is `it`
+	conv  *converter // nil: the field is text
+	input int        // of the rule, when cel and text are nil; itIndex is `it`
 	cel   *program
-	tmpl  *template
+	text  *template
 }

@@ -4,13 +4,13 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
 var (
-	xidPattern = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[A-Za-z0-9_.\-]*$`)
+	reservedIDs = []string{"let", "guards", "ordering", "idempotency"}
+	xidPattern  = regexp.MustCompile(`^[a-z][a-z0-9_]*\.[A-Za-z0-9_.\-]*$`)
 )
 
 func (l *loader) operations(v *value) {
@@ -22,27 +22,12 @@ func (l *loader) operations(v *value) {
 }
 
 func (l *loader) operation(v *value) *operation {
-	op := &operation{id: v.textOf("id"), model: v.textOf("model"), at: v.at, allowed: map[string]tree.Labels{}}
-	if slices.Contains([]string{"let", "guards", "ordering", "idempotency"}, op.id) {
+	op := &operation{id: v.textOf("id"), model: v.textOf("model"), do: v.textOf("do"), at: v.at, because: v.textOf("because"), allowed: map[string]permit{}, argument: map[string]tree.Labels{}}
+	if slices.Contains(reservedIDs, op.id) {
 		l.c.errorf(v.get("id").at, "operations", "%s is a word of the language: choose another id", op.id)
 	}
 	if slices.ContainsFunc(l.m.ops, func(o *operation) bool { return o.id == op.id }) {
 		l.c.errorf(v.get("id").at, "operations", "the id %s stands twice", op.id)
-	}
-	for _, k := range []string{"method", "args", "only_if", "context"} {
-		if x := v.get(k); x != nil {
-			l.c.unsupported(x.at, "%s of an operation", k)
-		}
-	}
-	op.do = v.textOf("do")
-	switch op.do {
-	case "upsert", "merge":
-	default:
-		l.c.unsupported(v.get("do").at, "do: %s", op.do)
-	}
-	if l.snap.Models[op.model] == nil {
-		l.c.errorf(where(v.get("model"), v.at), "odoo-model", "the snapshot has no model %q%s", op.model, didYouMean(op.model, slices.Sorted(maps.Keys(l.snap.Models))))
-		return nil
 	}
 	sc := l.root
 	if e := v.get("each"); e != nil {
@@ -53,8 +38,20 @@ func (l *loader) operation(v *value) *operation {
 	if w := v.get("when"); w != nil {
 		op.when = l.condition(w, sc, nil)
 	}
-	l.match(op, v.get("match"), sc)
-	l.survivor(op, v)
+	l.operationOn(op, v)
+	if l.snap.Models[op.model] == nil {
+		if op.do != "call" || op.on != nil {
+			l.c.errorf(where(v.get("model"), v.at), "odoo-model", "the snapshot has no model %q%s", op.model, didYouMean(op.model, slices.Sorted(maps.Keys(l.snap.Models))))
+		}
+		return nil
+	}
+	if op.do == "call" {
+		l.call(op, v, sc)
+	} else {
+		l.match(op, v.get("match"), sc)
+	}
+	l.onlyIf(op, v.get("only_if"))
+	l.context(op, v.get("context"), sc)
 	l.fields(op, v, sc)
 	return op
 }
@@ -80,136 +77,67 @@ func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 	return p, sc.inner(p, name)
 }
 
-// match compiles an operation's identity. Without one a replay would make the
-// records again.
-func (l *loader) match(op *operation, v *value, sc *scope) {
-	if v == nil {
-		l.c.errorf(op.at, "no-identity", "operation %s: %s needs match: — without identity a replay would duplicate records", op.id, op.do)
-		return
-	}
-	l.reads = nil
-	if x := v.get("xid"); x != nil {
-		if op.xid = l.template(x, sc); op.xid != nil {
-			op.labels |= op.xid.labels
-			l.checkXID(op, x)
-		}
-	}
-	if b := v.get("by"); b != nil {
-		l.matchBy(op, b, sc)
-	}
-	if (op.xid == nil) == (len(op.by) == 0) && !l.c.issues.failed() {
-		l.c.errorf(v.at, "no-identity", "match: has either xid: or by:")
-	}
-	l.checkEgress(v.at, op.id+".match", op.labels)
-}
-
-func (l *loader) checkXID(op *operation, v *value) {
-	var fixed strings.Builder
-	for _, p := range op.xid.parts {
-		fixed.WriteString(p.literal)
-	}
-	if !xidPattern.MatchString(fixed.String()) {
-		l.c.errorf(v.at, "xid", "an external identifier is module.name without spaces, and its module is not filled in: %q", v.text)
-	}
-	if !op.xid.reads() {
-		l.c.warnf(v.at, "xid", "%q names one record for all messages", v.text)
-	}
-}
-
-// matchBy takes {field: input} and [field], which means that the field's own
-// path of the same mapping is not enough: only {field: path or let}.
-func (l *loader) matchBy(op *operation, v *value, sc *scope) {
-	if v.kind != yamlMap {
-		l.c.unsupported(v.at, "match by a list of fields; write by: {field: path}")
-		return
-	}
-	for _, e := range v.keys {
-		if _, err := l.snap.field(op.model, e.key); err != nil {
-			l.c.errorf(e.at, "odoo-field", "%v", err)
-			continue
-		}
-		in, ok := l.input(e.val.at, sc, e.val.text)
-		if !ok {
-			continue
-		}
-		labels := l.inputLabels(in)
-		op.labels |= labels
-		op.by = append(op.by, refKey{field: e.key, tmpl: &template{parts: []templatePart{{input: &in}}, labels: labels}})
-	}
-}
-
-// survivor compiles on: and on_none:.
-func (l *loader) survivor(op *operation, v *value) {
-	if x := v.get("on_none"); x != nil {
-		op.onNone = v.textOf("on_none")
-		if op.do == "upsert" {
-			l.c.errorf(x.at, "operations", "on_none is for operations on a record that must exist, and upsert makes it")
-		}
-	}
-	x := v.get("on")
-	switch {
-	case op.do == "merge" && x == nil:
-		l.c.errorf(op.at, "operations", "merge needs on: the operation whose record stays")
-	case op.do != "merge" && x != nil:
-		l.c.errorf(x.at, "operations", "on: is for merge")
-	case x != nil:
-		op.on = l.earlier(x, op.each)
-		if op.on != nil && op.on.model != op.model {
-			l.c.errorf(x.at, "operations", "%s is a %s and %s a %s: they do not merge", op.on.id, op.on.model, op.id, op.model)
-		}
-	}
-}
-
-// earlier finds the operation that op: or on: names. One that repeats can be
-// named only from the same list: then it is that of the same item.
-func (l *loader) earlier(v *value, each *boundPath) *operation {
-	var names []string
-	for _, o := range l.m.ops {
-		if o.id == v.text {
-			if o.each != nil && (each == nil || each.text != o.each.text) {
-				l.c.errorf(v.at, "op-order", "%s repeats over %s: which of them is meant?", o.id, o.each.text)
-				return nil
-			}
-			return o
-		}
-		names = append(names, o.id)
-	}
-	l.c.errorf(v.at, "op-order", "%q is not an earlier operation%s", v.text, didYouMean(v.text, names))
-	return nil
-}
-
 // fields compiles an operation's fields; those of the fragments that it
 // includes are among them by now.
 func (l *loader) fields(op *operation, v *value, sc *scope) {
 	entries := v.get("fields").entries()
 	l.checkArguments(l.args[v], sc)
-	if op.do == "merge" && len(entries) > 0 {
-		l.c.errorf(entries[0].at, "fields", "merge writes no fields: let an upsert of the survivor do it")
+	if len(entries) > 0 && !slices.Contains([]string{"upsert", "create", "update"}, op.do) {
+		l.c.errorf(entries[0].at, "fields", "%s writes no fields: let an upsert or an update do it", op.do)
 		return
 	}
 	for _, e := range entries {
-		r := l.rule(e.key, e.at, e.val, ruleContext{owner: op.id, scope: sc, op: op})
-		if r == nil {
-			continue
+		if r := l.rule(e.key, e.at, e.val, ruleContext{owner: op.id, model: op.model, scope: sc, op: op}); r != nil {
+			op.rules = append(op.rules, r)
+			op.allowed[r.field] = r.permit()
 		}
-		op.rules = append(op.rules, r)
-		op.allowed[r.field] = r.labels
 	}
-	if op.do == "upsert" {
-		l.checkRequired(op)
+	for _, name := range op.byFields {
+		n := slices.IndexFunc(op.rules, func(r *rule) bool { return r.field == name })
+		switch {
+		case n < 0:
+			l.c.errorf(v.get("match").at, "no-identity", "match by: [%s]: no rule of %s fills it", name, op.id)
+		case op.rules[n].blocks != nil, op.rules[n].onCreate, op.rules[n].onUpdate:
+			l.c.errorf(op.rules[n].at, "no-identity", "%s.%s is matched by its one value, which is always written", op.id, name)
+		default:
+			op.labels |= op.rules[n].labels
+		}
+	}
+	if op.do == "upsert" || op.do == "create" {
+		l.checkRequired(op.at, op.model, op.rules, "")
 	}
 }
 
-// checkRequired finds fields that Odoo wants when it makes the record.
-func (l *loader) checkRequired(op *operation) {
-	fields := l.snap.Models[op.model]
+// permit is what the second egress check lets a rule's field carry.
+func (r *rule) permit() permit {
+	p := permit{labels: r.labels}
+	if r.lines {
+		p.lines = map[string]permit{}
+	}
+	for _, b := range r.blocks {
+		for _, x := range b.rules {
+			more := x.permit()
+			more.labels |= p.lines[x.field].labels
+			p.lines[x.field] = more
+		}
+	}
+	return p
+}
+
+// checkRequired finds fields that Odoo wants when it makes the record, besides
+// the one that leads back from a line to its record.
+func (l *loader) checkRequired(at place, model string, rules []*rule, inverse string) {
+	fields := l.snap.Models[model]
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		f := fields[name]
-		if !f.Required || f.Default || f.Compute || f.Related != "" || f.Inherits != "" {
+		if !f.Required || f.Default || f.Compute || f.Related != "" || f.Inherits != "" || name == inverse {
 			continue
 		}
-		if !slices.ContainsFunc(op.rules, func(r *rule) bool { return r.field == name }) {
-			l.c.errorf(op.at, "odoo-required", "%s.%s is required by Odoo and no rule fills it", op.model, name)
+		n := slices.IndexFunc(rules, func(r *rule) bool { return r.field == name })
+		if n < 0 {
+			l.c.errorf(at, "odoo-required", "%s.%s is required by Odoo and no rule fills it", model, name)
+		} else if rules[n].onUpdate {
+			l.c.errorf(rules[n].at, "odoo-required", "%s.%s is required by Odoo on a new record, and only_on: update leaves it out", model, name)
 		}
 	}
 }

@@ -122,37 +122,64 @@ func (p place) public() Place {
 func guardID(i int) string { return "guards[" + strconv.Itoa(i+1) + "]" }
 
 func (op *operation) howMatched() string {
-	if op.xid != nil {
+	switch {
+	case op.xid != nil:
 		return op.xid.text
+	case op.do == "call":
+		return op.on.id
 	}
-	keys := make([]string, len(op.by))
-	for i, k := range op.by {
-		keys[i] = k.field + " = " + k.tmpl.text
+	keys := slices.Clone(op.byFields)
+	for _, k := range op.by {
+		keys = append(keys, k.field+" = "+k.text.text)
 	}
 	return strings.Join(keys, ", ")
 }
 
 func (m *Mapping) outlineRule(r *rule) RuleOutline {
-	o := RuleOutline{ID: r.id(), Place: r.at.public(), Labels: r.labels, Dropped: r.drop, Because: r.because, Outcomes: m.outcomes(r)}
+	o := RuleOutline{ID: r.id(), Place: r.at.public(), Labels: r.labels, Dropped: r.drop, Because: r.because, Outcomes: m.outcomes(r), Policies: r.policies()}
 	if o.Place.File != m.file {
 		o.From = o.Place.File
 	}
-	if f := r.conv.field; f != nil {
+	if f := r.conv.field; f != nil && r.model != "" {
 		o.Model, o.Field = r.model, r.field
 		o.FieldTitle, o.FieldType, o.Relation, o.Help = f.Title, f.Type, f.Relation, f.Help
 	}
-	for i := range r.inputs {
-		o.Sources = append(o.Sources, m.source(&r.inputs[i]))
+	if r.blocks == nil {
+		o.Sources, o.How = m.sources(r), r.how()
 	}
-	o.Sources = m.templateSources(o.Sources, r.text)
-	o.Sources = m.celSources(o.Sources, r.cel)
-	if r.ref != nil {
-		for _, k := range r.ref.by {
-			o.Sources = m.celSources(o.Sources, k.cel)
+	for _, b := range r.blocks {
+		if b.each != nil {
+			o.How = append(o.How, "each "+b.each.text)
+		}
+		if b.item != nil {
+			o.Sources, o.How = append(o.Sources, m.sources(b.item)...), append(o.How, b.item.how()...)
+			continue
+		}
+		o.How = append(o.How, "key "+b.key.text)
+		o.Sources = m.templateSources(o.Sources, b.key)
+		for _, x := range b.rules {
+			o.Lines = append(o.Lines, m.outlineRule(x))
 		}
 	}
-	o.How, o.Policies = r.how(), r.policies()
 	return o
+}
+
+// sources are all places that a rule reads, besides its when: that decides,
+// and does not leave.
+func (m *Mapping) sources(r *rule) []SourceOutline {
+	var out []SourceOutline
+	for i := range r.inputs {
+		out = append(out, m.source(&r.inputs[i]))
+	}
+	out = m.templateSources(out, r.text)
+	out = m.celSources(out, r.cel)
+	if r.ref != nil {
+		out = m.templateSources(out, r.ref.xid)
+		for _, k := range r.ref.by {
+			out = m.celSources(out, k.cel)
+		}
+	}
+	return out
 }
 
 func (m *Mapping) source(in *input) SourceOutline {
@@ -230,9 +257,6 @@ func (r *rule) how() []string {
 	case r.text != nil:
 		out = append(out, "text "+r.text.text)
 	}
-	if r.each != nil {
-		out = append(out, "each "+r.each.text)
-	}
 	if r.table != nil {
 		out = append(out, howTable(r.table))
 	}
@@ -252,6 +276,9 @@ func howTable(t *table) string { return "table " + t.name }
 func howCEL(p *program) string { return "CEL " + p.text }
 
 func (ref *reference) how() string {
+	if ref.xid != nil {
+		return ref.model + " by external id " + ref.xid.text
+	}
 	fields := make([]string, len(ref.by))
 	for i, k := range ref.by {
 		fields[i] = k.field
@@ -292,10 +319,17 @@ func (r *rule) policies() []string {
 			out = append(out, fmt.Sprintf(format, args...))
 		}
 	}
+	for _, b := range r.blocks {
+		add(b.when != nil, "when %s", programText(b.when))
+		if b.item != nil {
+			out = append(out, b.item.policies()...)
+		}
+	}
 	add(r.when != nil, "when %s", programText(r.when))
 	add(r.required, "required")
 	add(r.fallback != nil, "default %s on create", r.fallback)
 	add(r.onCreate, "only on create")
+	add(r.onUpdate, "only on update")
 	add(r.mode != "", "mode %s", strings.TrimPrefix(r.mode, "$"))
 	add(r.keepNull, "on_null keep")
 	add(r.onMiss != "" && r.onMiss != "error", "on_miss %s", r.onMiss)
@@ -326,7 +360,10 @@ func (m *Mapping) outcomes(r *rule) []Outcome {
 			out = append(out, o)
 		}
 	}
-	reads := len(r.inputs) > 0 || r.text != nil && r.text.reads() || r.each != nil
+	if r.blocks != nil {
+		return m.outcomesOfMany(r)
+	}
+	reads := len(r.inputs) > 0 || r.text != nil && r.text.reads()
 	maybe := reads || r.cel != nil && r.cel.out.IsExactType(cel.StringType)
 	null := r.constant != nil && r.constant.null || !slices.Contains(formatsWithoutNull, m.Format) &&
 		slices.ContainsFunc(r.inputs, func(in input) bool { return in.path != nil })
@@ -337,5 +374,29 @@ func (m *Mapping) outcomes(r *rule) []Outcome {
 	add(r.when != nil, OutcomeWhenFalse)
 	add(r.onError == "skip" || r.onMiss == "skip", OutcomeSkipped)
 	add(r.required && maybe || r.onMiss == "error" && !r.table.catch, OutcomeError)
+	return out
+}
+
+// outcomesOfMany are those of lines or references as a whole: what one of them
+// leaves out, others may bring.
+func (m *Mapping) outcomesOfMany(r *rule) []Outcome {
+	out := []Outcome{OutcomeValue}
+	maybe, when, skip := false, false, false
+	for _, b := range r.blocks {
+		maybe = maybe || b.each != nil || b.when != nil || b.item != nil && len(b.item.inputs) > 0
+		when = when || b.when != nil
+		skip = skip || b.onError == "skip"
+	}
+	if maybe && r.required {
+		out = append(out, OutcomeError)
+	} else if maybe && (r.mode != "$replace" || m.Format == "hl7v2" || r.blocks[0].each == nil) {
+		out = append(out, OutcomeAbsent)
+	}
+	if when {
+		out = append(out, OutcomeWhenFalse)
+	}
+	if skip {
+		out = append(out, OutcomeSkipped)
+	}
 	return out
 }

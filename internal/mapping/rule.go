@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -9,67 +10,105 @@ import (
 
 // A ruleContext is where a rule stands.
 type ruleContext struct {
-	owner string
-	scope *scope
-	op    *operation // nil for a let
+	owner    string
+	model    string // of a field
+	scope    *scope
+	op       *operation // nil for a let
+	line     bool       // a field of a line
+	argument bool       // of a call
 }
 
 // id names the rule in the mapping: "patient.phone", "let.mrn".
 func (r *rule) id() string { return r.owner + "." + r.field }
 
-// rule compiles the right-hand side of a field or a let.
+// rule compiles the right-hand side of a field, an argument or a let.
 func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 	r := &rule{owner: rc.owner, field: field, at: at, conv: converter{zone: l.m.zone}}
-	l.reads = nil
 	before := len(l.c.issues)
-	if rc.op != nil && !l.odooField(r, rc.op.model) {
+	if rc.model != "" && !l.odooField(r, rc.model) {
 		return nil
 	}
-	switch v.kind {
-	case yamlString:
-		v = &value{kind: yamlMap, at: v.at, keys: []entry{{key: "from", at: v.at, val: v}}}
-	case yamlList:
-		l.c.unsupported(v.at, "a list of rules for %s", field)
-		return nil
-	}
-	for _, k := range []string{"fields", "key"} {
-		if x := v.get(k); x != nil {
-			l.c.unsupported(x.at, "%s: lines of %s", k, field)
+	if f := r.conv.field; f != nil && (f.Type == "one2many" || f.Type == "many2many") {
+		l.blocks(r, v, rc)
+	} else if v = l.ruleMap(field, v); v != nil {
+		l.reads = nil
+		for _, k := range []string{"each", "fields", "key", "mode"} {
+			if x := v.get(k); x != nil {
+				l.c.errorf(x.at, "rule", "%s: is for relations to many records; %s is one value", k, field)
+			}
 		}
-	}
-	sc := rc.scope
-	if e := v.get("each"); e != nil {
-		if sc = l.ruleEach(r, e, v, sc); sc == nil {
-			return nil
-		}
-	} else if m := v.get("mode"); m != nil {
-		l.c.errorf(m.at, "each", "mode belongs to each")
-	}
-	l.rulePolicies(r, v)
-	if !l.ruleSource(r, v, sc, rc) {
-		return nil
-	}
-	l.ruleTable(r, v.get("map"))
-	l.ruleAs(r, v.get("as"))
-	l.ruleCEL(r, v, sc)
-	l.ruleRef(r, v.get("ref"), sc)
-	if w := v.get("when"); w != nil {
-		r.when = l.condition(w, sc, l.variables(r))
+		l.single(r, v, rc.scope, rc)
 	}
 	if l.c.issues[before:].failed() {
 		return nil
 	}
-	r.labels = r.labels&^r.drop | r.gain
-	if rc.op != nil {
-		l.checkTypes(r, rc.op.model)
-		l.ruleFallback(r, v.get("default"))
-		l.checkEgress(at, rc.owner+"."+field, r.labels)
-	} else {
-		l.letOnly(r, v)
-		l.ruleFallback(r, v.get("default"))
+	if r.blocks == nil {
+		r.labels = r.labels&^r.drop | r.gain
+		if rc.op != nil {
+			l.checkEgress(at, r.id(), r.labels)
+		}
 	}
 	return r
 }
+
+// ruleMap makes a map of a rule in its short form.
+func (l *loader) ruleMap(field string, v *value) *value {
+	switch v.kind {
+	case yamlString:
+		return &value{kind: yamlMap, at: v.at, keys: []entry{{key: "from", at: v.at, val: v}}}
+	case yamlMap:
+		return v
+	}
+	l.c.errorf(v.at, "type", "%s is one value: a list of sources stands in from:", field)
+	return nil
+}
+
+// single compiles a rule that gives one value.
+func (l *loader) single(r *rule, v *value, sc *scope, rc ruleContext) {
+	l.rulePolicies(r, v, rc)
+	if r.conv.field == nil {
+		l.valueType(r, v)
+	}
+	if !l.ruleSource(r, v, sc, rc) {
+		return
+	}
+	before := len(l.c.issues)
+	l.ruleTable(r, v.get("map"))
+	l.ruleAs(r, v.get("as"))
+	l.ruleCEL(r, v, sc)
+	l.ruleRef(r, v.get("ref"), sc, rc)
+	if w := v.get("when"); w != nil {
+		r.when = l.condition(w, sc, l.variables(r))
+	}
+	if l.c.issues[before:].failed() {
+		return
+	}
+	switch {
+	case rc.op == nil:
+		l.letOnly(r, v)
+	default:
+		l.checkTypes(r)
+	}
+	l.ruleFallback(r, v.get("default"), rc)
+}
+
+// valueType gives a let or an argument the type that as: says it has.
+func (l *loader) valueType(r *rule, v *value) {
+	as := v.get("as")
+	if as == nil {
+		return
+	}
+	kind := as.text
+	if as.kind == yamlMap && len(as.keys) == 1 {
+		kind = as.keys[0].key
+	}
+	if t := map[string]string{"text": "char", "date": "date", "datetime": "datetime", "decimal": "float", "n2": "float", "int": "integer", "bool": "boolean"}[kind]; t != "" {
+		r.conv.field = &odooField{Type: t}
+	}
+}
+
+// fieldTypes are those that a mapping writes.
+var fieldTypes = []string{"char", "text", "html", "selection", "boolean", "integer", "float", "monetary", "date", "datetime", "many2one", "many2many", "one2many"}
 
 func (l *loader) odooField(r *rule, model string) bool {
 	f, err := l.snap.field(model, r.field)
@@ -81,44 +120,36 @@ func (l *loader) odooField(r *rule, model string) bool {
 		l.c.errorf(r.at, "odoo-readonly", "%s.%s can not be written: %s", model, r.field, why)
 		return false
 	}
-	switch f.Type {
-	case "one2many":
-		l.c.unsupported(r.at, "lines (one2many) such as %s.%s", model, r.field)
-		return false
-	case "char", "text", "html", "selection", "boolean", "integer", "float", "monetary", "date", "datetime", "many2one", "many2many":
-	default:
-		l.c.unsupported(r.at, "fields of type %s such as %s.%s", f.Type, model, r.field)
-		return false
-	}
 	r.model, r.conv.field = model, f
-	return true
+	switch {
+	case slices.Contains(fieldTypes, f.Type):
+		return true
+	case f.Type == "json" && strings.HasPrefix(r.field, "analytic_distribution"):
+		r.share = true
+		return true
+	case f.Type == "binary":
+		l.c.errorf(r.at, "odoo-type", "%s.%s is binary: a mapping carries no files; send the document to ir.attachment by other means", model, r.field)
+	case f.Type == "reference", f.Type == "many2one_reference":
+		l.c.errorf(r.at, "odoo-type", "%s.%s is a %s, whose model is a value of its own: nothing can be checked; write a many2one field", model, r.field, f.Type)
+	default:
+		l.c.errorf(r.at, "odoo-type", "%s.%s is %s, which a mapping does not write", model, r.field, f.Type)
+	}
+	return false
 }
 
-func (l *loader) ruleEach(r *rule, e, v *value, sc *scope) *scope {
-	if r.conv.field == nil || r.conv.field.Type != "many2many" {
-		l.c.errorf(e.at, "each", "each in a rule fills a many2many field; an operation repeats with its own each")
-		return nil
-	}
-	p, inner := l.each(e, sc)
-	if p == nil {
-		return nil
-	}
-	r.each = p
-	r.mode = map[string]string{"add": "$add", "replace": "$replace"}[v.textOf("mode")]
-	if r.mode == "" && v.get("mode") == nil {
-		l.c.errorf(e.at, "each", "each needs mode: add or mode: replace")
-	}
-	return inner
-}
-
-func (l *loader) rulePolicies(r *rule, v *value) {
-	r.onError = cmp.Or(v.textOf("on_error"), r.onError)
+func (l *loader) rulePolicies(r *rule, v *value, rc ruleContext) {
+	r.onError = v.textOf("on_error")
 	r.keepNull = v.textOf("on_null") == "keep"
-	switch v.textOf("only_on") {
-	case "create":
-		r.onCreate = true
-	case "update":
-		l.c.unsupported(v.get("only_on").at, "only_on: update")
+	r.onCreate = v.textOf("only_on") == "create"
+	if x := v.get("only_on"); x != nil {
+		r.onUpdate = x.text == "update"
+		switch {
+		case rc.op == nil || rc.argument:
+			l.c.errorf(x.at, "rule", "only_on is for the fields of a record")
+		case rc.line: // an update may make new lines
+		case r.onUpdate && rc.op.do == "create", r.onCreate && rc.op.do == "update":
+			l.c.errorf(x.at, "rule", "%s never writes a field that is only_on: %s", rc.op.do, x.text)
+		}
 	}
 	if x := v.get("required"); x != nil {
 		r.required = x.bool
@@ -145,9 +176,11 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 		return false
 	}
 	switch {
-	case len(have) == 0 && r.each != nil:
-		r.inputs = []input{{path: sc.item(), text: r.each.text, at: v.get("each").at}}
-		r.labels |= r.each.labels
+	case len(have) == 0 && v.get("each") != nil:
+		p := sc.item()
+		r.inputs = []input{{path: p, text: p.text, at: v.get("each").at}}
+		r.labels |= p.labels
+		l.reads = append(l.reads, read{p.text, p.labels})
 		return true
 	case len(have) == 0:
 		if v.get("cel") == nil && v.get("ref") == nil {
@@ -165,12 +198,15 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 	case have[0] == "value":
 		return l.ruleConstant(r, v.get("value"), &r.constant)
 	default:
-		if rc.op == nil || r.conv.field.Type != "many2one" {
-			l.c.errorf(v.get("op").at, "op-order", "op: gives the record of an operation to a many2one field")
+		if f := r.conv.field; rc.op == nil || f == nil || f.Relation == "" {
+			l.c.errorf(v.get("op").at, "op-order", "op: gives the record of an operation to a relation")
 			return false
 		}
-		if r.op = l.earlier(v.get("op"), rc.op.each); r.op == nil {
+		if r.op = l.earlier(v.get("op"), rc.op.each, false); r.op == nil {
 			return false
+		}
+		if r.op.do == "merge" || r.op.do == "call" {
+			l.c.errorf(v.get("op").at, "op-order", "%s leaves no record: name the operation that writes it", r.op.id)
 		}
 		if r.op.model != r.conv.field.Relation {
 			l.c.errorf(v.get("op").at, "odoo-type", "%s takes a %s, and %s is a %s", r.field, r.conv.field.Relation, r.op.id, r.op.model)
@@ -223,29 +259,40 @@ func (l *loader) ruleTable(r *rule, v *value) {
 		return
 	}
 	name, at := v.text, v.at
-	r.onMiss = "error"
 	if v.kind == yamlMap {
 		name, at = v.textOf("table"), v.get("table").at
-		r.onMiss = cmp.Or(v.textOf("on_miss"), "error")
-		if x := v.get("reverse"); x != nil {
-			l.c.unsupported(x.at, "reverse")
-		}
+		r.onMiss = v.textOf("on_miss")
 	}
 	if r.table = l.m.tables[name]; r.table == nil {
 		l.c.errorf(at, "table", "no table %q%s", name, didYouMean(name, l.m.tableNames()))
-	} else if r.table.used = true; r.named || len(r.inputs) == 0 {
+		return
+	}
+	if x := v.get("reverse"); x != nil && x.bool {
+		reversed, err := r.table.reversed()
+		if err != nil {
+			l.c.errorf(x.at, "not-invertible", "%v", err)
+		}
+		r.table.used, r.table = true, reversed
+	}
+	if r.table.used = true; r.named || len(r.inputs) == 0 {
 		l.c.errorf(at, "rule", "map takes one input: use table() in cel")
+	}
+	if r.onMiss == "" {
+		r.onMiss = cmp.Or(r.table.onMiss, "error")
 	}
 }
 
 func (l *loader) letOnly(r *rule, v *value) {
-	for _, k := range []string{"as", "ref", "op", "each", "only_on", "on_null", "when"} {
+	for _, k := range []string{"ref", "op", "each", "only_on", "on_null"} {
 		if x := v.get(k); x != nil {
-			l.c.unsupported(x.at, "%s in a let", k)
+			l.c.errorf(x.at, "let", "%s is for fields: a let is a value of the message", k)
 		}
 	}
 	if r.cel == nil && r.named {
 		l.c.errorf(r.at, "rule", "named inputs are for cel")
+	}
+	if r.conv.field != nil {
+		l.checkTypes(r)
 	}
 }
 

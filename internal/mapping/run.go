@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"path"
 	"slices"
 	"strconv"
 
@@ -55,6 +57,8 @@ type fault struct {
 	class  string
 	text   string // safe
 	detail string // with values; "" when text says all
+	policy string // on_error of the rule that failed; "" is the mapping's
+	rule   place  // that failed
 }
 
 // Matches says whether the mapping wants the message: its format, and every
@@ -104,6 +108,7 @@ type run struct {
 	frameBuf [4]*tree.Node
 	lets     []datum
 	item     int      // of the operation's list, from 0
+	repeats  bool     // the operation has a list
 	ran      [][]bool // by operation and item
 	ops      []broker.Operation
 	taint    tree.Labels // of what was read since it was cleared
@@ -112,6 +117,9 @@ type run struct {
 	warnings []Issue
 	act      activation
 	inBuf    []datum // inputs of the rule in hand
+	lines    int
+	it       datum   // `it` of the reference in hand
+	missed   bool    // the rule's table has no such code, and its default stands for it
 	left     Outcome // the rule left its field alone on purpose: no default either
 	trace    *tracer // nil but for RunTraced
 }
@@ -130,7 +138,8 @@ func (r *run) all() Result {
 		if f != nil && x.rule.onError == "skip" {
 			r.warn(x.rule, f)
 		} else if f != nil && stop == nil {
-			stop, verdict = f, r.policy(x.rule)
+			stop = f
+			verdict = r.verdict(x.rule.stops(f))
 		}
 		r.lets = append(r.lets, d)
 	}
@@ -149,7 +158,7 @@ func (r *run) all() Result {
 		r.trace.key("idempotency", r.m.idem[0], res.Idempotency)
 	}
 	if stop != nil {
-		return res.stop(verdict, stop)
+		return res.stop(r.m, verdict, stop)
 	}
 	for i, g := range r.m.guards {
 		r.taint = 0
@@ -158,33 +167,50 @@ func (r *run) all() Result {
 			r.trace.condition(guardID(i), g.when.at, yes, f, r.taint)
 		}
 		if f != nil {
-			return res.stop(r.m.onError, f.in("guard"))
+			return res.stop(r.m, r.m.onError, f.in("guard").of(g.when.at))
 		}
 		if yes {
-			return res.stop(g.verdict, &fault{class: ClassGuard, text: g.because})
+			return res.stop(r.m, g.verdict, &fault{class: ClassGuard, text: g.because})
 		}
 	}
 	for i, op := range r.m.ops {
 		if v, f := r.operation(i, op); f != nil {
-			return res.stop(v, f)
+			return res.stop(r.m, v, f)
 		}
 	}
 	if missing != "" && len(r.ops) > 0 {
-		return res.stop(r.m.onError, &fault{class: ClassIdentity, text: "ordering: " + missing})
+		return res.stop(r.m, r.m.onError, &fault{class: ClassIdentity, text: "ordering: " + missing})
 	}
 	if f := r.checkEgress(); f != nil {
-		return res.stop(broker.DeadLetter, f)
+		return res.stop(r.m, broker.DeadLetter, f)
 	}
 	res.Verdict, res.Ops = broker.Apply, r.ops
 	return res
 }
 
-func (res Result) stop(v broker.Verdict, f *fault) Result {
-	res.Verdict, res.Class, res.Reason, res.Detail = v, f.class, f.text, broker.PHI(f.text)
-	if f.detail != "" {
-		res.Detail = broker.PHI(f.detail)
+func (res Result) stop(m *Mapping, v broker.Verdict, f *fault) Result {
+	detail := f.detail
+	if detail == "" {
+		detail = f.text
 	}
+	at := ""
+	if f.rule.line > 0 {
+		at = " (line " + strconv.Itoa(f.rule.line)
+		if file := f.rule.file.name; file != m.file {
+			at += " of " + path.Base(file)
+		}
+		at += ")"
+	}
+	res.Verdict, res.Class, res.Reason, res.Detail = v, f.class, f.text+at, broker.PHI(detail+at)
 	return res
+}
+
+// of notes the rule that failed: the innermost one counts.
+func (f *fault) of(at place) *fault {
+	if f.rule.line == 0 {
+		f.rule = at
+	}
+	return f
 }
 
 // in puts the place before a fault's texts.
@@ -217,7 +243,7 @@ func (r *run) idempotency() string {
 
 // operation runs one operation: once, or for each item.
 func (r *run) operation(index int, op *operation) (broker.Verdict, *fault) {
-	if op.each == nil {
+	if r.repeats = op.each != nil; !r.repeats {
 		r.item = 0
 		return r.one(index, op, op.id)
 	}
@@ -253,46 +279,38 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 			r.trace.condition(op.id, op.at, yes, f, op.when.labels)
 		}
 		if f != nil {
-			return r.m.onError, f.in(name + ".when")
+			return r.m.onError, f.in(name + ".when").of(op.at)
 		}
 		if !yes {
 			return "", nil
 		}
 	}
 	if len(r.ops) == maxOperations {
-		return r.m.onError, &fault{class: ClassLimit, text: fmt.Sprintf("%s: more than %d operations", name, maxOperations)}
+		return r.m.onError, &fault{class: ClassLimit, text: fmt.Sprintf("%s: more than %d operations", name, maxOperations), rule: op.at}
 	}
-	out := broker.Operation{ID: name, Model: op.model, Do: op.do, OnNone: op.onNone}
-	f := r.identity(op, &out)
-	if r.trace != nil {
+	out := broker.Operation{ID: name, Model: op.model, Do: op.do, OnNone: op.onNone, Method: op.method, OnlyIf: maps.Clone(op.onlyIf)}
+	here, f := r.identity(op, &out)
+	if r.trace != nil && here {
 		r.trace.identity(op, &out, f)
 	}
 	if f != nil {
-		return r.m.onError, f.in(name)
+		return r.verdict(f), f.in(name).of(op.at)
 	}
-	if len(op.rules) > 0 {
-		out.Vals = make(broker.Values, len(op.rules))
+	if !here {
+		return "", nil
 	}
-	for _, rule := range op.rules {
-		f := r.field(rule, &out)
-		if r.trace != nil {
-			r.trace.field(r, rule, &out, f)
-		}
-		if f == nil {
-			continue
-		}
-		f = f.in(name + "." + rule.field)
-		if rule.onError == "skip" && f.class != ClassLimit && f.class != ClassEgress {
-			r.warn(rule, f)
-			continue
-		}
-		if f.class == ClassEgress {
-			return broker.DeadLetter, f
-		}
-		return r.policy(rule), f
+	var s sink
+	if f := r.rules(op.rules, op.do, name, &s); f != nil {
+		return r.verdict(f), f
 	}
-	if len(out.Vals) == 0 {
-		out.Vals = nil
+	out.Vals, out.OnCreate, out.OnUpdate = s.vals, s.onCreate, s.onUpdate
+	var args sink
+	if f := r.rules(op.args, op.do, name+".args", &args); f != nil {
+		return r.verdict(f), f
+	}
+	out.Args = args.vals
+	if f := r.byFields(op, &out); f != nil {
+		return r.m.onError, f.in(name).of(op.at)
 	}
 	for len(r.ran[index]) <= r.item {
 		r.ran[index] = append(r.ran[index], false)
@@ -302,53 +320,144 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 	return "", nil
 }
 
-// policy is the verdict of a rule's fault that nothing skips.
-func (r *run) policy(x *rule) broker.Verdict {
-	if x.onError == "" || x.onError == "skip" {
-		return r.m.onError
+// rules runs the rules of an operation's fields or arguments.
+func (r *run) rules(rules []*rule, do, name string, s *sink) *fault {
+	if len(rules) == 0 {
+		return nil
 	}
-	return broker.Verdict(x.onError)
+	s.do, s.vals = do, make(broker.Values, len(rules))
+	for _, x := range rules {
+		f := r.field(x, s)
+		if r.trace != nil {
+			r.trace.field(r, x, s, f)
+		}
+		if f == nil {
+			continue
+		}
+		if x.skips(f) {
+			r.warn(x, f.in(name+"."+x.field))
+			continue
+		}
+		return x.stops(f).in(name + "." + x.field).of(x.at)
+	}
+	if len(s.vals) == 0 {
+		s.vals = nil
+	}
+	return nil
 }
 
-// identity fills XID or By, and On.
-func (r *run) identity(op *operation, out *broker.Operation) *fault {
+func (x *rule) skips(f *fault) bool   { return f.skipped(x.onError) }
+func (x *rule) stops(f *fault) *fault { return f.under(x.onError) }
+
+// skipped says whether on_error leaves a fault out with a warning. A limit is
+// one of the whole unit, and what may not leave is nothing to be lenient of.
+func (f *fault) skipped(onError string) bool {
+	return onError == "skip" && f.policy == "" && f.class != ClassLimit && f.class != ClassEgress
+}
+
+// under notes the policy of what failed: the innermost one counts.
+func (f *fault) under(onError string) *fault {
+	if f.policy == "" && onError != "skip" {
+		f.policy = onError
+	}
+	return f
+}
+
+// verdict is what a fault that nothing skipped makes of the unit.
+func (r *run) verdict(f *fault) broker.Verdict {
+	switch {
+	case f.class == ClassEgress:
+		return broker.DeadLetter
+	case f.policy != "":
+		return broker.Verdict(f.policy)
+	}
+	return r.m.onError
+}
+
+// identity fills XID or By, On and Context. here is false for a call whose
+// record's operation did not run: there is nothing to call.
+func (r *run) identity(op *operation, out *broker.Operation) (here bool, f *fault) {
 	r.taint = 0
 	if op.xid != nil {
 		var missing string
 		if out.XID, missing = op.xid.expand(r, escapeXID); missing != "" {
-			return &fault{class: ClassIdentity, text: "no identity: " + missing}
+			return true, &fault{class: ClassIdentity, text: "no identity: " + missing}
 		}
-		r.bytes += len(out.XID)
-	} else {
-		out.By = make(broker.Values, len(op.by))
-		for _, k := range op.by {
-			s, missing := k.tmpl.expand(r, nil)
-			if missing != "" {
-				return &fault{class: ClassIdentity, text: "no identity: " + missing}
-			}
-			out.By[k.field] = s
-			r.bytes += len(s)
+		if f := r.count(out.XID); f != nil {
+			return true, f
 		}
+	}
+	for i := range op.by {
+		k := &op.by[i]
+		s, missing := k.text.expand(r, nil)
+		if missing != "" {
+			return true, &fault{class: ClassIdentity, text: "no identity: " + missing}
+		}
+		v, f := r.keyValue(k, datum{state: tree.Value, text: s})
+		if f != nil {
+			return true, f
+		}
+		if out.By == nil {
+			out.By = make(broker.Values, len(op.by))
+		}
+		out.By[k.field] = v
 	}
 	if op.on != nil {
-		name, f := r.earlier(op.on)
-		if f != nil {
-			return f
+		if out.On, f = r.earlier(op.on); f != nil && op.do == "call" {
+			return false, nil
+		} else if f != nil {
+			return true, f
 		}
-		out.On = name
 	}
-	return r.leaves(0)
+	for i := range op.context {
+		c := &op.context[i]
+		v := c.value
+		if c.text != nil {
+			s, missing := c.text.expand(r, nil)
+			if missing != "" {
+				continue
+			}
+			if f := r.count(s); f != nil {
+				return true, f
+			}
+			v = s
+		}
+		if out.Context == nil {
+			out.Context = make(broker.Values, len(op.context))
+		}
+		out.Context[c.key] = v
+	}
+	return true, r.leaves(0)
 }
 
-// earlier names the operation that op or on means in this message.
+// byFields matches by what the fields' own rules gave.
+func (r *run) byFields(op *operation, out *broker.Operation) *fault {
+	for _, name := range op.byFields {
+		v := out.Vals[name]
+		if v == nil {
+			return &fault{class: ClassIdentity, text: "no identity: " + name + " has no value"}
+		}
+		if out.By == nil {
+			out.By = make(broker.Values, len(op.byFields))
+		}
+		out.By[name] = v
+	}
+	return nil
+}
+
+// earlier names the operation that op or on means in this message: that of the
+// same item where it repeats, or all of it where the one in hand does not.
 func (r *run) earlier(op *operation) (string, *fault) {
 	index := slices.Index(r.m.ops, op)
 	item, name := 0, op.id
-	if op.each != nil {
+	switch {
+	case op.each != nil && r.repeats:
 		item = r.item
 		name += "#" + strconv.Itoa(item+1)
+	case op.each != nil:
+		item = slices.Index(r.ran[index], true)
 	}
-	if item >= len(r.ran[index]) || !r.ran[index][item] {
+	if item < 0 || item >= len(r.ran[index]) || !r.ran[index][item] {
 		return "", &fault{class: ClassOp, text: "operation " + name + " did not run"}
 	}
 	return name, nil

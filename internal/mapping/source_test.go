@@ -51,11 +51,11 @@ func TestADeclaredColumnDrivesItsConversion(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ field, body, want string }{
 		{"birth: born", `"born":"29.02.1984"`, `{"birth":"1984-02-29"}`},
-		{"birth: born", `"born":"1984-02-29"`, `p.birth: born does not fit DD.MM.YYYY`},
+		{"birth: born", `"born":"1984-02-29"`, `p.birth: born does not fit DD.MM.YYYY (line 25)`},
 		{"seen: seen", `"seen":"29.02.1984 07:30"`, `{"seen":"1984-02-29 12:30:00"}`},
 		{`seen: { cel: "ts('seen')" }`, `"seen":"29.02.1984 07:30"`, `{"seen":"1984-02-29 12:30:00"}`},
 		{"seen: { from: born, as: datetime }", `"born":"29.02.1984"`, `{"seen":"1984-02-29 05:00:00"}`},
-		{"seen: { from: plain, as: datetime }", `"plain":"1984-02"`, `p.seen: plain is precise to the month only`},
+		{"seen: { from: plain, as: datetime }", `"plain":"1984-02"`, `p.seen: plain is precise to the month only (line 25)`},
 		{"birth: seen", `"seen":"29.02.1984 23:30"`, `{"birth":"1984-02-29"}`},
 		{"birth: plain", `"plain":"1984-02-29"`, `{"birth":"1984-02-29"}`},
 		{"active: ok", `"ok":false`, `{"active":false}`},

@@ -5,6 +5,8 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -12,13 +14,14 @@ import (
 // the code * takes whatever no row names; an empty result means that the field
 // is left alone.
 type table struct {
-	name  string
-	file  string // "": it stands in the mapping
-	rows  map[string]string
-	other string // the result of *
-	catch bool   // there is a *
-	at    place
-	used  bool // by a rule
+	name   string
+	file   string // "": it stands in the mapping
+	rows   map[string]string
+	other  string // the result of *
+	catch  bool   // there is a *
+	at     place
+	onMiss string // of rules that do not say: error, skip, keep, default; "" is error
+	used   bool   // by a rule
 }
 
 const maxTableRows = 100_000
@@ -88,4 +91,23 @@ func (t *table) results(yield func(string) bool) {
 	if t.catch && t.other != "" {
 		yield(t.other)
 	}
+}
+
+// reversed is the table from results to codes. No two codes may have one
+// result, and nothing says which code a catch-all stands for.
+func (t *table) reversed() (*table, error) {
+	out := &table{name: t.name, file: t.file, at: t.at, onMiss: t.onMiss, rows: make(map[string]string, len(t.rows))}
+	if t.catch {
+		return out, fmt.Errorf("table %q cannot be reversed: * has no code of its own", t.name)
+	}
+	for _, code := range slices.Sorted(maps.Keys(t.rows)) {
+		result := t.rows[code]
+		if other, twice := out.rows[result]; twice && result != "" {
+			return out, fmt.Errorf("table %q cannot be reversed: %s and %s both give %s", t.name, other, code, result)
+		}
+		if result != "" {
+			out.rows[result] = code
+		}
+	}
+	return out, nil
 }

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -16,11 +17,12 @@ type template struct {
 
 type templatePart struct {
 	literal string
-	input   *input // nil for a literal
+	input   *input    // a place of the message, or a let
+	own     *variable // an input of the rule itself, or `it`
 }
 
-// template compiles a template.
-func (l *loader) template(v *value, sc *scope) *template {
+// template compiles a template; vars are the rule's own inputs where it has any.
+func (l *loader) template(v *value, sc *scope, vars ...variable) *template {
 	if v.kind != yamlString || v.text == "" {
 		l.c.errorf(v.at, "template", "a template is text, not %s: write it in quotes", v.kind)
 		return nil
@@ -52,6 +54,11 @@ func (l *loader) template(v *value, sc *scope) *template {
 			lit.Reset()
 		}
 		name := rest[1:end]
+		if n := slices.IndexFunc(vars, func(v variable) bool { return v.name == name }); n >= 0 {
+			t.parts = append(t.parts, templatePart{own: &vars[n]})
+			i += end + 1
+			continue
+		}
 		in, ok := l.input(v.at.plus(i+1), sc, name)
 		if !ok {
 			return nil
@@ -76,33 +83,52 @@ func (t *template) reads() bool {
 	return false
 }
 
-// expand fills a template. missing is the first part that is not a value.
-// escape, when not nil, makes a value fit for where it goes.
-func (t *template) expand(r *run, escape func(string) string) (text string, missing string) {
-	if len(t.parts) == 1 && escape == nil && t.parts[0].input == nil {
-		return t.parts[0].literal, ""
+// expand fills a template. missing says which part is no value; escape, when
+// not nil, makes a value fit for where it goes.
+func (t *template) expand(r *run, escape func(string) string) (text, missing string) {
+	text, missing, _ = t.fill(r, escape)
+	return text, missing
+}
+
+// fill is expand that also counts the parts that are values.
+func (t *template) fill(r *run, escape func(string) string) (text, missing string, valued int) {
+	if len(t.parts) == 1 && t.parts[0].literal != "" {
+		return t.parts[0].literal, "", 0
 	}
 	buf := make([]byte, 0, 64)
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.input == nil {
+		if p.literal != "" {
 			buf = append(buf, p.literal...)
 			continue
 		}
-		d := r.read1(p.input)
+		d, what := r.part(p)
 		s, err := d.asText()
-		if (err != nil || d.state != tree.Value || s == "") && missing == "" {
-			missing = p.input.text + " is absent"
-			if d.state == tree.Null {
-				missing = p.input.text + " is null"
-			}
+		switch {
+		case err == nil && d.state == tree.Value && s != "":
+			valued++
+		case missing == "" && d.state == tree.Null:
+			missing = what + " is null"
+		case missing == "":
+			missing = what + " is absent"
 		}
 		if escape != nil {
 			s = escape(s)
 		}
 		buf = append(buf, s...)
 	}
-	return string(buf), missing
+	return string(buf), missing, valued
+}
+
+// part reads what stands between braces, and names it.
+func (r *run) part(p *templatePart) (datum, string) {
+	switch {
+	case p.input != nil:
+		return r.read1(p.input), p.input.text
+	case p.own.index == itIndex:
+		return r.it, p.own.name
+	}
+	return r.inBuf[p.own.index], p.own.name
 }
 
 // escapeXID makes a value fit for an external identifier, whose name may hold

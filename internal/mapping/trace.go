@@ -64,6 +64,7 @@ type tracer struct {
 	events []Event
 	now    Event // of the rule in hand
 	op     string
+	line   string
 }
 
 const maxEvents = 20_000 // a tool's memory, not a limit of the language
@@ -71,7 +72,7 @@ const maxEvents = 20_000 // a tool's memory, not a limit of the language
 func (t *tracer) end(rule string, at place, outcome Outcome, value any, f *fault, labels tree.Labels) {
 	e := t.now
 	t.now = Event{}
-	e.Rule, e.Op, e.Place, e.Outcome, e.Labels = rule, t.op, at.public(), outcome, labels
+	e.Rule, e.Op, e.Line, e.Place, e.Outcome, e.Labels = rule, t.op, t.line, at.public(), outcome, labels
 	switch outcome {
 	case OutcomeValue, OutcomeDefault:
 		e.Value = value
@@ -177,8 +178,11 @@ func (t *tracer) condition(rule string, at place, yes bool, f *fault, labels tre
 // identity records what an operation is matched by.
 func (t *tracer) identity(op *operation, out *broker.Operation, f *fault) {
 	outcome, value := OutcomeValue, any(out.XID)
-	if out.By != nil {
+	switch {
+	case out.By != nil:
 		value = map[string]any(out.By)
+	case out.XID == "":
+		value = out.On
 	}
 	if f != nil {
 		outcome = OutcomeError
@@ -186,23 +190,21 @@ func (t *tracer) identity(op *operation, out *broker.Operation, f *fault) {
 	t.end(op.id, op.at, outcome, value, f, op.labels)
 }
 
-// field records a rule of an operation after it ran.
-func (t *tracer) field(r *run, x *rule, out *broker.Operation, f *fault) {
-	v, sent := out.Vals[x.field]
-	state := tree.Absent
-	switch {
-	case sent && v == nil:
-		state = tree.Null
-	case sent:
-		state = tree.Value
-	case out.OnCreate != nil && !x.onCreate && x.fallback != nil:
-		v = out.OnCreate[x.field]
-	case out.OnCreate != nil && x.onCreate:
-		if v, sent = out.OnCreate[x.field]; sent {
-			state = tree.Value
+// field records a rule of an operation, or of a line, after it ran.
+func (t *tracer) field(r *run, x *rule, out *sink, f *fault) {
+	state, value := tree.Absent, any(nil)
+	for _, vals := range [...]broker.Values{out.vals, out.onCreate, out.onUpdate} {
+		if v, sent := vals[x.field]; sent {
+			if state, value = tree.Value, v; v == nil {
+				state = tree.Null
+			}
 		}
 	}
-	t.end(x.id(), x.at, outcomeOf(x, state, r.left, f), v, f, r.taint&^x.drop|x.gain)
+	labels := r.taint
+	if x.blocks == nil {
+		labels = labels&^x.drop | x.gain
+	}
+	t.end(x.id(), x.at, outcomeOf(x, state, r.left, f), value, f, labels)
 }
 
 func outcomeOf(x *rule, s tree.State, left Outcome, f *fault) Outcome {
@@ -217,8 +219,6 @@ func outcomeOf(x *rule, s tree.State, left Outcome, f *fault) Outcome {
 		return OutcomeValue
 	case s == tree.Null:
 		return OutcomeNull
-	case x.fallback != nil:
-		return OutcomeDefault
 	}
 	return OutcomeAbsent
 }

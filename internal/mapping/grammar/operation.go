@@ -1,7 +1,5 @@
 package grammar
 
-import "slices"
-
 // operationObjects are what is written to Odoo.
 var operationObjects = []Object{
 	{
@@ -23,6 +21,7 @@ var operationObjects = []Object{
 			may("args", "call: the method's arguments by name.", a("args")),
 			may("only_if", "The record is written, or called, only while its fields have these values.", a("only_if")),
 			may("context", "Odoo context of the call.", a("context")),
+			may("because", "call: why a second call changes nothing, where no only_if sees to it.", text(Plain)),
 			may("note", "A remark for people.", text(Plain)),
 		},
 	},
@@ -48,7 +47,7 @@ var operationObjects = []Object{
 	{Name: "args", What: "args", Doc: "Arguments of a method.", Free: &Free{Means: Plain, Doc: "An argument: a path or a rule.", Forms: []Form{text(Path), a("rule")}}},
 	{
 		Name: "only_if", What: "only_if", Doc: "Fields and the values that they must have now.", Least: 1,
-		Free: &Free{Means: Field, Doc: "A field and the value that it must have.", Forms: append(slices.Clone(scalars), list(scalars...).atLeast(1))},
+		Free: &Free{Means: Field, Doc: "A field and the value that it must have.", Forms: scalars},
 	},
 	{Name: "context", What: "context", Doc: "Odoo context of a call.", Free: &Free{Means: Plain, Doc: "A key of the context and its value.", Forms: scalars}},
 }

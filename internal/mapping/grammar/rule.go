@@ -69,7 +69,7 @@ var ruleObjects = []Object{
 			may("model", "The model that is searched, where the field does not tell.", text(Model)),
 			may("xid", "External identifier of the record: module.name_{it}.", text(Template)),
 			may("by", "Fields and the expressions that they must equal: code: it.", a("keys")),
-			may("on_none", "What follows when there is no such record.", words("skip: the field is left alone", "retry: the unit waits until there is one", "dead_letter: the unit waits for a person", "defer: the rest is applied and the field is filled once there is one", "create: the record is made of the keys")).or("dead_letter"),
+			may("on_none", "What follows when there is no such record.", words("skip: the field is left alone", "retry: the unit waits until there is one", "dead_letter: the unit waits for a person", "defer: the rest is applied and the field is filled once there is one")).or("dead_letter"),
 			may("on_many", "What follows when there are several; the first one is never taken.", words("dead_letter: the unit waits for a person", "skip: the field is left alone")).or("dead_letter"),
 		},
 	},
