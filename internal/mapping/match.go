@@ -83,7 +83,7 @@ func (l *loader) checkConstantKey(model string, key searchKey, e entry, sc *scop
 		_, err = sc.bind(path)
 	}
 	if l.letIndex(text) >= 0 || err == nil {
-		l.c.errorf(e.val.at, "template", "%s: %s is the text %q: write \"{%s}\" for its value", e.key, text, text, text)
+		l.c.errorf(e.val.at, "template", "%s: %q is a text: write \"{%s}\" for what stands there in the message", e.key, text, text)
 		return
 	}
 	if f, err := l.relatedField(model, e.key); err == nil {
