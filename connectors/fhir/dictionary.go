@@ -150,7 +150,7 @@ func (r *dictionaryReader) element(line string) error {
 	if table, ok := strings.CutPrefix(rest, "@"); ok {
 		e.Table, rest, _ = strings.Cut(table, " ")
 	}
-	if given, ok := strings.CutPrefix(rest, "="); ok && given[:1] != " " { // a title may begin with = itself
+	if given, ok := strings.CutPrefix(rest, "="); ok && !strings.HasPrefix(given, " ") { // a title may begin with = itself
 		var err error
 		given, rest, _ = strings.Cut(given, " ")
 		if e.Labels, err = readLabels(given); err != nil {
@@ -158,24 +158,34 @@ func (r *dictionaryReader) element(line string) error {
 		}
 	}
 	e.Title = rest
-	stem, isChoice := strings.CutSuffix(name, "[x]")
-	if !isChoice {
-		e.Name, e.Type = name, r.typeOf(types)
-		r.add(e)
-		return nil
+	if stem, isChoice := strings.CutSuffix(name, "[x]"); isChoice {
+		return r.choice(stem, types, e)
 	}
+	e.Name, e.Type = name, r.typeOf(types)
+	r.add(e)
+	return nil
+}
+
+// choice adds an element for each of several types: "boolean|HumanName=name".
+func (r *dictionaryReader) choice(stem, types string, e tree.Element) error {
+	own := e.Labels
 	e.Required = false // that one of them is there, no element can say
 	if types == "any" {
 		for _, of := range r.types["Extension"].Elements {
 			if suffix, ok := strings.CutPrefix(of.Name, "value"); ok {
-				e.Name, e.Type = stem+suffix, of.Type
+				e.Name, e.Type, e.Labels = stem+suffix, of.Type, own|of.Labels
 				r.add(e)
 			}
 		}
 		return nil
 	}
 	for of := range strings.SplitSeq(types, "|") {
-		e.Type = r.typeOf(of)
+		of, added, _ := strings.Cut(of, "=")
+		labels, err := readLabels(added)
+		if err != nil {
+			return err
+		}
+		e.Type, e.Labels = r.typeOf(of), own|labels
 		e.Name = stem + strings.ToUpper(of[:1]) + e.Type.Name[1:]
 		r.add(e)
 	}
@@ -196,6 +206,9 @@ func (r *dictionaryReader) add(e tree.Element) {
 }
 
 func readLabels(names string) (labels tree.Labels, err error) {
+	if names == "" {
+		return tree.None, nil
+	}
 	for name := range strings.SplitSeq(names, ",") {
 		l, ok := tree.ParseLabel(name)
 		if !ok {

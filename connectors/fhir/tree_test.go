@@ -201,3 +201,12 @@ func readFile(t testing.TB, name string) []byte {
 	}
 	return b
 }
+
+func schema(t testing.TB) *tree.Type {
+	t.Helper()
+	root, err := dialect(t).Schema("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}

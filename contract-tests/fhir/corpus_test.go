@@ -12,14 +12,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// corpus returns the messages of this package and, where VAGUS_CORPORA is set,
+// corpus returns the connector's own messages and, where VAGUS_CORPORA is set,
 // those of other people: the standard's examples and made-up patients.
 func corpus(t testing.TB) map[string][]byte {
 	t.Helper()
-	files := map[string][]byte{"bundle.json": readFile(t, "testdata/bundle.json"), "claim.json": readFile(t, "testdata/claim.json")}
+	own := "../../connectors/fhir/testdata/"
+	files := map[string][]byte{"bundle.json": readFile(t, own+"bundle.json"), "claim.json": readFile(t, own+"claim.json")}
 	root := os.Getenv("VAGUS_CORPORA")
 	if root == "" {
 		return files
@@ -123,4 +125,22 @@ func sortedKeys(a, b map[string]any) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+func dialect(t testing.TB) tree.Dialect {
+	t.Helper()
+	d, err := fhir.NewFormat().Dialect(tree.Declaration{Version: "4.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
