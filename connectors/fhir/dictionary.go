@@ -202,7 +202,7 @@ func (r *dictionaryReader) add(e tree.Element) {
 		r.current == "Element" && e.Name == "id", r.current == "Extension" && e.Name == "url":
 		return
 	}
-	t.Add(&tree.Element{Name: "_" + e.Name, Type: r.typeOf("Element"), Repeats: e.Repeats, Labels: e.Labels})
+	t.Add(&tree.Element{Name: "_" + e.Name, Title: "Extensions of the value", Type: r.typeOf("Element"), Repeats: e.Repeats, Labels: e.Labels})
 }
 
 func readLabels(names string) (labels tree.Labels, err error) {
