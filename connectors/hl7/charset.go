@@ -76,9 +76,13 @@ func wideCharset(b []byte) (charset, bool) {
 		line = line[:i]
 	}
 	name := nth(nth(line, d.field, 18), d.repetition, 1)
+	return multiByte(name)
+}
+
+// multiByte returns the character set of this name in table 0211 if bytes of
+// its characters may be delimiters and it is not UTF-16.
+func multiByte(name []byte) (charset, bool) {
 	switch {
-	case len(name) == 0:
-		return charset{}, false
 	case bytes.HasPrefix(name, []byte("GB 18030")):
 		return gb18030, true
 	case bytes.EqualFold(name, []byte("BIG-5")):

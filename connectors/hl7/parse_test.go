@@ -282,7 +282,7 @@ func TestCorpus(t *testing.T) {
 				if !bytes.Equal(rebuild(m), raw) {
 					t.Errorf("%s: the views do not give the same bytes again", path)
 				}
-				decoded, err := (Format{}).Decode(raw, nil)
+				decoded, err := in(t, "2.5.1").Decode(raw, nil)
 				if err != nil {
 					t.Errorf("%s: %v", path, err)
 					continue

@@ -3,28 +3,37 @@ package hl7
 import (
 	"slices"
 	"strings"
-
-	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// The tree is flatter than the standard's message structures: a segment is a
-// kid of the root, wherever in the message it stood, so that PID-3 is PID-3 in
-// every message. Two groups are exceptions, because their segments mean
-// nothing without each other, and own them:
+// A message's tree shows each segment once for each way in which mappings look
+// for it; the nodes are the same.
 //
-//	ORDER    an order with all that belongs to it (ORC, OBR, OBX, NTE, …), and
-//	         the PID, PD1, PV1 and PV2 of its patient
-//	PATIENT  of the merges and moves A39 to A44: PID, PD1, MRG, PV1
-//	         (and PRIOR_RESULT in OML and OMG: results of earlier orders)
+// At the root, and in the two groups that own their segments, as flat as
+// can be, so that PID-3 is PID-3 in every message and whatever the sender made
+// of the structure:
 //
-// All other groups are views: the group is there with its segments, and they
-// are kids of its parent as well, the same nodes. FT1[*] and
-// FINANCIAL[*].FT1 find the same transactions.
+//	the root  every segment that no group owns
+//	ORDER     an order with all that belongs to it (ORC, OBR, OBX, NTE, …), and
+//	          the PID, PD1, PV1 and PV2 of its patient
+//	PATIENT   of the merges and moves A39 to A44: PID, PD1, MRG, PV1
+//	          (and PRIOR_RESULT in OML and OMG: results of earlier orders)
+//
+// and, as views, the groups INSURANCE, PROCEDURE and OBSERVATION.
+//
+// Beside these, all groups of the standard's message structure, nested and
+// exact: PATIENT_RESULT[1].ORDER_OBSERVATION[2].NTE are the notes of that
+// order, and those of its results stand in its OBSERVATION (standard.go). Where
+// the standard has ORDER at the root, its inner groups are in that ORDER. What
+// the standard calls like one of the groups above inside another group is the
+// standard's.
+//
+// Segments that the dictionary does not know stand at the root as well
+// as in the ORDER that they follow.
 
 // A rule makes one kind of group.
 type rule struct {
 	name  string
-	start string   // the segment, or the group ORDER, that begins one
+	start string   // the segment that begins one
 	holds []string // what may follow in it; nil: everything
 	in    []string // "BAR" or "MFN^M02"; nil: every message
 }
@@ -43,29 +52,19 @@ func (r *rule) matches(code, event string) bool {
 	return r.in == nil
 }
 
+// part returns the group as a part of a structure.
+func (r *rule) part() *part {
+	p := &part{name: r.name, many: true, kids: []*part{{name: r.start, must: true}}}
+	for _, name := range r.holds {
+		p.kids = append(p.kids, &part{name: name, many: !strings.Contains(onlyOnce, name)})
+	}
+	return newGroup(p)
+}
+
 var rootViews = []rule{
-	{name: "PATIENT_RESULT", start: "PID", in: []string{"ORU"}},
-	{name: "PATIENT", start: "PID", holds: []string{"PD1", "PV1", "PV2", "NTE", "OBX", "DG1"}, in: []string{"SIU", "SRM", "SRR"}},
 	{name: "INSURANCE", start: "IN1", holds: []string{"IN2", "IN3"}},
 	{name: "PROCEDURE", start: "PR1", holds: []string{"ROL"}},
 	{name: "OBSERVATION", start: "OBX", holds: []string{"NTE", "PRT"}},
-	{name: "FINANCIAL", start: "FT1", holds: []string{"NTE", "PR1", "ROL"}, in: []string{"DFT"}},
-	{name: "VISIT", start: "PV1", holds: []string{"PV2", "ROL", "DB1", "OBX", "AL1", "DG1", "DRG", "PR1", "GT1", "NK1", "IN1", "IN2", "IN3", "ACC", "UB1", "UB2"}, in: []string{"BAR"}},
-	{name: "RESOURCES", start: "RGS", holds: []string{"AIS", "AIG", "AIL", "AIP", "NTE"}, in: []string{"SIU", "SRM", "SRR"}},
-	{name: "SPECIMEN", start: "SPM", holds: []string{"OBX", "NTE", "SAC", "INV", orderGroup}, in: []string{"OUL"}},
-	{name: "MF", start: "MFE", in: []string{"MFN^M01", "MFN^M13", "MFN^M14"}},
-	{name: "MF_STAFF", start: "MFE", in: []string{"MFN^M02"}},
-	{name: "MF_TEST", start: "MFE", in: []string{"MFN^M03"}},
-	{name: "MF_CDM", start: "MFE", in: []string{"MFN^M04"}},
-	{name: "MF_LOCATION", start: "MFE", in: []string{"MFN^M05"}},
-	{name: "MF_CLIN_STUDY", start: "MFE", in: []string{"MFN^M06"}},
-	{name: "MF_CLIN_STUDY_SCHED", start: "MFE", in: []string{"MFN^M07"}},
-	{name: "MF_TEST_NUMERIC", start: "MFE", in: []string{"MFN^M08"}},
-	{name: "MF_TEST_CATEGORICAL", start: "MFE", in: []string{"MFN^M09"}},
-	{name: "MF_TEST_BATTERIES", start: "MFE", in: []string{"MFN^M10"}},
-	{name: "MF_TEST_CALCULATED", start: "MFE", in: []string{"MFN^M11"}},
-	{name: "MF_OBS_ATTRIBUTES", start: "MFE", in: []string{"MFN^M12"}},
-	{name: "MF_INV_ITEM", start: "MFE", in: []string{"MFN^M15", "MFN^M16"}},
 }
 
 var orderViews = []rule{
@@ -83,17 +82,28 @@ var (
 	mergePatient = rule{name: patientGroup, start: "PID", holds: []string{"PD1", "MRG", "PV1", "ARV"}, in: []string{"ADT^A39", "ADT^A40", "ADT^A41", "ADT^A42", "ADT^A43", "ADT^A44"}}
 	priorResult  = rule{name: priorGroup, start: "PID", in: []string{"OML^O21", "OML^O33", "OML^O35", "OMG^O19"}}
 
-	// orderStarts begin an order; what it holds stands at the root of no message.
+	// orderStarts begin an order, and the rest of orderOnly stands in one unless a
+	// structure has it elsewhere.
 	orderStarts = []string{"ORC", "OBR", "RXO", "RXE", "RXD", "RXG", "RXA", "ODS", "ODT", "RQD", "BPO", "BPX"}
 	orderOnly   = append([]string{"TQ1", "TQ2", "RXR", "RXC", "IPC", "RQ1", "BTX"}, orderStarts...)
-	// orderEnds are the segments after which an order does not go on.
-	orderEnds = []string{"PID", "PV1", "MRG", "PRB", "GOL", "PTH", "TXA", "DSC"}
 	// ofPatient are shared with every order of the patient.
 	ofPatient = []string{"PID", "PD1", "PV1", "PV2"}
 )
 
+// endsOrder says after which segments an order does not go on: those of a
+// patient, and those of the whole message.
+func endsOrder(name string) bool {
+	switch name {
+	case "PID", "PD1", "PV1", "PV2", "MRG", "PRB", "GOL", "PTH", "DSC", "NK1",
+		"MSH", "MSA", "ERR", "EVN", "SFT", "UAC", "FHS", "FTS", "BHS", "BTS", "QAK", "QPD", "QRD", "QRF", "QID", "RCP", "MFI", "MFE", "SCH", "RGS":
+		return true
+	}
+	return false
+}
+
 // A layout is how the messages of one type are grouped.
 type layout struct {
+	standard  *part // the standard's structure, nil when it is not known
 	views     []*rule
 	ownPID    bool     // PATIENT owns what it holds
 	prior     bool     // PRIOR_RESULT may follow an order
@@ -101,142 +111,61 @@ type layout struct {
 	orderEnds []string // in addition to those of all messages
 }
 
-// layoutOf returns the layout of a message code and trigger event; empty ones
-// give the layout of a message that nothing is known of.
-func layoutOf(code, event string) layout {
-	l := layout{orderLead: "ORC", ownPID: mergePatient.matches(code, event), prior: priorResult.matches(code, event)}
+// layoutOf returns the layout of a message; empty names give that of one that
+// nothing is known of.
+func (d *dictionary) layoutOf(t messageType) layout {
+	l := layout{standard: d.structures().of(t.code, t.event, t.structure), orderLead: "ORC", ownPID: mergePatient.matches(t.code, t.event), prior: priorResult.matches(t.code, t.event)}
 	l.views = make([]*rule, 0, len(rootViews))
 	for i := range rootViews {
-		if r := &rootViews[i]; r.matches(code, event) {
+		if r := &rootViews[i]; l.standard.group(r.name) == nil {
 			l.views = append(l.views, r)
 		}
 	}
-	switch code {
+	switch t.code {
 	case "OUL":
 		l.orderLead, l.orderEnds = "OBR", []string{"SPM"}
+		switch t.event {
+		case "R23": // an order is of a container
+			l.orderEnds = []string{"SPM", "SAC"}
+		case "R24": // a specimen is of an order
+			l.orderEnds = nil
+		}
+	case "MDM":
+		l.orderEnds = []string{"TXA"}
 	case "DFT":
 		l.orderEnds = []string{"FT1", "DG1", "DRG", "GT1", "IN1", "ACC"}
 	}
 	return l
 }
 
-// splitStructure reads "ADT_A01", "ADT^A08" or "ADT^A08^ADT_A01".
-func splitStructure(s string) (code, event string) {
-	parts := strings.FieldsFunc(s, func(r rune) bool { return r == '^' || r == '_' })
-	if len(parts) > 0 {
-		code = parts[0]
+// A messageType is MSH-9.
+type messageType struct{ code, event, structure string }
+
+// typeNamed reads "ADT_A01", "ADT^A08" or "ADT^A08^ADT_A01".
+func typeNamed(s string) (t messageType) {
+	if code, rest, ok := strings.Cut(s, "^"); ok {
+		t.code = code
+		t.event, t.structure, _ = strings.Cut(rest, "^")
+	} else {
+		t.structure = s
 	}
-	if len(parts) > 1 {
-		event = parts[1]
-	}
-	return code, event
+	return t.complete()
 }
 
-// schema returns the root type for a structure; "" gives all groups of all
-// structures.
-func (d *dictionary) schema(structure string) *tree.Type {
-	code, event := splitStructure(structure)
-	l := layoutOf(code, event)
-	every := structure == ""
-	if every {
-		l.prior = true
-		l.views = nil
-		for i := range rootViews {
-			l.views = append(l.views, &rootViews[i])
-		}
+// complete takes the code and the event from the structure's name where the
+// sender left them out.
+func (t messageType) complete() messageType {
+	code, event, _ := strings.Cut(t.structure, "_")
+	if t.code == "" {
+		t.code = code
 	}
-	order := d.orderType()
-	all := map[string]*tree.Element{orderGroup: {Name: orderGroup, Title: "Order", Type: order, Repeats: true}}
-	for name, e := range d.segments {
-		all[name] = e
-	}
-	root := tree.NewType(structure, tree.Composite)
-	var groups []*tree.Element
-	add := func(e *tree.Element) {
-		if root.Element(e.Name) == nil {
-			root.Add(e)
-		}
-	}
-	if every || l.ownPID {
-		groups = append(groups, d.groupElement(&mergePatient, all))
-	}
-	if l.prior {
-		groups = append(groups, d.groupElement(&priorResult, d.segments))
-	}
-	for _, r := range l.views {
-		if every && r.name == patientGroup {
-			continue
-		}
-		groups = append(groups, d.groupElement(r, all))
-	}
-	for _, name := range d.order {
-		e := d.segments[name]
-		if slices.Contains(orderOnly, name) || l.ownPID && mergePatient.has(name) {
-			continue
-		}
-		if repeatsAtRoot(code, name) {
-			many := *e
-			many.Repeats = true
-			e = &many
-		}
-		add(e)
-	}
-	add(all[orderGroup])
-	for _, g := range groups {
-		add(g)
-	}
-	return root
-}
-
-// repeatsAtRoot: the segment is single in its group, and the group repeats.
-func repeatsAtRoot(code, name string) bool {
-	switch code {
-	case "ORU", "BAR", "SIU":
-		return slices.Contains(ofPatient, name)
-	case "MFN":
-		return name != "MSH" && name != "MFI"
-	}
-	return false
-}
-
-// groupElement returns a group with the elements that its rule lets it hold.
-func (d *dictionary) groupElement(r *rule, all map[string]*tree.Element) *tree.Element {
-	t := tree.NewType(r.name, tree.Composite)
-	for _, name := range append(slices.Clone(d.order), orderGroup) {
-		e := all[name]
-		owned := e != nil && all[orderGroup] != nil && slices.Contains(orderOnly, name)
-		if e != nil && r.has(name) && !owned {
-			if name == r.start {
-				one := *e
-				one.Repeats = false
-				e = &one
-			}
-			t.Add(e)
-		}
-	}
-	return &tree.Element{Name: r.name, Title: strings.ReplaceAll(r.name, "_", " "), Type: t, Repeats: true}
-}
-
-// orderType is ORDER: every segment but those that end one, and those of its
-// patient.
-func (d *dictionary) orderType() *tree.Type {
-	t := tree.NewType(orderGroup, tree.Composite)
-	for _, name := range d.order {
-		if slices.Contains(ofPatient, name) || !slices.Contains(orderEnds, name) && !isControl(name) {
-			t.Add(d.segments[name])
-		}
-	}
-	for i := range orderViews {
-		t.Add(d.groupElement(&orderViews[i], d.segments))
+	if t.event == "" && t.code == code {
+		t.event = event
 	}
 	return t
 }
 
-// isControl: segments of the whole message, never of an order.
-func isControl(name string) bool {
-	switch name {
-	case "MSH", "MSA", "ERR", "EVN", "SFT", "FHS", "FTS", "BHS", "BTS", "QAK", "QPD", "QRD", "QRF", "QID", "RCP", "MFI", "MFE", "SCH", "RGS", "NK1":
-		return true
-	}
-	return false
+// String returns "ADT^A08^ADT_A01".
+func (t messageType) String() string {
+	return strings.TrimRight(t.code+"^"+t.event+"^"+t.structure, "^")
 }

@@ -2,10 +2,9 @@ package hl7
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -16,7 +15,10 @@ const formatName = "hl7v2"
 // maxNodes bounds the tree of one message; a node costs about 100 bytes.
 const maxNodes = 1_000_000
 
-var _ tree.Format = Format{}
+var (
+	_ tree.Format  = Format{}
+	_ tree.Encoder = dialect{}
+)
 
 // A Format is HL7 v2 for mappings. Safe for concurrent use.
 //
@@ -28,7 +30,8 @@ var _ tree.Format = Format{}
 // PID-8.1. One that has separators is never a leaf, so its value is its first
 // leaf, going down: PID-5 of "O'Hara&van^Siobhan" has the kids 1 (with kids 1
 // and 2) and 2. Segments that the dictionary does not know, Z segments above
-// all, decode like the others. Pos is the segment's number and the byte
+// all, decode like the others, and so do fields and components that the
+// declared version does not have. Pos is the segment's number and the byte
 // offset in the bytes received (in their UTF-8 form for UTF-16, GB 18030 and
 // Big5).
 type Format struct{}
@@ -39,63 +42,69 @@ func NewFormat() Format { return Format{} }
 // Name returns "hl7v2".
 func (Format) Name() string { return formatName }
 
-// A dialect is the format in one version.
+// A dialect is the format in one version, with declared segments.
 type dialect struct {
-	Format
-	dictionary *dictionary
+	*dictionary
+	types *schemas
 }
 
-// Dialect returns the format in one version.
-func (f Format) Dialect(d tree.Declaration) (tree.Dialect, error) {
-	dict, err := dictionaryOf(d.Version)
+// Dialect returns the format in one version, whose data types are those that
+// declared segments may have. Of a Declaration it takes the version and the
+// segments.
+func (Format) Dialect(decl tree.Declaration) (tree.Dialect, error) {
+	d, err := dictionaryOf(decl.Version)
 	if err != nil {
 		return nil, err
 	}
-	return dialect{f, dict}, nil
+	if len(decl.Columns) > 0 || decl.Delimiter != "" {
+		return nil, errors.New("hl7v2 has neither columns nor a delimiter to declare: Z segments are declared as segments")
+	}
+	if len(decl.Segments) == 0 {
+		return dialect{d, d.schemas}, nil
+	}
+	own := &schemas{dictionary: d}
+	if own.declared, err = d.declare(decl.Segments); err != nil {
+		return nil, err
+	}
+	return dialect{d, own}, nil
 }
 
-// Schema returns the root type for messages of a structure.
+// Schema returns the root type for messages of a structure: each segment once
+// wherever in the message it stood, with its fields of the version.
 func (d dialect) Schema(structure string) (*tree.Type, error) {
-	return d.dictionary.schema(structure), nil
+	return d.types.of(structure), nil
 }
 
-// Structures returns what MSH-9 may be: MSH-9.3, or "ADT^A08" of MSH-9.1 and 9.2.
+// Structures returns what MSH-9 may be: MSH-9.3, or "ADT^A08" of MSH-9.1 and
+// 9.2. Of several codes and events those that belong together count.
 func (d dialect) Structures(when map[string][]string) []string {
 	if s := when["MSH.9.3"]; s != nil {
 		return s
 	}
-	var out []string
+	var known, all []string
 	for _, code := range when["MSH.9.1"] {
-		for _, event := range when["MSH.9.2"] {
-			out = append(out, code+"^"+event)
+		for _, trigger := range when["MSH.9.2"] {
+			name := code + "^" + trigger
+			all = append(all, name)
+			if d.structures().of(code, trigger, "") != nil {
+				known = append(known, name)
+			}
 		}
 	}
-	if out == nil {
-		return []string{""}
+	switch {
+	case known != nil:
+		return known
+	case all != nil:
+		return all
 	}
-	return out
-}
-
-// Schema returns the root type for messages of a version, "2.3" to "2.8", and
-// a structure: "ADT_A01", "ADT^A08", or "" for a type that has all groups.
-//
-// The dictionary is that of 2.5.1. Older versions get it whole: they have
-// fewer fields and some simpler types under the same numbers. 2.6 to 2.8 get
-// it with the fields that they added to types and segments most in use
-// (extend, in dictionary.txt), not with all that they added, and keep TS where
-// they have DTM and CE where they have CWE.
-func (Format) Schema(version, structure string) (*tree.Type, error) {
-	d, err := dictionaryOf(version)
-	if err != nil {
-		return nil, err
-	}
-	return d.schema(structure), nil
+	return []string{""}
 }
 
 // Decode reads one message. Of segments, whose types have their names, it
-// decodes the fields that are selected; the segments themselves and their
-// groups are all there.
-func (Format) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
+// decodes the fields that are selected; the segments themselves are all there,
+// and the groups that the selection does not name only where they cost
+// nothing.
+func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
 	m, err := Parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode hl7v2: %w", err)
@@ -103,8 +112,7 @@ func (Format) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
 	if name := m.Segment(0).Name(); name != "MSH" {
 		return nil, fmt.Errorf("decode hl7v2: it begins with %s: a batch, not a message", name)
 	}
-	code, event, kind := messageType(m)
-	b := &builder{m: m, only: only, left: maxNodes}
+	b := &builder{dictionary: d.dictionary, m: m, only: only, left: maxNodes}
 	if m.wide || isASCII(m.body) || m.chars.enc == nil && utf8.Valid(m.body) {
 		b.text = string(m.body)
 	}
@@ -114,34 +122,26 @@ func (Format) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
 	}
 	b.slab = make([]tree.Node, 0, min(size+len(m.segs)+32, 4096))
 	b.kids = make([]*tree.Node, 0, cap(b.slab))
-	g := newGrouper(b, layoutOf(code, event))
+	kind := typeOf(m)
+	g := newGrouper(b, d.layoutOf(kind.complete()))
 	for i := range m.segs {
 		g.place(b.segment(i))
 	}
 	if b.left < 0 {
 		return nil, fmt.Errorf("decode hl7v2: over %d elements in one message", maxNodes)
 	}
-	return &tree.Message{Format: formatName, Type: kind, Root: g.finish()}, nil
+	return &tree.Message{Format: formatName, Type: kind.String(), Root: g.finish()}, nil
 }
 
-// messageType returns the code and the trigger event of MSH-9, the event from
-// the structure's name where the sender left it out, and all of it as
-// "ADT^A08^ADT_A01".
-func messageType(m *Message) (code, event, kind string) {
+// typeOf returns MSH-9 as it was sent.
+func typeOf(m *Message) messageType {
 	f := m.Segment(0).Field(9).Repetition(1)
-	code, event = f.Component(1).Text(), f.Component(2).Text()
-	structure := f.Component(3).Text()
-	kind = strings.TrimRight(code+"^"+event+"^"+structure, "^")
-	if event == "" {
-		if c, e := splitStructure(structure); c == code {
-			event = e
-		}
-	}
-	return code, event, kind
+	return messageType{f.Component(1).Text(), f.Component(2).Text(), f.Component(3).Text()}
 }
 
 // A builder makes nodes. They come from slabs, and so do the slices of kids.
 type builder struct {
+	*dictionary
 	m     *Message
 	only  tree.Selection
 	text  string // the body as text, where leaves without escapes may be cut from it
@@ -175,7 +175,7 @@ func (b *builder) take(mark int) []*tree.Node {
 func (b *builder) segment(i int) *tree.Node {
 	m := b.m
 	s := Segment{m, m.segs[i]}
-	seg := b.node(segmentName(s.nameBytes()), i+1, int(s.s.start))
+	seg := b.node(b.segmentName(s.nameBytes()), i+1, int(s.s.start))
 	mark := len(b.stack)
 	field := uint32(1)
 	if s.isHeader() {
@@ -278,132 +278,6 @@ func (b *builder) leaf(raw []byte, from, to int) string {
 	return b.m.text(raw)
 }
 
-// A grouper puts segments where the layout wants them.
-type grouper struct {
-	b       *builder
-	layout  layout
-	root    *tree.Node
-	own     *tree.Node // the ORDER, PATIENT or PRIOR_RESULT that is open, or nil
-	views   []*tree.Node
-	inOrder []*tree.Node // views of the open order
-
-	patients [][]*tree.Node // segments of each patient
-	orders   []placedOrder
-}
-
-// A placedOrder is an ORDER and how many patients came before it.
-type placedOrder struct {
-	node    *tree.Node
-	patient int
-}
-
-func newGrouper(b *builder, l layout) *grouper {
-	return &grouper{b: b, layout: l, root: b.node("", 1, 0), views: make([]*tree.Node, len(l.views)), inOrder: make([]*tree.Node, len(orderViews))}
-}
-
-func (g *grouper) place(seg *tree.Node) {
-	name := seg.Name
-	switch {
-	case g.own != nil && g.own.Name == priorGroup:
-		g.own.Kids = append(g.own.Kids, seg)
-		return
-	case g.layout.prior && name == priorResult.start && len(g.orders) > 0:
-		g.open(priorGroup, seg)
-		g.own.Kids = append(g.own.Kids, seg)
-		return
-	case g.layout.ownPID && name == mergePatient.start:
-		g.open(patientGroup, seg)
-	case g.beginsOrder(name):
-		g.open(orderGroup, seg)
-		clear(g.inOrder)
-		g.orders = append(g.orders, placedOrder{g.own, len(g.patients)})
-	case g.own != nil && g.own.Name == orderGroup && (slices.Contains(orderEnds, name) || slices.Contains(g.layout.orderEnds, name)):
-		g.own = nil
-	case g.own != nil && g.own.Name == patientGroup && !mergePatient.has(name):
-		g.own = nil
-	}
-	if g.own == nil {
-		g.ofOnePatient(seg)
-		g.root.Kids = append(g.root.Kids, seg)
-		g.view(g.root, g.views, g.rule, seg)
-		return
-	}
-	g.own.Kids = append(g.own.Kids, seg)
-	if g.own.Name == orderGroup {
-		g.view(g.own, g.inOrder, func(i int) *rule { return &orderViews[i] }, seg)
-	}
-}
-
-func (g *grouper) rule(i int) *rule { return g.layout.views[i] }
-
-// open begins a group that owns its segments.
-func (g *grouper) open(name string, first *tree.Node) {
-	g.own = g.b.node(name, first.Pos.Line, first.Pos.Offset)
-	g.own.Kids = make([]*tree.Node, 0, 8)
-	g.root.Kids = append(g.root.Kids, g.own)
-	g.view(g.root, g.views, g.rule, g.own)
-}
-
-// beginsOrder: the lead segment always does; OBR does when the open order has
-// one; the others do when no order is open.
-func (g *grouper) beginsOrder(name string) bool {
-	if !slices.Contains(orderStarts, name) {
-		return false
-	}
-	if g.own == nil || g.own.Name != orderGroup || name == g.layout.orderLead {
-		return true
-	}
-	has := g.own.First(name) != nil
-	return has && (name == "OBR" || name == "ORC" || g.own.First("ORC") == nil && g.own.First("OBR") == nil)
-}
-
-// view shows a new kid of parent in the groups that are views.
-func (g *grouper) view(parent *tree.Node, open []*tree.Node, ruleOf func(int) *rule, kid *tree.Node) {
-	for i := range open {
-		r := ruleOf(i)
-		switch {
-		case kid.Name == r.start:
-			n := g.b.node(r.name, kid.Pos.Line, kid.Pos.Offset)
-			n.Kids = append(n.Kids, kid)
-			open[i] = n
-			parent.Kids = append(parent.Kids, n)
-		case open[i] == nil:
-		case r.has(kid.Name):
-			open[i].Kids = append(open[i].Kids, kid)
-		default:
-			open[i] = nil
-		}
-	}
-}
-
-// ofOnePatient remembers a PID and what follows it of the same patient.
-func (g *grouper) ofOnePatient(seg *tree.Node) {
-	if !slices.Contains(ofPatient, seg.Name) {
-		return
-	}
-	if n := len(g.patients); n == 0 || seg.Name == "PID" && g.patients[n-1][0].Name == "PID" {
-		g.patients = append(g.patients, make([]*tree.Node, 0, len(ofPatient)))
-	}
-	p := &g.patients[len(g.patients)-1]
-	*p = append(*p, seg)
-}
-
-// finish gives every order the PID, PD1, PV1 and PV2 of its patient, the last
-// one before it, and returns the root. An order before any patient belongs to
-// the only one there is, or to nobody.
-func (g *grouper) finish() *tree.Node {
-	for _, o := range g.orders {
-		i := o.patient - 1
-		if i < 0 && len(g.patients) == 1 {
-			i = 0
-		}
-		if i >= 0 {
-			o.node.Kids = append(slices.Clone(g.patients[i]), o.node.Kids...)
-		}
-	}
-	return g.root
-}
-
 // numberName returns the name of field, component or sub-component n.
 func numberName(n int) string {
 	if n < len(numbers) {
@@ -421,8 +295,8 @@ var numbers = func() (s [128]string) {
 
 // segmentName returns the name without allocating for segments of the
 // standard.
-func segmentName(b []byte) string {
-	if e := dictionaries[5]().segments[string(b)]; e != nil {
+func (d *dictionary) segmentName(b []byte) string {
+	if e := d.segments[string(b)]; e != nil {
 		return e.Name
 	}
 	return string(b)

@@ -34,9 +34,19 @@ func dump(n *tree.Node) []string {
 	return out
 }
 
+// in returns the dialect of a version without declarations.
+func in(t testing.TB, version string) dialect {
+	t.Helper()
+	d, err := Format{}.Dialect(tree.Declaration{Version: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.(dialect)
+}
+
 func decode(t testing.TB, body string) *tree.Message {
 	t.Helper()
-	m, err := (Format{}).Decode([]byte(body), nil)
+	m, err := in(t, "2.5.1").Decode([]byte(body), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,24 +84,30 @@ func TestDecodeGroups(t *testing.T) {
 	msh := func(kind string) string { return "MSH|^~\\&|||||||" + kind + "|1|P|2.5.1\r" }
 	for _, tt := range []struct{ name, message, want string }{
 		{"an admission is flat, insurance is a view", msh("ADT^A01^ADT_A01") + "EVN|\rPID|\rPV1|\rIN1|1\rIN2|\rIN1|2\rACC|",
-			"MSH EVN PID PV1 IN1 INSURANCE(IN1 IN2) IN2 IN1 INSURANCE(IN1) ACC"},
+			"MSH EVN PID PV1 IN1 IN2 IN1 ACC INSURANCE(IN1 IN2) INSURANCE(IN1)"},
 		{"a merge owns its patients", mustReadFile("testdata/adt_a40.hl7"),
 			"MSH EVN PATIENT(PID MRG) PATIENT(PID PD1 MRG)"},
 		{"a merge whose sender names its structure after its event", msh("ADT^A40^ADT_A40") + "PID|\rMRG|\rPV1|\rZZZ|", "MSH PATIENT(PID MRG PV1) ZZZ"},
 		{"results of two patients", mustReadFile("testdata/oru_two_patients.hl7"),
-			"MSH PID PATIENT_RESULT(PID PV1 ORDER ORDER) PV1 ORDER(PID PV1 ORC OBR OBX OBSERVATION(OBX NTE) NTE OBX OBSERVATION(OBX)) ORDER(PID PV1 OBR OBX OBSERVATION(OBX) SPM SPECIMEN(SPM)) PID PATIENT_RESULT(PID ORDER) ORDER(PID OBR)"},
-		{"an observation without a patient and without ORC", msh("ORU^R01") + "OBR|1\rOBX|1", "MSH ORDER(OBR OBX OBSERVATION(OBX))"},
+			"MSH PID PV1 ORDER(PID PV1 ORC OBR OBX OBSERVATION(OBX NTE) NTE OBX OBSERVATION(OBX)) ORDER(PID PV1 OBR OBX OBSERVATION(OBX) SPM SPECIMEN(SPM)) PID ORDER(PID OBR) " +
+				"PATIENT_RESULT(PATIENT(PID VISIT(PV1)) ORDER_OBSERVATION(ORC OBR OBSERVATION(OBX NTE) OBSERVATION(OBX)) ORDER_OBSERVATION(OBR OBSERVATION(OBX) SPECIMEN(SPM))) PATIENT_RESULT(PATIENT(PID) ORDER_OBSERVATION(OBR))"},
+		{"an observation without a patient and without ORC", msh("ORU^R01") + "OBR|1\rOBX|1", "MSH ORDER(OBR OBX OBSERVATION(OBX)) PATIENT_RESULT(ORDER_OBSERVATION(OBR OBSERVATION(OBX)))"},
 		{"orders, the visit after the first order", msh("ORM^O01") + "PID|\rORC|\rOBR|\rIPC|\rPV1|\rORC|\rOBR|",
-			"MSH PID ORDER(PID PV1 ORC OBR IPC) PV1 ORDER(PID PV1 ORC OBR)"},
+			"MSH PID ORDER(PID PV1 ORC OBR IPC ORDER_DETAIL(OBR)) PV1 ORDER(PID PV1 ORC OBR ORDER_DETAIL(OBR)) PATIENT(PID PATIENT_VISIT(PV1))"},
 		{"results of earlier orders are no orders", msh("OML^O21^OML_O21") + "PID|\rORC|\rOBR|\rPID|\rORC|\rOBR|\rOBX|",
-			"MSH PID ORDER(PID ORC OBR) PRIOR_RESULT(PID ORC OBR OBX)"},
+			"MSH PID ORDER(PID ORC OBR OBSERVATION_REQUEST(OBR PRIOR_RESULT(PATIENT_PRIOR(PID) ORDER_PRIOR(ORC OBR OBSERVATION_PRIOR(OBX))))) PRIOR_RESULT(PID ORC OBR OBX) PATIENT(PID)"},
 		{"charges", msh("DFT^P03") + "PID|\rFT1|\rPR1|\rROL|\rFT1|\rDG1|",
-			"MSH PID FT1 FINANCIAL(FT1 PR1 ROL) PR1 PROCEDURE(PR1 ROL) ROL FT1 FINANCIAL(FT1) DG1"},
+			"MSH PID FT1 PR1 PROCEDURE(PR1 ROL) ROL FT1 DG1 FINANCIAL(FT1 FINANCIAL_PROCEDURE(PR1 ROL)) FINANCIAL(FT1)"},
 		{"specimens, orders led by OBR", msh("OUL^R22^OUL_R22") + "PID|\rSPM|\rSAC|\rOBR|\rORC|\rOBX|\rSPM|\rOBR|",
-			"MSH PID SPM SPECIMEN(SPM SAC ORDER) SAC ORDER(PID OBR ORC OBX OBSERVATION(OBX)) SPM SPECIMEN(SPM ORDER) ORDER(PID OBR)"},
+			"MSH PID SPM SAC ORDER(PID OBR ORC OBX OBSERVATION(OBX)) SPM ORDER(PID OBR) PATIENT(PID) SPECIMEN(SPM CONTAINER(SAC) ORDER) SPECIMEN(SPM ORDER)"},
 		{"vaccinations without ORC", msh("VXU^V04") + "PID|\rRXA|\rRXR|\rOBX|\rRXA|", "MSH PID ORDER(PID RXA RXR OBX OBSERVATION(OBX)) ORDER(PID RXA)"},
-		{"staff", msh("MFN^M02") + "MFI|\rMFE|\rSTF|\rPRA|\rMFE|\rSTF|", "MSH MFI MFE MF_STAFF(MFE STF PRA) STF PRA MFE MF_STAFF(MFE STF) STF"},
-		{"an appointment", mustReadFile("testdata/siu_s12.hl7"), "MSH SCH PID PATIENT(PID) RGS RESOURCES(RGS AIS AIP) AIS AIP ZAP"},
+		{"charges with their diagnoses between them", msh("DFT^P03^DFT_P03") + "PID|\rFT1|1\rDG1|\rFT1|2\rPR1|\rNTE|",
+			"MSH PID FT1 DG1 FT1 PR1 PROCEDURE(PR1) NTE FINANCIAL(FT1) FINANCIAL(FT1 FINANCIAL_PROCEDURE(PR1) NTE)"},
+		{"a second visit in a message of one is in no group of the standard", msh("ADT^A08^ADT_A01") + "PID|1\rPV1|\rIN1|\rPV1|2", "MSH PID PV1 IN1 PV1 INSURANCE(IN1)"},
+		{"a Z segment belongs to its order and to the message", msh("ORM^O01") + "PID|\rZPI|\rORC|\rOBR|\rZDS|\rORC|",
+			"MSH PID ZPI ORDER(PID ORC OBR ZDS ORDER_DETAIL(OBR)) ZDS ORDER(PID ORC) PATIENT(PID)"},
+		{"staff", msh("MFN^M02") + "MFI|\rMFE|\rSTF|\rPRA|\rMFE|\rSTF|", "MSH MFI MFE STF PRA MFE STF MF_STAFF(MFE STF PRA) MF_STAFF(MFE STF)"},
+		{"an appointment", mustReadFile("testdata/siu_s12.hl7"), "MSH SCH PID RGS AIS AIP ZAP PATIENT(PID) RESOURCES(RGS SERVICE(AIS) PERSONNEL_RESOURCE(AIP))"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +138,7 @@ func TestDecodedNamesAreInTheSchema(t *testing.T) {
 	for _, name := range []string{"adt_a01", "adt_a40", "oru_two_patients", "siu_s12"} {
 		m := decode(t, mustReadFile("testdata/"+name+".hl7"))
 		for _, structure := range []string{m.Type, ""} {
-			root, err := (Format{}).Schema("2.7", structure)
+			root, err := in(t, "2.5.1").Schema(structure)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +164,7 @@ func TestDecodedNamesAreInTheSchema(t *testing.T) {
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	find := func(version, structure, path string) *tree.Element {
-		of, err := (Format{}).Schema(version, structure)
+		of, err := in(t, version).Schema(structure)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +201,7 @@ func TestSchema(t *testing.T) {
 		{"ORM_O01", "PID-3", "CX", tree.Composite, "identifier", true},
 		{"ORU_R01", "ORDER-OBX-5", "varies", tree.Composite, "clinical", true},
 		{"ORU_R01", "ORDER-PID-3", "CX", tree.Composite, "identifier", true},
-		{"ORU_R01", "PATIENT_RESULT-ORDER", "ORDER", tree.Composite, "none", true},
+		{"ORU_R01", "PATIENT_RESULT-ORDER_OBSERVATION", "ORDER_OBSERVATION", tree.Composite, "none", true},
 		{"DFT_P03", "FT1", "FT1", tree.Composite, "none", true},
 		{"DFT_P03", "FT1-12-1-1", "NM", tree.Number, "none", false},
 		{"", "PATIENT-MRG-1", "CX", tree.Composite, "identifier", true},
@@ -214,11 +230,11 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	for _, v := range versions {
-		if _, err := (Format{}).Schema(v.name, "ADT_A01"); err != nil {
-			t.Error(err)
+		if find(v, "ADT_A01", "PID-3") == nil {
+			t.Errorf("%s has no PID-3", v)
 		}
 	}
-	if _, err := (Format{}).Schema("3.0", ""); err == nil || !strings.Contains(err.Error(), "2.5.1") {
+	if _, err := (Format{}).Dialect(tree.Declaration{Version: "3.0"}); err == nil || !strings.Contains(err.Error(), "2.5.1") {
 		t.Errorf("version 3.0: %v", err)
 	}
 }
@@ -234,7 +250,7 @@ func TestDictionaryIsWhole(t *testing.T) {
 	for _, e := range d.segments {
 		fields += len(e.Type.Elements)
 	}
-	if len(d.segments) != 151 || fields != 2103 {
+	if len(d.segments) != 150 || fields != 2103 {
 		t.Errorf("%d segments with %d fields", len(d.segments), fields)
 	}
 	for name, n := range map[string]int{"MSH": 21, "PID": 39, "PD1": 21, "NK1": 39, "PV1": 52, "PV2": 49, "ORC": 31, "OBR": 50, "OBX": 25, "IN1": 53, "IN2": 72, "GT1": 57, "FT1": 31, "TXA": 23, "SCH": 27, "STF": 38, "SPM": 29, "RXA": 26} {
@@ -251,22 +267,22 @@ func TestDictionaryErrorsNameTheLine(t *testing.T) {
 		"unknown label of a field":   "segment ABC admin Name\nST =private Name",
 		"extends nothing":            "extend ABC 2.5",
 	} {
-		if _, err := readDictionary(text, 5); err == nil || !strings.HasPrefix(err.Error(), "line ") {
+		if _, err := readDictionary(text, v25); err == nil || !strings.HasPrefix(err.Error(), "line ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := readDictionary("type AA\nBB Part", 5); err == nil {
+	if _, err := readDictionary("type AA\nBB Part", v25); err == nil {
 		t.Error("a type that is not defined")
 	}
 }
 
 func TestDecodeRefusesABatchAndABomb(t *testing.T) {
 	t.Parallel()
-	if _, err := (Format{}).Decode([]byte(mustReadFile("testdata/batch.hl7")), nil); err == nil {
+	if _, err := in(t, "2.5.1").Decode([]byte(mustReadFile("testdata/batch.hl7")), nil); err == nil {
 		t.Error("a batch was decoded")
 	}
 	bomb := "MSH|^~\\&|" + strings.Repeat("\rZZZ|"+strings.Repeat("a^", 5000), 250)
-	if _, err := (Format{}).Decode([]byte(bomb), nil); err == nil {
+	if _, err := in(t, "2.5.1").Decode([]byte(bomb), nil); err == nil {
 		t.Error("a tree of over a million nodes was built")
 	}
 }

@@ -101,11 +101,11 @@ func TestAMappingReadsNothingBesidesWhatItSays(t *testing.T) {
 // sameWithout maps a message decoded whole and decoded for the mapping.
 func sameWithout(t *testing.T, m *mapping.Mapping, body []byte) (mapped int) {
 	t.Helper()
-	whole, err := hl7.Format{}.Decode(body, nil)
+	whole, err := m.Dialect.Decode(body, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	part, err := hl7.Format{}.Decode(body, m.Reads())
+	part, err := m.Dialect.Decode(body, m.Reads())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func ExampleLoad() {
 		fmt.Println(err)
 		return
 	}
-	msg, err := hl7.Format{}.Decode([]byte("MSH|^~\\&|REG|NORTH|||20260314||ADT^A08|1|P|2.5.1\rPID|1||42^^^NORTH^MR||Doe^Sam\r"), nil)
+	msg, err := m.Dialect.Decode([]byte("MSH|^~\\&|REG|NORTH|||20260314||ADT^A08|1|P|2.5.1\rPID|1||42^^^NORTH^MR||Doe^Sam\r"), nil)
 	if err != nil {
 		fmt.Println(err)
 		return
