@@ -37,6 +37,7 @@ var layers = map[string][]string{
 	"connectors/webhook":         {"internal/tree"},
 	"connectors/x12":             {"internal/tree"},
 	"internal/mapping":           {"broker", "internal/tree"},
+	"internal/mapping/bundle":    {"internal/tree", "internal/mapping"},
 	"internal/mapping/workbench": {"broker", "internal/tree", "internal/mapping"},
 	"internal/config":            {"broker/...", "connectors/..."},
 	"internal/ops":               {"broker", "broker/ledger"},
