@@ -1,0 +1,18 @@
+{
+    "name": "Vagus",
+    "summary": "Applies what hospitals' systems send, each unit once and whole",
+    "version": "1.0.0",
+    "category": "Technical",
+    "author": "Vagus",
+    "website": "https://github.com/vagus-health/vagus",
+    "license": "LGPL-3",
+    "depends": ["web"],
+    "data": [
+        "security/groups.xml",
+        "security/ir.model.access.csv",
+        "views/menu.xml",
+    ],
+    "post_init_hook": "make_views",
+    "application": False,
+    "installable": True,
+}

@@ -1,0 +1,4 @@
+from . import policy
+from . import unit
+from . import effects
+from . import change

@@ -1,0 +1,60 @@
+from odoo import api, fields, models, tools
+from odoo.exceptions import AccessError, ValidationError
+
+
+class Policy(models.Model):
+    """What the link may do with one model. What no policy names is refused."""
+
+    _name = "vagus.policy"
+    _description = "What Vagus may do with a model"
+    _rec_name = "model_id"
+
+    model_id = fields.Many2one("ir.model", "Document", required=True, ondelete="cascade")
+    model = fields.Char(related="model_id.model", store=True, index=True)
+    may_write = fields.Boolean("May create and write", default=True)
+    methods = fields.Char("May call", help="Names of methods, separated by spaces: action_post button_confirm")
+    may_read = fields.Boolean("Changes are sent", help="Changes of its records are written down and can be read")
+
+    def init(self):
+        # Not a constraint of the class: how they are declared differs between 17 and 19.
+        self.env.cr.execute("CREATE UNIQUE INDEX IF NOT EXISTS vagus_policy_one_for_each_model ON vagus_policy (model_id)")
+
+    # Models through which a caller could give himself more than a policy says.
+    NEVER = ("vagus.", "ir.", "base.", "res.groups", "auth.", "bus.")
+    EXCEPT = ("base.partner.merge.automatic.wizard",)
+
+    @api.constrains("model_id", "methods")
+    def _check_model(self):
+        for policy in self:
+            if policy.model.startswith(self.NEVER) and policy.model not in self.EXCEPT:
+                raise ValidationError("%s is never open to Vagus." % policy.model)
+            for name in (policy.methods or "").split():
+                if not name.startswith(("action_", "button_")):
+                    raise ValidationError("%s is no method of a workflow: their names begin with action_ or button_." % name)
+
+    @api.model
+    @tools.ormcache()
+    def _all(self):
+        """{model: (may_write, methods, may_read)}"""
+        return {p.model: (p.may_write, frozenset((p.methods or "").split()), p.may_read) for p in self.sudo().search([])}
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self._forget()
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self._forget()
+        return super().write(vals)
+
+    def unlink(self):
+        self._forget()
+        return super().unlink()
+
+    def _forget(self):
+        self.env.registry.clear_cache()
+
+    @api.model
+    def _check_caller(self):
+        if not self.env.user.has_group("vagus.group_link"):
+            raise AccessError("This needs the group Vagus / Link.")
