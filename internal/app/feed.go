@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/dicom"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/ldap"
@@ -31,6 +32,7 @@ func Formats() []tree.Format {
 	return []tree.Format{
 		fhir.NewFormat(),
 		hl7.NewFormat(),
+		dicom.Format{},
 		ldap.Format{},
 		scim.Format{},
 		tabular.CSV{},
