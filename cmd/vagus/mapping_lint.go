@@ -1,9 +1,15 @@
 package main
 
+import (
+	"fmt"
+	"strings"
+)
+
 type mappingLintCmd struct {
 	mappingRoot
-	Files  []string `arg:"" optional:"" type:"path" help:"Files, or directories to look through; default: this directory."`
-	Format string   `short:"o" aliases:"output" enum:"text,json,sarif,github" default:"text" help:"text, json, sarif (SARIF 2.1.0) or github (annotations of GitHub Actions)."`
+	Files    []string `arg:"" optional:"" type:"path" help:"Files, or directories to look through; default: this directory."`
+	Format   string   `short:"o" aliases:"output" enum:"text,json,sarif,github" default:"text" help:"text, json, sarif (SARIF 2.1.0) or github (annotations of GitHub Actions)."`
+	Snapshot string   `placeholder:"NEW" help:"Lint against another snapshot, OLD=NEW when only a base is replaced, and tell which mappings it breaks."`
 }
 
 // Help says what is checked.
@@ -22,6 +28,9 @@ func (cmd mappingLintCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Snapshot != "" {
+		return cmd.upgrade(c, b)
+	}
 	rep, err := b.Lint(c.ctx, names)
 	if err != nil {
 		return err
@@ -35,6 +44,40 @@ func (cmd mappingLintCmd) Run(c *console) error {
 		rep.GitHub(c.out)
 	default:
 		rep.Print(c.screen())
+	}
+	if err == nil && !rep.OK() {
+		err = exitError(1)
+	}
+	return err
+}
+
+// upgrade tells what of the mappings another snapshot breaks.
+func (cmd mappingLintCmd) upgrade(c *console, b bench) error {
+	names, err := b.find(orHere(cmd.Files), "file that ends in .map.yaml", endsIn(".map.yaml"))
+	if err != nil {
+		return err
+	}
+	old, path, both := strings.Cut(cmd.Snapshot, "=")
+	if !both {
+		old, path = "", cmd.Snapshot
+	} else if old, err = b.existing(old); err != nil {
+		return err
+	}
+	snapshot, err := b.existing(path)
+	if err != nil {
+		return err
+	}
+	rep, err := b.Upgrade(c.ctx, names, snapshot, old)
+	if err != nil {
+		return err
+	}
+	switch cmd.Format {
+	case "text":
+		rep.Print(c.screen())
+	case "json":
+		err = c.printJSON(rep)
+	default:
+		err = fmt.Errorf("--snapshot gives text or json, not %s", cmd.Format)
 	}
 	if err == nil && !rep.OK() {
 		err = exitError(1)

@@ -3,6 +3,7 @@ package workbench
 import (
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/vagus-health/vagus/internal/mapping"
@@ -25,14 +26,15 @@ func (b Bench) show(name string) string {
 	return b.Show(name)
 }
 
+// fileName finds the files that an issue's text names.
+var fileName = regexp.MustCompile(`[\w.-]+(?:/[\w.-]+)+\.(?:ya?ml|json|csv)\b`)
+
 // shown names the files of issues for people, also within their texts.
 func (b Bench) shown(issues []mapping.Issue) []mapping.Issue {
 	out := make([]mapping.Issue, len(issues))
 	for n, i := range issues {
-		if name := b.show(i.File); name != i.File {
-			i.Text = strings.ReplaceAll(i.Text, i.File, name)
-			i.File = name
-		}
+		i.File = b.show(i.File)
+		i.Text = fileName.ReplaceAllStringFunc(i.Text, b.show)
 		out[n] = i
 	}
 	return out

@@ -1,0 +1,99 @@
+package odoo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A FieldFacts is what Odoo tells of one field (fields_get), and whether a new
+// record gets a value for it by itself (default_get). Compute says that Odoo
+// computes it; Readonly is false for those that can be written all the same.
+type FieldFacts struct {
+	Type, Label, Help, Relation, Related string
+	Selection                            []string // values, in Odoo's order
+	Required, Readonly, Store            bool
+	Compute, Default                     bool
+}
+
+// A Description is what a database has of some models.
+type Description struct {
+	Version string // "18.0"
+	Models  map[string]map[string]FieldFacts
+	// NoDefaults are models whose defaults Odoo would not tell, with the class
+	// of its answer: some want a context that only their screens have.
+	NoDefaults map[string]string
+}
+
+// describedAttributes are those of fields_get that a Description holds.
+var describedAttributes = []any{"type", "string", "help", "relation", "related", "selection", "required", "readonly", "store", "depends"}
+
+// Describe asks Odoo for the fields of models, with texts in the configured
+// language. tell, when not nil, hears how many models are done. An unknown
+// model is an error that names it.
+func (t *Target) Describe(ctx context.Context, models []string, tell func(done int)) (Description, error) {
+	d := Description{Models: map[string]map[string]FieldFacts{}, NoDefaults: map[string]string{}}
+	v, err := t.client.send(ctx, "common", "version", "", "", nil)
+	if err != nil {
+		return d, unwellFrom(err)
+	}
+	about, _ := v.(map[string]any)
+	d.Version, _ = about["server_serie"].(string)
+	kw := map[string]any{"context": map[string]any{"lang": t.lang}}
+	for i, model := range models {
+		v, err := t.client.execute(ctx, model, "fields_get", []any{}, map[string]any{"attributes": describedAttributes, "context": kw["context"]})
+		if err != nil {
+			return d, fmt.Errorf("fields of %s: %w (is there such a model, and may the user read it?)", model, unwellFrom(err))
+		}
+		fields, ok := v.(map[string]any)
+		if !ok || len(fields) == 0 {
+			return d, fmt.Errorf("fields of %s: Odoo's answer has none", model)
+		}
+		names := []any{}
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			names = append(names, name)
+		}
+		defaults, err := t.client.execute(ctx, model, "default_get", []any{names}, kw)
+		var f *fault
+		if errors.As(err, &f) && !isTransport(f) {
+			d.NoDefaults[model] = token(f.class)
+		} else if err != nil {
+			return d, fmt.Errorf("defaults of %s: %w", model, unwellFrom(err))
+		}
+		given, _ := defaults.(map[string]any)
+		d.Models[model] = map[string]FieldFacts{}
+		for name, v := range fields {
+			facts, _ := v.(map[string]any)
+			_, isGiven := given[name]
+			d.Models[model][name] = factsOf(facts, isGiven)
+		}
+		if tell != nil {
+			tell(i + 1)
+		}
+	}
+	return d, nil
+}
+
+// isTransport tells what did not come from Odoo.
+func isTransport(f *fault) bool {
+	return len(f.class) > 3 && (f.class[:4] == "net." || len(f.class) > 4 && f.class[:5] == "http.")
+}
+
+func factsOf(facts map[string]any, given bool) FieldFacts {
+	text := func(k string) string { s, _ := facts[k].(string); return s } // false where there is none
+	flag := func(k string) bool { b, _ := facts[k].(bool); return b }
+	depends, _ := facts["depends"].([]any)
+	f := FieldFacts{Type: text("type"), Label: text("string"), Help: text("help"), Relation: text("relation"), Related: text("related"),
+		Required: flag("required"), Readonly: flag("readonly"), Store: flag("store"), Compute: len(depends) > 0, Default: given}
+	options, _ := facts["selection"].([]any)
+	for _, o := range options {
+		if pair, ok := o.([]any); ok && len(pair) > 0 {
+			if value, ok := pair[0].(string); ok {
+				f.Selection = append(f.Selection, value)
+			}
+		}
+	}
+	return f
+}
