@@ -7,6 +7,7 @@ type mappingCmd struct {
 	Run_     mappingRunCmd      `cmd:"" name:"run" help:"Map one message and show the unit; --explain tells how every value came about."`
 	Mutate   mappingMutateCmd   `cmd:"" help:"Remove each rule in turn and tell which removals no test notices."`
 	Snapshot mappingSnapshotCmd `cmd:"" help:"What mappings know of an Odoo: pull it from a live one, compare two."`
+	New      mappingNewCmd      `cmd:"" help:"Begin a mapping and its test from a message and a model."`
 	Scrub    mappingScrubCmd    `cmd:"" help:"Make test inputs of real messages: whatever tells of a person is replaced."`
 	Docs     mappingDocsCmd     `cmd:"" help:"Document mappings: data flow, operations, what leaves."`
 	Diff     mappingDiffCmd     `cmd:"" help:"Replay stored messages through two versions and show what would change."`

@@ -69,8 +69,8 @@ func (b Bench) Dialect(format, version string) (tree.Dialect, error) {
 	return nil, fmt.Errorf("no format %q; there are: %s", format, strings.Join(names, ", "))
 }
 
-// with puts files in the place of others, or beside them.
-func (b Bench) with(files map[string][]byte) Bench {
+// With puts files in the place of others, or beside them.
+func (b Bench) With(files map[string][]byte) Bench {
 	b.FS = overlay{b.FS, files}
 	return b
 }

@@ -63,7 +63,7 @@ func (b Bench) Mutate(ctx context.Context, file string, tests []string, tell Pro
 	type outcome struct{ counts, noticed bool }
 	whole := essence(outline)
 	err = inOrder(ctx, len(all), func(i int) outcome {
-		with := b.with(map[string][]byte{all[i].name: all[i].doc.yaml(all[i].part)})
+		with := b.With(map[string][]byte{all[i].name: all[i].doc.yaml(all[i].part)})
 		changed, err := mapping.Load(with.FS, file, b.Formats)
 		if err != nil || reflect.DeepEqual(essence(changed.Outline()), whole) {
 			return outcome{}

@@ -117,7 +117,7 @@ func (b Bench) upgraded(name, snapshot, replaced string, parts map[string]json.R
 	for _, i := range mapping.Lint(b.FS, name, b.Formats) {
 		before[i.String()] = true
 	}
-	after := mapping.Lint(b.with(map[string][]byte{at: data}).FS, name, b.Formats)
+	after := mapping.Lint(b.With(map[string][]byte{at: data}).FS, name, b.Formats)
 	return slices.DeleteFunc(after, func(i mapping.Issue) bool { return before[i.String()] }), nil
 }
 
