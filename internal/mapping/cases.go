@@ -1,5 +1,7 @@
 package mapping
 
+import "strconv"
+
 // A testFile is a file of kind tests.
 type testFile struct {
 	mapping string
@@ -13,6 +15,7 @@ type testCase struct {
 	at    place
 	file  string
 	input string
+	row   int // of a file that holds many messages, from 1; 0 is the file itself
 
 	verdict  string
 	reason   string
@@ -43,7 +46,7 @@ func readCase(v *value, c *collector) testCase {
 	t.notSent, _ = texts(e.get("not_sent"))
 	t.warnings, t.warned = texts(e.get("warnings"))
 	if x := v.get("row"); x != nil {
-		c.unsupported(x.at, "row")
+		t.row, _ = strconv.Atoi(x.text)
 	}
 	if x := e.get("document"); x != nil {
 		c.unsupported(x.at, "document")

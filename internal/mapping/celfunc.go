@@ -168,6 +168,9 @@ func title(s string) string {
 type celEstimator struct{}
 
 func (celEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
+	if n.Type() != nil && n.Type().IsExactType(decimalType) {
+		return &cost.SizeEstimate{Min: 1, Max: 1} // bounded by combine
+	}
 	path := n.Path()
 	if len(path) == 0 || n.Type() == nil {
 		return nil
@@ -186,7 +189,7 @@ func (celEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 
 // EstimateCallCost prices our functions: by the text or list that they walk.
 func (e celEstimator) EstimateCallCost(function, overload string, target *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
-	text := &cost.SizeEstimate{Max: celText}
+	text, one := &cost.SizeEstimate{Max: celText}, &cost.SizeEstimate{Min: 1, Max: 1}
 	flat := func(n uint64, size *cost.SizeEstimate) *cost.CallEstimate {
 		return &cost.CallEstimate{CostEstimate: cost.Estimate{Min: 1, Max: n}, ResultSize: size}
 	}
@@ -196,7 +199,11 @@ func (e celEstimator) EstimateCallCost(function, overload string, target *cost.A
 	case "text_digits", "text_title", "text_first", "text_last":
 		return flat(celText/10, text)
 	case "total_list":
-		return flat(maxRepetitions, nil)
+		return flat(maxRepetitions, one)
+	case "decimal_+_", "decimal_-_", "decimal_*_", "decimal_/_", "negate_decimal":
+		return flat(4, one)
+	case "decimal_<_", "decimal_<=_", "decimal_>_", "decimal_>=_":
+		return flat(4, nil)
 	case "dec_text", "dec_int", "decimal_fixed2", "decimal_cents", "table_text", "intable_text":
 		return flat(4, text)
 	case "node_v", "node_valued", "node_isnull", "node_num", "node_ts":

@@ -130,7 +130,7 @@ func sentAt(ops []any, key string) (any, bool) {
 		if op["op"] != id {
 			continue
 		}
-		for _, part := range []string{"vals", "on_create"} {
+		for _, part := range []string{"vals", "on_create", "on_update"} {
 			if vals, ok := op[part].(map[string]any); ok {
 				if v, sent := vals[field]; sent {
 					return v, true
@@ -138,7 +138,7 @@ func sentAt(ops []any, key string) (any, bool) {
 			}
 		}
 		switch field {
-		case "xid", "do", "model", "on", "on_none", "by":
+		case "xid", "do", "model", "on", "on_none", "by", "method", "args", "only_if", "context":
 			v, ok := op[field]
 			return v, ok
 		}

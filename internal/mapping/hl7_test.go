@@ -11,13 +11,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/ldap"
+	"github.com/vagus-health/vagus/connectors/scim"
+	"github.com/vagus-health/vagus/connectors/tabular"
+	"github.com/vagus-health/vagus/connectors/webhook"
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/tree"
 	"github.com/vagus-health/vagus/mappings"
 )
 
-var formats = []tree.Format{hl7.Format{}}
+var formats = []tree.Format{fhir.NewFormat(), hl7.NewFormat(), ldap.Format{}, scim.Format{}, tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}}
 
 // filesOf lists the files of mappings/ with this ending.
 func filesOf(t *testing.T, fsys fs.FS, ending string) (out []string) {
@@ -34,7 +40,7 @@ func filesOf(t *testing.T, fsys fs.FS, ending string) (out []string) {
 	return out
 }
 
-func TestAllMappingsThatWeShipLintCleanAndPassTheirTestsOnHL7(t *testing.T) {
+func TestAllMappingsThatWeShipLintCleanAndPassTheirTests(t *testing.T) {
 	t.Parallel()
 	fsys := os.DirFS("../../mappings")
 	for _, name := range append(filesOf(t, fsys, ".map.yaml"), filesOf(t, fsys, ".test.yaml")...) {
@@ -70,6 +76,9 @@ func TestAMappingReadsNothingBesidesWhatItSays(t *testing.T) {
 		m, err := mapping.Load(fsys, file, formats)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if m.Format != "hl7v2" {
+			continue
 		}
 		for _, input := range filesOf(t, fsys, ".hl7") {
 			body, err := fs.ReadFile(fsys, input)
@@ -117,6 +126,40 @@ func sameWithout(t *testing.T, m *mapping.Mapping, body []byte) (mapped int) {
 		mapped++
 	}
 	return mapped
+}
+
+// TestAMappingOfAnyFormatReadsNothingBesidesWhatItSays maps the files of the
+// examples, those of other formats than HL7 too.
+func TestAMappingOfAnyFormatReadsNothingBesidesWhatItSays(t *testing.T) {
+	t.Parallel()
+	fsys := os.DirFS("../../mappings")
+	for file, input := range map[string]string{
+		"03-x12-835/remittance.map.yaml": "03-x12-835/in-835.edi",
+		"09-fhir/bundle.map.yaml":        "09-fhir/in-bundle.json",
+		"07-hr/employees.map.yaml":       "07-hr/in-hr.csv",
+	} {
+		m, err := mapping.Load(fsys, "examples/north/"+file, formats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := fs.ReadFile(fsys, "examples/north/"+input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := [][]byte{body}
+		if s, ok := m.Dialect.(tree.Splitter); ok {
+			if parts, err = s.Split(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mapped := 0
+		for _, part := range parts {
+			mapped += sameWithout(t, m, part)
+		}
+		if mapped == 0 {
+			t.Errorf("%s maps nothing of %s", file, input)
+		}
+	}
 }
 
 func ExampleLoad() {

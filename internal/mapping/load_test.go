@@ -93,7 +93,7 @@ func TestAWrongFieldIsAnErrorAtItsPlace(t *testing.T) {
 		{`name: { from: PID-19, declassify: { drop: [national_id], because: short } }`, `a reason that an auditor reads`},
 		{`name: { from: PID-8, phi: [clinic] }`, `phi is one of none, admin, order, staff, financial, name, contact, demographic, identifier, national_id, clinical, sensitive, secret (did you mean "clinical"?)`},
 		{`credit: PID-25`, `res.partner.credit can not be written: Odoo computes it`},
-		{`total: PID-25`, `it is read-only`},
+		{`total: PID-25`, `res.partner.total is read-only once there is a record: write it with only_on: create`},
 		{`child_ids: { each: "NK1[*]", key: "{NK1-1}", mode: merge, fields: {} }`, `lines of child_ids have fields: {field: rule}`},
 		{`child_ids: { each: "NK1[*]", fields: { ref: NK1-1 } }`, `error[no-identity]: lines of child_ids need key: — without it a replay would duplicate them`},
 		{`child_ids: { each: "NK1[*]", key: one, fields: { ref: NK1-1 } }`, `"one" is one key for all lines of NK1[*]`},

@@ -130,7 +130,7 @@ func (l *loader) checkRequired(at place, model string, rules []*rule, inverse st
 	fields := l.snap.Models[model]
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		f := fields[name]
-		if !f.Required || f.Default || f.Compute || f.Related != "" || f.Inherits != "" || name == inverse {
+		if !f.Required || f.Default || f.Compute || f.fixed() || f.Related != "" || f.Inherits != "" || name == inverse || l.snap.delegates(model, name) {
 			continue
 		}
 		n := slices.IndexFunc(rules, func(r *rule) bool { return r.field == name })

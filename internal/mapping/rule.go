@@ -39,6 +39,9 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 		}
 		l.single(r, v, rc.scope, rc)
 	}
+	if f := r.conv.field; r.model != "" && f.fixed() && !r.onCreate && rc.op.do != "create" {
+		l.c.errorf(at, "odoo-readonly", "%s.%s is read-only once there is a record: write it with only_on: create", r.model, field)
+	}
 	if l.c.issues[before:].failed() {
 		return nil
 	}

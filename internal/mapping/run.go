@@ -40,6 +40,7 @@ func (res Result) LogValue() slog.Value {
 // The classes of verdicts other than Apply.
 const (
 	ClassNotMine  = "mapping.not_mine" // source.when does not take the message
+	ClassNothing  = "mapping.nothing"  // every operation's when or list left it out
 	ClassGuard    = "mapping.guard"    // a guard said so
 	ClassRequired = "mapping.required" // a required value is absent or null
 	ClassIdentity = "mapping.identity" // match or ordering has no value
@@ -183,6 +184,11 @@ func (r *run) all() Result {
 	}
 	if f := r.checkEgress(); f != nil {
 		return res.stop(r.m, broker.DeadLetter, f)
+	}
+	if len(r.ops) == 0 {
+		res.Verdict, res.Class, res.Reason = broker.Skip, ClassNothing, "no operation of "+r.m.ID+" applies to the message"
+		res.Detail = broker.PHI(res.Reason)
+		return res
 	}
 	res.Verdict, res.Ops = broker.Apply, r.ops
 	return res

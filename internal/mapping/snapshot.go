@@ -40,6 +40,10 @@ type odooField struct {
 	SelectionAdd     []string `json:"selection_add,omitempty"`
 }
 
+// fixed says whether the field can be written on a new record only: Odoo's
+// forms do not change it, and its own code relies on that.
+func (f *odooField) fixed() bool { return f.Readonly != nil && *f.Readonly }
+
 // writable says whether a value written to the field stays there.
 func (f *odooField) writable() (ok bool, why string) {
 	switch {
@@ -49,8 +53,6 @@ func (f *odooField) writable() (ok bool, why string) {
 		return false, "it shows " + f.Related
 	case f.Compute:
 		return false, "Odoo computes it"
-	case f.Readonly != nil && *f.Readonly:
-		return false, "it is read-only"
 	}
 	return true, ""
 }
@@ -116,6 +118,17 @@ func (s *snapshot) check() error {
 		}
 	}
 	return nil
+}
+
+// delegates says whether a model has its fields through the record that this
+// field holds (_inherits): Odoo makes that record itself.
+func (s *snapshot) delegates(model, field string) bool {
+	for _, f := range s.Models[model] {
+		if f.Inherits == field {
+			return true
+		}
+	}
+	return false
 }
 
 // field finds a field of a model, also by a dotted way through relations

@@ -137,7 +137,7 @@ func (t *caseTest) run(c *testCase) CaseReport {
 			return rep
 		}
 	}
-	msg, err := t.m.Dialect.Decode(body, t.m.Reads())
+	msg, err := t.decode(body, c.row)
 	if err != nil {
 		fail("input", "", "", err.Error())
 		return rep
@@ -171,6 +171,25 @@ func (t *caseTest) run(c *testCase) CaseReport {
 	}
 	rep.OK = len(rep.Diff) == 0
 	return rep
+}
+
+// decode reads the case's message: the input, or one of the many that it holds.
+func (t *caseTest) decode(body []byte, row int) (*tree.Message, error) {
+	if row > 0 {
+		s, ok := t.m.Dialect.(tree.Splitter)
+		if !ok {
+			return nil, fmt.Errorf("row: a file of %s holds one message", t.m.Format)
+		}
+		parts, err := s.Split(body)
+		if err != nil {
+			return nil, err
+		}
+		if row > len(parts) {
+			return nil, fmt.Errorf("row: %d of %d messages", row, len(parts))
+		}
+		body = parts[row-1]
+	}
+	return t.m.Dialect.Decode(body, t.m.Reads())
 }
 
 func (t *caseTest) compareVerdict(c *testCase, res Result, fail differs) {
