@@ -23,25 +23,18 @@ type codeTable struct {
 // codeTables finds the tables by number when the first one is asked for.
 var codeTables = sync.OnceValue(func() map[string]codeTable {
 	tables := make(map[string]codeTable, 512)
-	text := codesText
-	for {
-		i := strings.Index(text, "\ntable ")
-		if i < 0 {
-			return tables
-		}
-		head, rest, _ := strings.Cut(text[i+len("\ntable "):], "\n")
-		body := rest
-		if end := strings.Index(body, "\ntable "); end >= 0 {
-			body = body[:end+1]
-		}
+	const start = "\ntable "
+	_, rest, _ := strings.Cut(codesText, start)
+	for rest != "" {
+		var block string
+		block, rest, _ = strings.Cut(rest, start)
+		head, body, _ := strings.Cut(block, "\n")
 		number, _, _ := strings.Cut(head, " ")
 		number, closed := strings.CutSuffix(number, "!")
-		tables[number] = codeTable{closed, body}
-		text = "\n" + rest
+		tables[number] = codeTable{closed, strings.TrimSuffix(body, "\n")}
 	}
+	return tables
 })
-
-var _ tree.Dictionary = dialect{}
 
 // Codes returns the values of a code table ("HL70001"), nil for one that is not
 // known. closed says that the standard defines them: no others may be sent.
@@ -50,8 +43,8 @@ func (d dialect) Codes(table string) (codes []tree.TableValue, closed bool) {
 	if !ok {
 		return nil, false
 	}
-	for line := range strings.Lines(t.body) {
-		value, title, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
+	for line := range strings.SplitSeq(t.body, "\n") {
+		value, title, _ := strings.Cut(line, " ")
 		codes = append(codes, tree.TableValue{Value: value, Title: title})
 	}
 	return codes, t.closed

@@ -65,7 +65,7 @@ func (d *dictionary) nearType(name string) string {
 	}
 	slices.Sort(all)
 	for _, t := range all {
-		if len(name) > 1 && (strings.HasPrefix(t, name) || strings.HasPrefix(name, t)) || len(t) == len(name) && sameBut(t, name) == 1 {
+		if sameBut(t, name) == 1 {
 			near = append(near, t)
 		}
 	}
@@ -77,9 +77,14 @@ func (d *dictionary) nearType(name string) string {
 	return ""
 }
 
-// sameBut returns in how many bytes two words of one length differ.
-func sameBut(a, b string) (n int) {
-	for i := range a {
+// sameBut returns in how many bytes two words differ, the end of the longer
+// one included.
+func sameBut(a, b string) int {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	n := len(a) - len(b)
+	for i := range b {
 		if a[i] != b[i] {
 			n++
 		}

@@ -241,7 +241,10 @@ func fieldOf(line string, v version) (f statement, ok bool, err error) {
 			return f, false, errors.New("no version " + since)
 		}
 		if v >= at {
-			f.spec, ok = spec, spec != "-"
+			spec, table, given := strings.Cut(spec, " ")
+			if f.spec, ok = spec, spec != "-"; given {
+				f.table = table
+			}
 		}
 	}
 	return f, ok, nil

@@ -154,10 +154,10 @@ func TestEveryStructureOfEveryVersionDecodesAsItsSchemaSays(t *testing.T) {
 			d := in(t, v)
 			for _, name := range d.structures().names {
 				p := d.structures().byName[name]()
-				for seed := range 6 {
+				for seed := range 5 {
 					r := rand.New(rand.NewPCG(uint64(seed), 1))
 					var g made
-					g.make(r, p, float64(seed)/5, 1+seed%3)
+					g.make(r, p, float64(seed)/4, 1+seed%3)
 					kind := typeNamed(name)
 					body := "MSH|^~\\&|||||||" + kind.String() + "|1|P|" + v + "\r" + strings.Join(g.lines, "\r") + "\r"
 					m, err := d.Decode([]byte(body), nil)
@@ -179,7 +179,7 @@ func TestEveryStructureOfEveryVersionDecodesAsItsSchemaSays(t *testing.T) {
 
 // ambiguous are structures of which a message can be read in two ways: after
 // what is missing or may repeat, a segment fits into two groups.
-var ambiguous = []string{"CSU_C09", "EHC_E15", "OMD_O03", "ORD_O04", "ORL_O34", "QBP_Qnn", "RCI_I05", "SUR_P09"}
+var ambiguous = []string{"CSU_C09", "EHC_E15", "OMD_O03", "ORD_O04", "ORL_O34", "RCI_I05", "SUR_P09"}
 
 // TestGroupsAreThoseOfTheStandard makes messages with all that a structure may
 // hold, once and twice, and finds their groups again.

@@ -107,9 +107,12 @@ func indexStructures(text string, v version) (*structures, error) {
 			s.events[event{code, trigger}] = name
 			continue
 		}
+		if words[1] != "=" {
+			return nil, fmt.Errorf("line %d: no = before its events", i)
+		}
 		for _, w := range words[2:] {
 			e, in, err := inRange(w, v)
-			if err != nil || words[1] != "=" {
+			if err != nil {
 				return nil, fmt.Errorf("line %d: %w", i, err)
 			}
 			c, t, full := strings.Cut(e, "_")

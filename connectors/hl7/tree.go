@@ -45,7 +45,7 @@ func (Format) Name() string { return formatName }
 // A dialect is the format in one version, with declared segments.
 type dialect struct {
 	*dictionary
-	types *schemas
+	roots *schemas
 }
 
 // Dialect returns the format in one version, whose data types are those that
@@ -72,7 +72,7 @@ func (Format) Dialect(decl tree.Declaration) (tree.Dialect, error) {
 // Schema returns the root type for messages of a structure: each segment once
 // wherever in the message it stood, with its fields of the version.
 func (d dialect) Schema(structure string) (*tree.Type, error) {
-	return d.types.of(structure), nil
+	return d.roots.of(structure), nil
 }
 
 // Structures returns what MSH-9 may be: MSH-9.3, or "ADT^A08" of MSH-9.1 and

@@ -161,22 +161,31 @@ func TestDecodedNamesAreInTheSchema(t *testing.T) {
 	}
 }
 
+// find returns the element of a path, nil if there is none; its first step may
+// be a data type.
+func find(t testing.TB, version, structure, path string) *tree.Element {
+	t.Helper()
+	d := in(t, version)
+	of, err := d.Schema(structure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *tree.Element
+	for i, step := range strings.Split(path, "-") {
+		if typ := d.types[step]; i == 0 && typ != nil {
+			of = typ
+			continue
+		}
+		if e = of.Element(step); e == nil {
+			return nil
+		}
+		of = e.Type
+	}
+	return e
+}
+
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	find := func(version, structure, path string) *tree.Element {
-		of, err := in(t, version).Schema(structure)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var e *tree.Element
-		for _, step := range strings.Split(path, "-") {
-			if e = of.Element(step); e == nil {
-				return nil
-			}
-			of = e.Type
-		}
-		return e
-	}
 	for _, tt := range []struct {
 		structure, path, typ string
 		kind                 tree.Kind
@@ -208,7 +217,7 @@ func TestSchema(t *testing.T) {
 		{"", "ORDER-IPC-1", "EI", tree.Composite, "identifier", false},
 		{"", "PID-3", "CX", tree.Composite, "identifier", true},
 	} {
-		e := find("2.5.1", tt.structure, tt.path)
+		e := find(t, "2.5.1", tt.structure, tt.path)
 		if e == nil {
 			t.Errorf("%s %s is not there", tt.structure, tt.path)
 			continue
@@ -225,54 +234,17 @@ func TestSchema(t *testing.T) {
 		{"2.8", "ORM_O01", "ORDER-ORC-32", true}, {"2.5", "ORM_O01", "ORDER-ORC-32", false},
 		{"2.5.1", "ADT_A39", "PID-3", false}, {"2.5.1", "ORM_O01", "OBR", false}, {"2.5.1", "ADT_A01", "PID-61", false}, {"2.5.1", "ADT_A01", "ZPI", false},
 	} {
-		if got := find(tt.version, tt.structure, tt.path) != nil; got != tt.there {
+		if got := find(t, tt.version, tt.structure, tt.path) != nil; got != tt.there {
 			t.Errorf("%s %s %s there: %v", tt.version, tt.structure, tt.path, got)
 		}
 	}
 	for _, v := range versions {
-		if find(v, "ADT_A01", "PID-3") == nil {
+		if find(t, v, "ADT_A01", "PID-3") == nil {
 			t.Errorf("%s has no PID-3", v)
 		}
 	}
 	if _, err := (Format{}).Dialect(tree.Declaration{Version: "3.0"}); err == nil || !strings.Contains(err.Error(), "2.5.1") {
 		t.Errorf("version 3.0: %v", err)
-	}
-}
-
-// TestDictionaryIsWhole guards against a line lost in an edit.
-func TestDictionaryIsWhole(t *testing.T) {
-	t.Parallel()
-	d, err := dictionaryOf("2.5.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := 0
-	for _, e := range d.segments {
-		fields += len(e.Type.Elements)
-	}
-	if len(d.segments) != 150 || fields != 2103 {
-		t.Errorf("%d segments with %d fields", len(d.segments), fields)
-	}
-	for name, n := range map[string]int{"MSH": 21, "PID": 39, "PD1": 21, "NK1": 39, "PV1": 52, "PV2": 49, "ORC": 31, "OBR": 50, "OBX": 25, "IN1": 53, "IN2": 72, "GT1": 57, "FT1": 31, "TXA": 23, "SCH": 27, "STF": 38, "SPM": 29, "RXA": 26} {
-		if got := len(d.segments[name].Type.Elements); got != n {
-			t.Errorf("%s has %d fields, want %d", name, got, n)
-		}
-	}
-}
-
-func TestDictionaryErrorsNameTheLine(t *testing.T) {
-	t.Parallel()
-	for name, text := range map[string]string{
-		"unknown label of a segment": "segment ABC private Name",
-		"unknown label of a field":   "segment ABC admin Name\nST =private Name",
-		"extends nothing":            "extend ABC 2.5",
-	} {
-		if _, err := readDictionary(text, v25); err == nil || !strings.HasPrefix(err.Error(), "line ") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := readDictionary("type AA\nBB Part", v25); err == nil {
-		t.Error("a type that is not defined")
 	}
 }
 
