@@ -91,6 +91,9 @@ func (c *console) status(s ops.Status) {
 	for _, site := range s.Sites {
 		c.say("")
 		c.table([]column{{}, {}, {}}, [][]cell{{{"site " + site.Site, bold}, state(site.Verdict), {text: site.Verdict.Text}}})
+		if m := site.Mappings; m.Set != "" {
+			c.say("mappings %s in force since %s", m.Set, c.when(m.Loaded))
+		}
 		var rows [][]cell
 		for _, f := range site.Feeds {
 			full := "-"

@@ -13,6 +13,7 @@ import (
 	"github.com/vagus-health/vagus/broker/journal"
 	"github.com/vagus-health/vagus/broker/link"
 	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/mapping/bundle"
 	"github.com/vagus-health/vagus/internal/ops"
 )
 
@@ -20,24 +21,26 @@ import (
 type Agent struct {
 	*base
 	cfg     *config.Agent
-	bundle  *link.Bundle
+	site    *link.Bundle
 	journal *journal.Journal
 	link    *link.Link
 	sources map[string]listener
 	heard   map[string]*atomic.Int64 // when each feed last accepted something, in Unix nanoseconds
+	keeper  *bundle.Keeper
+	feeds   atomic.Pointer[map[string]*feed] // with the mappings in force; replaced whole
 }
 
 // StartAgent starts a site. It returns when every feed listens.
 func StartAgent(ctx context.Context, cfg *config.Agent, o Options) (*Agent, error) {
-	bundle, err := link.LoadBundle(cfg.Bundle)
+	who, err := link.LoadBundle(cfg.Bundle)
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w (vagus site add makes one, at the hub)", err)
 	}
-	base, err := startBase(ctx, "vagus-agent", bundle.Name, o, cfg.Process, cfg.Grace)
+	base, err := startBase(ctx, "vagus-agent", who.Name, o, cfg.Process, cfg.Grace)
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{base: base, cfg: cfg, bundle: bundle, sources: map[string]listener{}, heard: map[string]*atomic.Int64{}}
+	a := &Agent{base: base, cfg: cfg, site: who, sources: map[string]listener{}, heard: map[string]*atomic.Int64{}}
 	if err := a.start(ctx); err != nil {
 		return nil, base.abandon(err)
 	}
@@ -45,24 +48,19 @@ func StartAgent(ctx context.Context, cfg *config.Agent, o Options) (*Agent, erro
 }
 
 func (a *Agent) start(ctx context.Context) error {
-	secret, err := a.bundle.Ordering()
+	secret, err := a.site.Ordering()
 	if err != nil {
 		return err
 	}
-	feeds := map[string]*feed{}
+	if err := a.loadMappings(ctx, secret); err != nil {
+		return err
+	}
 	var names []string
 	for _, c := range a.cfg.Feeds {
-		f, err := newFeed(c, secret, a.log)
-		if err != nil {
-			return err
-		}
-		if a.sources[c.Name], err = newSource(c, a.bundle, a.base); err != nil {
+		if a.sources[c.Name], err = newSource(c, a.site, a.base); err != nil {
 			return fmt.Errorf("feed %s: %w", c.Name, err)
 		}
-		for _, m := range f.mappings {
-			a.log.Info("mapping loaded", "feed", c.Name, "mapping", m.String(), "warnings", len(m.Warnings))
-		}
-		feeds[c.Name], a.heard[c.Name] = f, new(atomic.Int64)
+		a.heard[c.Name] = new(atomic.Int64)
 		names = append(names, c.Name)
 	}
 	a.journal, err = journal.Open(ctx, journal.Config{
@@ -74,9 +72,9 @@ func (a *Agent) start(ctx context.Context) error {
 	a.onStop("journal", func(context.Context) error { return a.journal.Close() })
 	a.run("journal's watch", a.journal.Run)
 	a.link, err = link.New(link.Config{
-		Bundle: a.bundle, URLs: a.hubURLs(), Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
+		Bundle: a.site, URLs: a.hubURLs(), Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
 		Map: func(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
-			return feeds[m.Feed].units(ctx, m)
+			return a.feed(m.Feed).units(ctx, m)
 		},
 	})
 	if err != nil {
@@ -87,6 +85,12 @@ func (a *Agent) start(ctx context.Context) error {
 		ops.Check{Name: "link", Advisory: true, Run: func(ctx context.Context) error {
 			if !a.link.State(ctx).Connected {
 				return fmt.Errorf("not connected; the site accepts and keeps")
+			}
+			return nil
+		}},
+		ops.Check{Name: "mappings", Advisory: true, Run: func(context.Context) error {
+			if p := a.keeper.Status().Problem; p != "" {
+				return errors.New(p)
 			}
 			return nil
 		}}); err != nil {
@@ -104,7 +108,7 @@ func (a *Agent) start(ctx context.Context) error {
 		if c.Validate == config.BeforeAck {
 			store := accept
 			accept = func(ctx context.Context, ms ...*broker.Message) error {
-				if err := feeds[name].check(ctx, ms...); err != nil {
+				if err := a.feed(name).check(ctx, ms...); err != nil {
 					return err
 				}
 				return store(ctx, ms...)
@@ -149,7 +153,7 @@ func (a *Agent) sitesNow(ctx context.Context) ([]ops.SiteStatus, error) {
 // Status is how the site is now.
 func (a *Agent) Status(ctx context.Context) (ops.SiteStatus, error) {
 	state := a.link.State(ctx)
-	s := ops.SiteStatus{Site: a.bundle.Name, LinkUp: state.Connected}
+	s := ops.SiteStatus{Site: a.site.Name, LinkUp: state.Connected, Mappings: ops.MappingStatus(a.keeper.Status())}
 	for _, lane := range state.Lanes {
 		f := ops.FeedStatus{Feed: lane.Feed, Listening: a.sources[lane.Feed].Addr() != nil, Problem: lane.Error, Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest}
 		if !state.Connected && !lane.Since.IsZero() && (s.LinkSince.IsZero() || lane.Since.Before(s.LinkSince)) {

@@ -52,7 +52,7 @@ func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err erro
 		return nil, err
 	}
 	agentCfg := config.NewAgent()
-	agentCfg.DataDir, agentCfg.Bundle, agentCfg.Journal, agentCfg.Feeds, agentCfg.Grace, agentCfg.Process = filepath.Join(cfg.DataDir, "agent"), bundle, cfg.Journal, cfg.Feeds, cfg.Grace, cfg.Process
+	agentCfg.DataDir, agentCfg.Bundle, agentCfg.Journal, agentCfg.Feeds, agentCfg.Mappings, agentCfg.Grace, agentCfg.Process = filepath.Join(cfg.DataDir, "agent"), bundle, cfg.Journal, cfg.Feeds, cfg.Mappings, cfg.Grace, cfg.Process
 	if a.Agent, err = StartAgent(ctx, agentCfg, o); err != nil {
 		return nil, err
 	}

@@ -137,8 +137,12 @@ func TestOneProcessDoesTheWholeJobAndAnswersForAllOfIt(t *testing.T) {
 		if run == 0 && !(strings.Contains(log.String(), "mapping left something out") && !strings.Contains(log.String(), "Atlantis")) {
 			t.Errorf("the log does not say, without its value, that a country was left out:\n%s", log)
 		}
-		s, err := api.Status(t.Context())
-		if err != nil || len(s.Targets) != 1 || len(s.Sites) != 1 || s.Sites[0].Site != "north" || !s.Sites[0].LinkUp {
+		var s ops.Status
+		eventually(t, "the link being up", log, func() bool {
+			s, err = api.Status(t.Context())
+			return err != nil || len(s.Sites) == 1 && s.Sites[0].LinkUp
+		})
+		if err != nil || len(s.Targets) != 1 || s.Sites[0].Site != "north" || s.Sites[0].Mappings.Set == "" {
 			t.Errorf("status is %+v, %v", s, err)
 		}
 		for path, want := range map[string]string{"/readyz": `"name":"journal"`, "/metrics": "vagus_source_accepted", "/livez": ""} {

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
@@ -24,7 +20,6 @@ import (
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/tree"
-	"github.com/vagus-health/vagus/mappings"
 )
 
 // Formats are the message formats that mappings may name.
@@ -47,7 +42,6 @@ func Formats() []tree.Format {
 type feed struct {
 	name     string
 	target   string
-	mappings []*mapping.Mapping
 	readings []*reading
 	secret   []byte // of ordering keys
 	log      *slog.Logger
@@ -65,7 +59,6 @@ type reading struct {
 
 // add puts a mapping where its source is decoded.
 func (f *feed) add(m *mapping.Mapping) {
-	f.mappings = append(f.mappings, m)
 	for _, r := range f.readings {
 		if r.format == m.Format && reflect.DeepEqual(r.source, m.Source) {
 			r.reads.AddAll(m.Reads())
@@ -78,48 +71,24 @@ func (f *feed) add(m *mapping.Mapping) {
 	f.readings = append(f.readings, r)
 }
 
-func newFeed(cfg config.Feed, secret []byte, log *slog.Logger) (*feed, error) {
+// newFeed makes a feed that runs those mappings that are for the format which
+// it receives: a directory or a bundle may serve several feeds.
+func newFeed(cfg config.Feed, ms []*mapping.Mapping, secret []byte, log *slog.Logger) (*feed, error) {
 	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, log: log.With("feed", cfg.Name)}
-	seen := map[string]string{}
-	for _, file := range cfg.Mappings {
-		fsys, path, err := openMapping(file)
-		if err != nil {
-			return nil, fmt.Errorf("feed %s: mapping %s: %w", cfg.Name, file, err)
+	format := feedFormat(cfg)
+	for _, m := range ms {
+		if m.Format != format {
+			continue
 		}
-		m, err := mapping.Load(fsys, path, Formats())
-		if err != nil {
-			var issues mapping.Issues
-			if errors.As(err, &issues) && path != file {
-				for i := range issues { // as the reader of the message would name them
-					issues[i].File = "/" + issues[i].File
-				}
-			}
-			return nil, fmt.Errorf("feed %s: mapping %s does not load:\n%w", cfg.Name, file, err)
-		}
-		if other, twice := seen[m.ID]; twice {
-			return nil, fmt.Errorf("feed %s: %s and %s are both called %s: a mapping's id is part of what its units are known by", cfg.Name, other, file, m.ID)
-		}
-		seen[m.ID] = file
 		if m.Unit == "atomic" {
-			return nil, fmt.Errorf("feed %s: mapping %s asks for `unit: atomic`, and Odoo's own interface can not apply several operations in one transaction: write `unit: resumable`", cfg.Name, file)
+			return nil, fmt.Errorf("feed %s: mapping %s asks for `unit: atomic`, and Odoo's own interface can not apply several operations in one transaction: write `unit: resumable`", cfg.Name, m.ID)
 		}
 		f.add(m)
 	}
+	if len(f.readings) == 0 {
+		return nil, fmt.Errorf("feed %s receives %s, and none of its mappings is for that", cfg.Name, format)
+	}
 	return f, nil
-}
-
-// openMapping returns where a mapping file and all that it refers to are: the
-// files that come with Vagus, or the file system.
-func openMapping(file string) (fs.FS, string, error) {
-	if name, ok := strings.CutPrefix(file, config.Builtin); ok {
-		return mappings.FS, name, nil
-	}
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		return nil, "", err
-	}
-	// A mapping refers to tables and snapshots beside and above it.
-	return os.DirFS("/"), strings.TrimPrefix(filepath.ToSlash(abs), "/"), nil
 }
 
 // units returns what a message means: one unit for each mapping that wants it,

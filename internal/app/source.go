@@ -28,6 +28,14 @@ func newSource(cfg config.Feed, who *link.Bundle, b *base) (listener, error) {
 	return nil, errors.New("feed " + cfg.Name + " has no connector")
 }
 
+// feedFormat is the format of the messages that a feed's connector receives.
+func feedFormat(cfg config.Feed) string {
+	if cfg.HL7 != nil {
+		return hl7.NewFormat().Name()
+	}
+	return ""
+}
+
 // newTarget is the registry of targets.
 func newTarget(name string, cfg config.Target, b *base) (broker.Target, error) {
 	switch {

@@ -14,12 +14,28 @@ import (
 
 // An Agent is `vagus agent -c`: one site.
 type Agent struct {
-	DataDir string        `yaml:"data_dir"` // the journal; a volume of its own
-	Bundle  string        `yaml:"bundle"`   // directory that `vagus site add` made for this site: who it is and how it reaches the cloud
-	Journal Journal       `yaml:"journal"`
-	Feeds   []Feed        `yaml:"feeds"`
-	Grace   time.Duration `yaml:"grace"` // for work in hand at the end
-	Process `yaml:",inline"`
+	DataDir string  `yaml:"data_dir"` // the journal; a volume of its own
+	Bundle  string  `yaml:"bundle"`   // directory that `vagus site add` made for this site: who it is and how it reaches the cloud
+	Journal Journal `yaml:"journal"`
+	Feeds   []Feed  `yaml:"feeds"`
+	// Mappings says how the mappings that the feeds name come into force.
+	Mappings Mappings      `yaml:"mappings"`
+	Grace    time.Duration `yaml:"grace"` // for work in hand at the end
+	Process  `yaml:",inline"`
+}
+
+// Mappings says which changes of mapping files come into force, and when.
+type Mappings struct {
+	// Trust is the public key that bundles are signed with: then feeds name
+	// bundles only, and none that is unsigned, altered or older is taken.
+	Trust KeyFile `yaml:"trust"`
+	// Every is how long after one look at the files the next one is.
+	Every time.Duration `yaml:"every"`
+}
+
+// A KeyFile names a file with a key that is no secret.
+type KeyFile struct {
+	File string `yaml:"file"`
 }
 
 // Journal is the site's durable log.
@@ -36,7 +52,7 @@ type Journal struct {
 type Feed struct {
 	Name     string      `yaml:"name"`
 	Target   string      `yaml:"target"`    // a target of the cloud's workers
-	Mappings []string    `yaml:"mappings"`  // files; "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
+	Mappings []string    `yaml:"mappings"`  // files, directories, bundles (north.vmb, or north.vmb#admissions for a part); "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
 	Validate string      `yaml:"validate"`  // "" or "before-ack": what a mapping rejects is refused to its sender instead of dead-lettered
 	MaxBytes int64       `yaml:"max_bytes"` // of this feed's journal
 	HL7      *hl7.Config `yaml:"hl7"`
@@ -104,6 +120,7 @@ type All struct {
 	MaxBytes int64             `yaml:"max_bytes"` // of the units that the hub keeps
 	Journal  Journal           `yaml:"journal"`
 	Feeds    []Feed            `yaml:"feeds"`
+	Mappings Mappings          `yaml:"mappings"`
 	Ledger   Ledger            `yaml:"ledger"` // default: SQLite below data_dir
 	Targets  map[string]Target `yaml:"targets"`
 	Grace    time.Duration     `yaml:"grace"`
@@ -177,6 +194,9 @@ func (a *Agent) validate(dir string) error {
 	if err := a.Journal.validate(); err != nil {
 		return err
 	}
+	if err := a.Mappings.validate(dir); err != nil {
+		return err
+	}
 	return validateFeeds(a.Feeds, dir)
 }
 
@@ -186,6 +206,14 @@ func (j Journal) validate() error {
 		return fmt.Errorf("journal.max_bytes: %d is less than 1 MiB", j.MaxBytes)
 	case j.Retention < 0:
 		return fmt.Errorf("journal.retention: %s is negative", j.Retention)
+	}
+	return nil
+}
+
+func (m *Mappings) validate(dir string) error {
+	m.Trust.File = absolute(dir, m.Trust.File)
+	if m.Every != 0 && m.Every < time.Second {
+		return fmt.Errorf("mappings.every: %s is shorter than 1s", m.Every)
 	}
 	return nil
 }
@@ -291,6 +319,9 @@ func (a *All) validate(dir string) error {
 		}
 	}
 	if err := a.Journal.validate(); err != nil {
+		return err
+	}
+	if err := a.Mappings.validate(dir); err != nil {
 		return err
 	}
 	if err := a.Ledger.validate(dir); err != nil {

@@ -29,12 +29,22 @@ type TargetStatus struct {
 
 // SiteStatus is what an agent knows about itself.
 type SiteStatus struct {
-	Site      string       `json:"site"`
-	LinkUp    bool         `json:"link_up"`
-	LinkSince time.Time    `json:"link_since,omitzero"` // up or down since
-	Problem   string       `json:"problem,omitempty"`   // why it is down
-	Feeds     []FeedStatus `json:"feeds"`
-	Verdict   Verdict      `json:"verdict"` // filled in by [Status.Judge]
+	Site      string        `json:"site"`
+	LinkUp    bool          `json:"link_up"`
+	LinkSince time.Time     `json:"link_since,omitzero"` // up or down since
+	Problem   string        `json:"problem,omitempty"`   // why it is down
+	Mappings  MappingStatus `json:"mappings,omitzero"`
+	Feeds     []FeedStatus  `json:"feeds"`
+	Verdict   Verdict       `json:"verdict"` // filled in by [Status.Judge]
+}
+
+// MappingStatus is which mappings a site runs.
+type MappingStatus struct {
+	Set       string    `json:"set"`               // what tells it from others
+	Loaded    time.Time `json:"loaded"`            // when it came into force
+	Kept      bool      `json:"kept,omitempty"`    // it is the copy of an earlier one: at the start the files could not be taken
+	Problem   string    `json:"problem,omitempty"` // why the files of now are not in force: file, line and fault
+	ProblemAt time.Time `json:"problem_at,omitzero"`
 }
 
 // FeedStatus is one feed of a site as its agent sees it.

@@ -180,6 +180,8 @@ func judgeLink(now time.Time, s SiteStatus) Verdict {
 			t += " (" + s.Problem + ")"
 		}
 		return Verdict{Attention, t + wait(waiting) + ", intake goes on"}
+	case s.Mappings.Problem != "":
+		return Verdict{Attention, fmt.Sprintf("new mappings refused since %s, those of %s stay in force: %s", clock(now, s.Mappings.ProblemAt), clock(now, s.Mappings.Loaded), s.Mappings.Problem)}
 	case waiting > 0 && older(now, oldest, lateAfter):
 		return Verdict{Fine, "catching up: " + number(waiting) + " to send"}
 	}

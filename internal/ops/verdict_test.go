@@ -99,6 +99,9 @@ func TestTheVerdictOfASite(t *testing.T) {
 			Verdict{Broken, "its journal is full: senders are refused until the cloud has what waits"}},
 		"a feed that can not listen": {
 			feed(FeedStatus{Problem: "port 2575 is taken"}), Verdict{Fine, "connected"}, Verdict{Broken, "not listening: port 2575 is taken"}},
+		"new mappings that are refused are told with their place": {
+			SiteStatus{LinkUp: true, Mappings: MappingStatus{Loaded: ago(time.Hour), Problem: "/etc/adt.map.yaml:7:3: error[path]: PID has no x", ProblemAt: ago(12 * time.Minute)}, Feeds: []FeedStatus{{Listening: true, LastReceived: ago(time.Second)}}},
+			Verdict{Attention, "new mappings refused since 03:12, those of 02:24 stay in force: /etc/adt.map.yaml:7:3: error[path]: PID has no x"}, Verdict{Fine, "receiving"}},
 		"after a cut it catches up": {
 			feed(FeedStatus{Listening: true, LastReceived: ago(time.Hour), Waiting: 1500, OldestWaiting: ago(time.Hour)}), Verdict{Fine, "catching up: 1,500 to send"}, Verdict{Fine, "idle since 02:24"}},
 	} {

@@ -95,7 +95,7 @@ func newSite(t *testing.T, entries ...string) *siteDir {
 	t.Helper()
 	s := &siteDir{t: t, dir: t.TempDir(), log: &safeLog{}, now: make(chan os.Signal, 1)}
 	for i, e := range entries {
-		if !strings.HasPrefix(e, Builtin) {
+		if !strings.HasPrefix(e, builtin) {
 			entries[i] = filepath.Join(s.dir, e)
 		}
 	}
@@ -332,7 +332,7 @@ func TestABundleIsTakenWhenItsKeyIsTrustedAndItIsNotOlder(t *testing.T) {
 
 func TestWhatIsInForceSurvivesABadEditAndAReboot(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "a", Builtin+"a/own.map.yaml")
+	s := newSite(t, "a", builtin+"a/own.map.yaml")
 	s.write("a/adt.map.yaml", theMapping("adt", 1, "one"))
 	if err := s.open(); err != nil {
 		t.Fatal(err)
@@ -420,7 +420,7 @@ func TestASiteDoesNotStartOnWhatItCanNotTrustOrRead(t *testing.T) {
 			}
 		})
 	}
-	s := newSite(t, "b.vmb#a/adt.map.yaml", Builtin+"a")
+	s := newSite(t, "b.vmb#a/adt.map.yaml", builtin+"a")
 	s.cfg.Trust = public
 	s.pack("b.vmb", "b", 1, "x", private)
 	if err := s.open(); err != nil {

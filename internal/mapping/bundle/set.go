@@ -18,8 +18,8 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// Builtin begins the name of a mapping that comes with Vagus.
-const Builtin = "builtin:"
+// builtin begins the name of a mapping that comes with Vagus.
+const builtin = "builtin:"
 
 // A Set is the mappings of all feeds of a site. It is never modified.
 type Set struct {
@@ -88,7 +88,7 @@ func (r *resolver) entry(ctx context.Context, entry string) ([]*mapping.Mapping,
 	if err != nil {
 		return nil, err
 	}
-	if shown == Builtin {
+	if shown == builtin {
 		tests = nil // they ran when this program was built
 	}
 	ms, err := Gate(ctx, fsys, names, tests, r.formats)
@@ -110,8 +110,8 @@ func (r *resolver) entry(ctx context.Context, entry string) ([]*mapping.Mapping,
 // open finds the tree that an entry is in, its name there, and what names in
 // that tree begin with for people.
 func (r *resolver) open(entry string) (fsys fs.FS, name, shown string, err error) {
-	if name, ok := strings.CutPrefix(entry, Builtin); ok {
-		return r.builtin, name, Builtin, nil
+	if name, ok := strings.CutPrefix(entry, builtin); ok {
+		return r.builtin, name, builtin, nil
 	}
 	file, inside, _ := strings.Cut(entry, "#")
 	onDisk := strings.TrimPrefix(path.Clean(filepath.ToSlash(file)), "/")

@@ -1,0 +1,12 @@
+package app
+
+import (
+	"context"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// Units maps a message of a feed as the link does.
+func (a *Agent) Units(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
+	return a.feed(m.Feed).units(ctx, m)
+}
