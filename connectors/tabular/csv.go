@@ -43,10 +43,8 @@ func (CSV) Dialect(d tree.Declaration) (tree.Dialect, error) {
 	case "", ",":
 	case ";", "|", "\t":
 		out.comma = rune(d.Delimiter[0])
-	case "tab":
-		out.comma = '\t'
 	default:
-		return nil, fmt.Errorf("csv: no delimiter %q; there are: , ; | tab", d.Delimiter)
+		return nil, fmt.Errorf("csv: no delimiter %q; there are: , ; | \\t", d.Delimiter)
 	}
 	for _, c := range d.Columns {
 		if c.Start != 0 || c.Width != 0 {

@@ -34,6 +34,9 @@ func (Format) Dialect(d tree.Declaration) (tree.Dialect, error) {
 	if d.Version != "" || d.Delimiter != "" || len(d.Segments) > 0 {
 		return nil, errors.New("json has attributes, and no version, delimiter or segments")
 	}
+	if d.Charset != "" {
+		return nil, errors.New("json is UTF-8: leave charset out")
+	}
 	t, err := tree.Declared("", nil, d.Columns, false)
 	if err != nil {
 		return nil, fmt.Errorf("json: %w", err)

@@ -83,6 +83,7 @@ func TestErrorsNameTheFormatAndThePlace(t *testing.T) {
 	for want, decl := range map[string]tree.Declaration{
 		"json: no attributes":    {},
 		"no version":             {Version: "1", Columns: stockMove.Columns},
+		"json is UTF-8":          {Charset: "windows-1252", Columns: stockMove.Columns},
 		"delimiter":              {Delimiter: ";", Columns: stockMove.Columns},
 		"or segments":            {Segments: stockMove.Columns, Columns: stockMove.Columns},
 		"json: lines.x has no t": {Columns: []tree.Column{{Name: "lines", Type: "object", Parts: []tree.Column{{Name: "x"}}}}},

@@ -100,6 +100,11 @@ func (l *loader) declaration(v *value) {
 		}
 	}
 	columns, attributes := v.get("columns"), v.get("attributes")
+	if x := v.get("charset"); x != nil {
+		if d.Charset = x.text; columns == nil {
+			l.c.errorf(x.at, "source", "charset is of a table: it needs columns")
+		}
+	}
 	if columns != nil && attributes != nil {
 		l.c.errorf(attributes.at, "source", "a table has columns and an entry attributes: declare one of them")
 	} else if columns == nil {

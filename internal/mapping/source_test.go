@@ -97,6 +97,7 @@ func TestAWrongDeclarationNamesTheFix(t *testing.T) {
 		{"phi: financial", "phi: financal", `phi is one of none, admin, order, staff, financial, name, contact, demographic, identifier, national_id, clinical, sensitive, secret (did you mean "financial"?)`},
 		{"  attributes:", "  columns: { a: { type: text, phi: none } }\n  attributes:", `a table has columns and an entry attributes: declare one of them`},
 		{"  attributes:", "  delimiter: \";;\"\n  attributes:", `delimiter is one character, in quotes`},
+		{"  attributes:", "  charset: windows-1252\n  attributes:", `charset is of a table: it needs columns`},
 		{"  attributes:", "  segments: { ZPI: [ { type: ST } ] }\n  attributes:", `a field needs phi: — what it may reveal`},
 		{"  attributes:", "  segments: { ZPI: [ { type: ST, phi: none } ] }\n  attributes:", `json has attributes, and no version, delimiter or segments`},
 		{"from: home.town", "from: home.twon", `(did you mean "town"?)`},

@@ -103,6 +103,7 @@ func TestReadJSONRefuses(t *testing.T) {
 		{"half a pair", `{"id":"\ud83d"}`, "offset 7: id: no escape of JSON"},
 		{"the halves in the wrong order", `{"id":"\ude00\ud83d"}`, "offset 7: id: no escape"},
 		{"half a pair in what is left out", `{"x":["\ud83d\u0041"]}`, "offset 7: no escape"},
+		{"half a pair before something that looks like the other", `{"id":"\ud83dxude00"}`, "offset 7: id: no escape"},
 		{"an unknown escape", `{"id":"\x"}`, "offset 7: id: no escape"},
 		{"a short escape", `{"id":"\u00e`, "no escape"},
 		{"a line break in a string", "{\"id\":\"a\nb\"}", "offset 8: id: a control character"},
@@ -182,8 +183,34 @@ func TestSplitJSON(t *testing.T) {
 	}
 }
 
+func TestReadJSONTakesWhatIsAtItsLimits(t *testing.T) {
+	t.Parallel()
+	body := `{"x":[[[1]]],"kin":{"kin":{"kin":{}}},"id":"abcdefgh","amount":"a\nbcdefg","y":[1,2,3]}`
+	o := tree.JSONLimits{Bytes: len(body), Depth: 4, Values: 13, String: 8}
+	if _, err := tree.ReadJSON([]byte(body), personType, nil, o); err != nil {
+		t.Error(err)
+	}
+	for name, o := range map[string]tree.JSONLimits{"bytes": {Bytes: len(body) - 1}, "depth": {Depth: 3}, "values": {Values: 12}, "string": {String: 7}} {
+		if _, err := tree.ReadJSON([]byte(body), personType, nil, o); err == nil {
+			t.Errorf("one less is taken: %s", name)
+		}
+	}
+}
+
 func TestReadJSONFoldsTheNamesOfDoubles(t *testing.T) {
 	t.Parallel()
+	var many strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&many, `"a%d":1,`, i)
+	}
+	for _, two := range []string{`"Zz":1,"zZ":1`, `"Aa":1,"aA":1`, `"a7":1,"A7":1`} {
+		if _, err := tree.ReadJSON([]byte("{"+many.String()+two+"}"), personType, nil, tree.JSONLimits{FoldNames: true}); err == nil {
+			t.Errorf("%s is taken among many", two)
+		}
+	}
+	if _, err := tree.ReadJSON([]byte("{"+many.String()+`"b[":1,"b{":1}`), personType, nil, tree.JSONLimits{FoldNames: true}); err != nil {
+		t.Errorf("names that differ: %v", err)
+	}
 	for _, body := range []string{`{"x":1,"X":2}`, `{` + strings.Repeat(" ", 3) + `"ID":"1","id":"2"}`} {
 		if _, err := tree.ReadJSON([]byte(body), personType, nil, tree.JSONLimits{FoldNames: true}); err == nil {
 			t.Errorf("%s is taken", body)
