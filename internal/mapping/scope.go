@@ -23,11 +23,12 @@ type scope struct {
 	// unordered is FHIR: the order of an array has no meaning (R4 section 2.1.0.4
 	// of JSON: order is kept, and means nothing unless an element says so).
 	unordered bool
+	standard  tree.Dictionary // what the format knows of its standard; nil of one that has none
 }
 
 // inner opens the scope of an item that a path leads to.
 func (s *scope) inner(p *boundPath, name string) *scope {
-	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, reads: s.reads, unordered: s.unordered}
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, reads: s.reads, unordered: s.unordered, standard: s.standard}
 	for i, a := range s.alts {
 		in.alts = append(in.alts, a.inner(p.alts[i], name))
 	}
@@ -213,6 +214,11 @@ func lookup(t *tree.Type, name string) *tree.Element {
 func noElement(from *scope, typ *tree.Type, name string) string {
 	if typ == nil || len(typ.Elements) == 0 {
 		return fmt.Sprintf("%s is a simple value: it has no part %s", typeName(typ), name)
+	}
+	if from.standard != nil {
+		if versions := from.standard.Versions(typ.Name, name); versions != "" {
+			return fmt.Sprintf("%s has no %s in the version that source.version names: it is there %s", typeName(typ), name, versions)
+		}
 	}
 	names := elementNames(typ)
 	if _, err := strconv.Atoi(name); err == nil {

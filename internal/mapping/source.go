@@ -60,9 +60,10 @@ func (l *loader) source(v *value) bool {
 		return false
 	}
 	l.m.reads = tree.Selection{}
-	l.root = &scope{typ: types[0], reads: l.m.reads, unordered: name == "fhir"}
+	standard, _ := dialect.(tree.Dictionary)
+	l.root = &scope{typ: types[0], reads: l.m.reads, unordered: name == "fhir", standard: standard}
 	for _, t := range types[1:] {
-		l.root.alts = append(l.root.alts, &scope{typ: t, reads: l.m.reads, unordered: name == "fhir"})
+		l.root.alts = append(l.root.alts, &scope{typ: t, reads: l.m.reads, unordered: name == "fhir", standard: standard})
 	}
 	for i := range l.m.when {
 		cond := &l.m.when[i]
