@@ -68,3 +68,16 @@ func detect(body []byte) (format, version string) {
 	}
 	return "", ""
 }
+
+// schemaOf returns the type that describes a message: that of its structure,
+// or of any where the structure has none.
+func schemaOf(d tree.Dialect, msg *tree.Message) (*tree.Type, error) {
+	structure := msg.Type
+	if parts := strings.Split(structure, "^"); len(parts) > 2 { // "ADT^A08^ADT_A01"
+		structure = parts[0] + "^" + parts[1]
+	}
+	if t, err := d.Schema(structure); err == nil {
+		return t, nil
+	}
+	return d.Schema("")
+}

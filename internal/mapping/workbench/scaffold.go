@@ -63,6 +63,9 @@ func (b Bench) NewMapping(ctx context.Context, p ScaffoldPlan) (Scaffold, error)
 	inFile, goldenFile := path.Join(p.Dir, "in", p.ID+extension(format)), path.Join(p.Dir, "golden", p.ID+".json")
 	files := map[string][]byte{inFile: input.Body}
 	for range len(s.rules) + 2 {
+		if !slices.ContainsFunc(s.rules, func(r proposal) bool { return r.why == "" }) {
+			s.rules = append(s.rules, s.anyRule())
+		}
 		files[mapFile] = s.mapping()
 		issues := b.shown(mapping.Lint(b.With(files).FS, mapFile, b.Formats))
 		if len(issues) == 0 {
@@ -138,11 +141,9 @@ type element struct {
 // elementsOf lists the leaves of a message that its schema knows, each path
 // once, in the message's order.
 func elementsOf(d tree.Dialect, msg *tree.Message) []element {
-	schema, err := d.Schema("")
+	schema, err := schemaOf(d, msg)
 	if err != nil {
-		if schema, err = d.Schema(msg.Type); err != nil {
-			return nil
-		}
+		return nil
 	}
 	var out []element
 	seen := map[string]bool{}
@@ -221,6 +222,9 @@ func (s *scaffold) present(paths ...string) bool {
 	})
 }
 
+// firstSegment finds where a path of HL7 begins.
+var firstSegment = regexp.MustCompile(`\b[A-Z][A-Z0-9]{2}-`)
+
 var selectors = regexp.MustCompile(`\[[^\]]*\]`)
 
 // bare is a path without what chooses a repetition.
@@ -229,9 +233,18 @@ func bare(path string) string { return selectors.ReplaceAllString(path, "") }
 // propose chooses the identity and the rules.
 func (s *scaffold) propose(msg *tree.Message) {
 	known := wellKnown[s.format]
+	repeats := func(path string) string { // where the message's structure repeats a segment that most do not
+		return firstSegment.ReplaceAllStringFunc(path, func(m string) string {
+			name := strings.TrimSuffix(m, "-")
+			if slices.ContainsFunc(s.has, func(e element) bool { return strings.HasPrefix(e.path, name+"[first]-") }) {
+				return name + "[first]-"
+			}
+			return m
+		})
+	}
 	for _, k := range known.keys {
 		if s.present(bare(k)) {
-			s.key = k
+			s.key = repeats(k)
 			break
 		}
 	}
@@ -256,8 +269,8 @@ func (s *scaffold) propose(msg *tree.Message) {
 			continue
 		}
 		for _, f := range pair.fields {
-			if s.fields[f].Type != "" && !s.taken(f) && writes(s.fields[f]) {
-				s.rules = append(s.rules, proposal{field: f, text: pair.rule})
+			if s.fields[f].Type != "" && !s.taken(f) && writes(s.fields[f]) && (f != "name" || s.isPerson()) {
+				s.rules = append(s.rules, proposal{field: f, text: repeats(pair.rule)})
 				break
 			}
 		}
@@ -270,6 +283,22 @@ func (s *scaffold) propose(msg *tree.Message) {
 			s.rules = append(s.rules, proposal{field: name, text: s.placeholder(f), placeholder: true})
 		}
 	}
+}
+
+// anyRule is one for a mapping that would have none: it fills a text with the
+// identity.
+func (s *scaffold) anyRule() proposal {
+	for _, f := range append([]string{"name", "ref", "code", "default_code", "note"}, slices.Sorted(maps.Keys(s.fields))...) {
+		if s.fields[f].Type == "char" && writes(s.fields[f]) && !slices.ContainsFunc(s.rules, func(r proposal) bool { return r.field == f }) {
+			return proposal{field: f, text: "{ from: key, required: true }", placeholder: true}
+		}
+	}
+	return proposal{field: "active", text: "{ value: true }", placeholder: true}
+}
+
+// isPerson says whether the model's name is a person's.
+func (s *scaffold) isPerson() bool {
+	return slices.ContainsFunc([]string{"email", "private_email", "login"}, func(f string) bool { return s.fields[f].Type != "" })
 }
 
 func (s *scaffold) taken(field string) bool {

@@ -55,7 +55,7 @@ func (s *scaffold) mapping() []byte {
 		}
 		note := ""
 		if r.placeholder {
-			note = "   # Odoo requires it: a placeholder, say where it comes from"
+			note = "   # a placeholder: say where it comes from"
 		}
 		r.line = 1 + strings.Count(b.String(), "\n")
 		f("      %s: %s%s", r.field, r.text, note)
@@ -152,19 +152,19 @@ var wellKnown = map[string]wellKnownFormat{
 		},
 	},
 	"fhir": {
-		keys:        []string{"Patient.identifier[first].value", "Patient.id", "Practitioner.identifier[first].value", "Encounter.id", "Claim.id", "ChargeItem.id"},
+		keys:        []string{"Patient[first].identifier[first].value", "Patient[first].id", "Practitioner[first].identifier[first].value", "Encounter[first].id", "Claim[first].id", "ChargeItem[first].id"},
 		idempotency: `["{key}"]`,
 		pairs: []wellKnownPair{
-			{[]string{"name"}, []string{"Patient.name"}, `{ from: { giv: "Patient.name[first].given[first]", fam: "Patient.name[first].family" }, cel: "words([giv, fam])", required: true }`},
-			{[]string{"name"}, []string{"Practitioner.name"}, `{ from: { giv: "Practitioner.name[first].given[first]", fam: "Practitioner.name[first].family" }, cel: "words([giv, fam])", required: true }`},
+			{[]string{"name"}, []string{"Patient.name"}, `{ from: { giv: "Patient[first].name[first].given[first]", fam: "Patient[first].name[first].family" }, cel: "words([giv, fam])", required: true }`},
+			{[]string{"name"}, []string{"Practitioner.name"}, `{ from: { giv: "Practitioner[first].name[first].given[first]", fam: "Practitioner[first].name[first].family" }, cel: "words([giv, fam])", required: true }`},
 			{[]string{"ref", "barcode", "identification_id", "client_order_ref"}, nil, `key`},
-			{[]string{"birthdate_date", "birthday", "birthdate"}, []string{"Patient.birthDate"}, `{ from: Patient.birthDate, on_error: skip }`},
-			{[]string{"street", "private_street"}, []string{"Patient.address.line"}, `"Patient.address[first].line[first]"`},
-			{[]string{"city", "private_city"}, []string{"Patient.address.city"}, `"Patient.address[first].city"`},
-			{[]string{"zip", "private_zip"}, []string{"Patient.address.postalCode"}, `"Patient.address[first].postalCode"`},
-			{[]string{"phone", "private_phone"}, []string{"Patient.telecom.value"}, `"Patient.telecom[system=phone].value"`},
-			{[]string{"email", "private_email"}, []string{"Patient.telecom.value"}, `"Patient.telecom[system=email].value"`},
-			{[]string{"active"}, []string{"Patient.active"}, `Patient.active`},
+			{[]string{"birthdate_date", "birthday", "birthdate"}, []string{"Patient.birthDate"}, `{ from: "Patient[first].birthDate", on_error: skip }`},
+			{[]string{"street", "private_street"}, []string{"Patient.address.line"}, `"Patient[first].address[first].line[first]"`},
+			{[]string{"city", "private_city"}, []string{"Patient.address.city"}, `"Patient[first].address[first].city"`},
+			{[]string{"zip", "private_zip"}, []string{"Patient.address.postalCode"}, `"Patient[first].address[first].postalCode"`},
+			{[]string{"phone", "private_phone"}, []string{"Patient.telecom.value"}, `"Patient[first].telecom[system=phone].value"`},
+			{[]string{"email", "private_email"}, []string{"Patient.telecom.value"}, `"Patient[first].telecom[system=email].value"`},
+			{[]string{"active"}, []string{"Patient.active"}, `"Patient[first].active"`},
 		},
 	},
 	"scim": {

@@ -66,11 +66,9 @@ func (s *Scrubber) Scrub(body []byte) (Scrubbed, error) {
 	if err != nil {
 		return Scrubbed{}, err
 	}
-	schema, err := s.Dialect.Schema("")
+	schema, err := schemaOf(s.Dialect, msg)
 	if err != nil {
-		if schema, err = s.Dialect.Schema(msg.Type); err != nil {
-			return Scrubbed{}, err
-		}
+		return Scrubbed{}, err
 	}
 	w := &labelWalk{keep: s.Keep, at: map[int]*leaf{}}
 	w.walk(msg.Root, schema, labelled{known: true})
