@@ -37,11 +37,11 @@ func (d dialect) Encode(m *tree.Message) ([]byte, error) {
 // in its entries.
 func wrap(root *tree.Node) (*tree.Node, error) {
 	bundle := root.First(bundleName)
-	if bundle == nil || len(root.Kids) == 1 {
-		if len(root.Kids) != 1 {
-			return nil, fmt.Errorf("%d resources and no Bundle: a message is one resource", len(root.Kids))
-		}
+	switch {
+	case bundle == nil && len(root.Kids) == 1:
 		return root, nil
+	case bundle == nil:
+		return nil, fmt.Errorf("%d resources and no Bundle: a message is one resource", len(root.Kids))
 	}
 	own := *bundle
 	own.Kids = nil

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -58,6 +60,21 @@ func TestTypesDecideHowValuesAreWritten(t *testing.T) {
 	}
 }
 
+func TestEncodeLeavesTheTreeAlone(t *testing.T) {
+	t.Parallel()
+	kids := append(make([]*tree.Node, 0, 4), leaf("fullUrl", "u:1"))
+	root := node("", node("Bundle", leaf("type", "collection"), node("entry", kids...)), node("Patient", leaf("fullUrl", "u:1"), leaf("id", "p")))
+	before := outline(root, "")
+	for range 2 {
+		if _, err := dialect(t).(tree.Encoder).Encode(&tree.Message{Root: root}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(before, outline(root, "")); diff != "" || kids[:2][1] != nil {
+		t.Errorf("the tree was changed: %s", diff)
+	}
+}
+
 func TestWhatFHIRCanNotSayIsAnError(t *testing.T) {
 	t.Parallel()
 	deep := leaf("url", "u")
@@ -89,6 +106,7 @@ func TestWhatFHIRCanNotSayIsAnError(t *testing.T) {
 		{"bytes that are no text", node("", node("Patient", leaf("gender", "\xff"))), "Patient.gender: it is not UTF-8"},
 		{"what is required", node("", node("Patient", node("link", leaf("type", "seealso")))), "Patient.link[1]: other is missing"},
 		{"what is required of a resource", node("", node("Observation", leaf("status", "final"))), "Observation: code is missing"},
+		{"something behind a resource in another", node("", node("Patient", node("contained", node("Organization", leaf("id", "o"))), leaf("gender", ""))), "encode fhir: Patient.gender: it is empty"},
 		{"two resources in one place", node("", node("Patient", node("contained", node("Patient"), node("Patient")))), "Patient.contained[1]: one resource is expected"},
 		{"too deep", node("", node("Patient", deep)), "elements stand over 64 deep"},
 	} {

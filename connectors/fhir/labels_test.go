@@ -182,6 +182,15 @@ func TestElementsSayWhatTheStandardSays(t *testing.T) {
 	if gender.Title != "male | female | other | unknown" || gender.Table != "administrative-gender" || gender.Type.Kind != tree.Code {
 		t.Errorf("gender is %+v", gender)
 	}
+	for typ, name := range map[*tree.Type]string{ // simple values that may have no extensions
+		root.Element("Patient").Type.Element("text").Type:      "_div",
+		root.Element("Patient").Type.Element("extension").Type: "_url",
+		root.Element("Patient").Type.Element("name").Type:      "_id",
+	} {
+		if typ.Element(name) != nil {
+			t.Errorf("%s has %s", typ.Name, name)
+		}
+	}
 	for name, kind := range map[string]tree.Kind{"birthDate": tree.Date, "deceasedDateTime": tree.DateTime, "deceasedBoolean": tree.Bool, "multipleBirthInteger": tree.Number, "id": tree.Text, "name": tree.Composite} {
 		if got := root.Element("Patient").Type.Element(name).Type.Kind; got != kind {
 			t.Errorf("%s is of kind %d, want %d", name, got, kind)

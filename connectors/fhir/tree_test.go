@@ -52,8 +52,17 @@ func TestWhatIsNotSelectedIsLeftOut(t *testing.T) {
 	if n := m.Root.First("MedicationRequest"); n == nil || len(n.Kids) > 0 {
 		t.Errorf("a resource that nobody reads is %v", n)
 	}
-	if len(only) != 3 {
+	if len(only) != 3 || len(only["Resource"]) != 2 {
 		t.Errorf("the selection was changed: %v", only)
+	}
+}
+
+func TestAnEntryThatWasAPlaceOnlyIsGone(t *testing.T) {
+	t.Parallel()
+	m := decode(t, []byte(`{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Patient","id":"1"}},{"resource":null},{"search":{"mode":"match"}}]}`), nil)
+	want := []string{"Bundle", " type = batch", " entry", "  search", "   mode = match", "Patient", " id = 1"}
+	if diff := cmp.Diff(want, outline(m.Root, "")); diff != "" {
+		t.Error(diff)
 	}
 }
 

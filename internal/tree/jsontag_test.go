@@ -31,7 +31,9 @@ func TestAnObjectThatSaysWhatItIsHasThatKid(t *testing.T) {
 		{"missing inside", `{"kind":"Dog","pup":{}}`, "error: offset 20: Dog.pup: kind is missing"},
 		{"wrong inside", `{"kind":"Dog","pup":[{"kind":"Cat","name":{}}]}`, "error: Dog.pup.Cat.name: an object"},
 		{"not ending", `{"kind":"Cat","name":"a`, "error: a string does not end"},
-		{"closed too early", `{}]"kind":"Cat"`, "error: kind is missing"},
+		{"behind its end", `{}{"kind":"Cat"}`, "error: kind is missing"},
+		{"behind an escape", `{"name":"\"","kind":"Cat"}`, `Cat(name=")`},
+		{"wrong behind another", `{"kind":"Dog","pup":[{"kind":"Cat"}],"name":{}}`, "error: Dog.name: an object"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
