@@ -34,7 +34,7 @@ var theDictionary = sync.OnceValue(func() *dictionary {
 	return d
 })
 
-// leafKinds are the primitive types (section 2.24.0.1).
+// leafKinds are the primitive types (datatypes.html).
 var leafKinds = map[string]tree.Kind{
 	"base64Binary": tree.Text, "canonical": tree.Text, "id": tree.Text, "markdown": tree.Text, "oid": tree.Text,
 	"string": tree.Text, "uri": tree.Text, "url": tree.Text, "uuid": tree.Text, "xhtml": tree.Text,
@@ -193,7 +193,7 @@ func (r *dictionaryReader) choice(stem, types string, e tree.Element) error {
 }
 
 // add adds an element to the current type and, where it is a primitive that
-// may have extensions, the element that holds these (section 2.6.2.4).
+// may have extensions, the element that holds these (json.html, primitive elements).
 func (r *dictionaryReader) add(e tree.Element) {
 	t := r.types[r.current]
 	t.Add(&e)
@@ -225,7 +225,7 @@ func readLabels(names string) (labels tree.Labels, err error) {
 func (r *dictionaryReader) finish() (*dictionary, error) {
 	bundle, entry := r.types[bundleName], r.types[entryName]
 	if bundle == nil || entry == nil || entry.Element("resource") == nil {
-		return nil, errors.New("Bundle.entry.resource is not defined")
+		return nil, errors.New("no definition of Bundle.entry.resource")
 	}
 	d := &dictionary{resource: r.resource, message: tree.NewType(resourceName, tree.Composite)}
 	emptied := tree.NewType(entryName, tree.Composite)

@@ -2,5 +2,5 @@
 // [Format] holds the definitions of its resources and data types, decodes
 // resources, Bundles and lines of NDJSON to the tree, and encodes it.
 //
-// Sections named are those of hl7.org/fhir/R4.
+// Pages named are those of hl7.org/fhir/R4.
 package fhir
