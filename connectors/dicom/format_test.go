@@ -73,6 +73,32 @@ func TestAPerformedStepDecodesAlikeByKeywordAndByTag(t *testing.T) {
 	}
 }
 
+func TestADataSetMayBeginWithAKeywordOfEightLetters(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"Modality":"CT"}`, `{"00080060":{"vr":"CS","Value":["CT"]}}`, `{"x":1,"Modality":"CT"}`} {
+		if m, err := dialect(t).Decode([]byte(body), nil); err != nil || treetest.Dump(m.Root) != "Modality=CT" {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// An each over items counts them, also those of which nothing is read.
+func TestItemsThatHaveContentAreThereWhateverIsSelected(t *testing.T) {
+	t.Parallel()
+	only := tree.Selection{"": {"ScheduledProcedureStepSequence": true}, "ScheduledProcedureStepSequence": {"Modality": true}}
+	for _, body := range []string{
+		`{"ScheduledProcedureStepSequence":[{"ScheduledPerformingPhysicianName":"A^B"},{},{"Modality":"CT","ScheduledStationName":"x"}]}`,
+		`{"00400100":{"Value":[{"00400006":{"Value":["A^B"]}},{},{"00080060":{"Value":["CT"]},"00400010":{"Value":["x"]}}]}}`,
+	} {
+		for _, only := range []tree.Selection{nil, only} {
+			m, err := dialect(t).Decode([]byte(body), only)
+			if err != nil || len(m.Root.Kids) != 2 || len(m.Root.Kids[0].Kids) != 1 || m.Root.Kids[1].First("Modality").Text != "CT" {
+				t.Errorf("%s: %v\n%s", body, err, treetest.Dump(m.Root))
+			}
+		}
+	}
+}
+
 func TestPersonNamesAreTakenApart(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, value, want string }{
@@ -182,7 +208,7 @@ func TestDeclarations(t *testing.T) {
 	if err != nil || treetest.Dump(m.Root) != "ConsoleUser=x\nScheduledStepAttributesSequence.AccessionNumber=A" {
 		t.Errorf("%v\n%s", err, treetest.Dump(m.Root))
 	}
-	if m, err = d.Decode([]byte(`{"00081030":{"vr":"LO","Value":["CT"]},"00400270":{"Value":[{"00080050":{"Value":["A"]},"0020000D":{"Value":["1"]}}]}}`), nil); err != nil || treetest.Dump(m.Root) != "StudyDescription=CT\nScheduledStepAttributesSequence.AccessionNumber=A" {
+	if m, err = d.Decode([]byte(`{"00081030":{"vr":"LO","Value":["CT"]},"00400270":{"Value":[{"0020000D":{"Value":["1"]}},{"00080050":{"Value":["A"]},"0020000D":{"Value":["1"]}}]}}`), nil); err != nil || treetest.Dump(m.Root) != "StudyDescription=CT\nScheduledStepAttributesSequence.AccessionNumber=A" {
 		t.Errorf("%v\n%s", err, treetest.Dump(m.Root))
 	}
 	for want, decl := range map[string]tree.Declaration{

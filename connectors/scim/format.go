@@ -110,8 +110,8 @@ const protocolPrefix = "urn:ietf:params:scim:api:messages:2.0:"
 // schemasType is an object of which only its schemas are read.
 var schemasType = tree.NewType("", tree.Composite, &tree.Element{Name: "schemas", Type: tree.NewType("text", tree.Text), Repeats: true})
 
-// protocolMessage says which message of the protocol this is, "" for a
-// resource.
+// protocolMessage says which message of the protocol this is, "message" for one
+// that is not known and "" for a resource.
 func protocolMessage(body []byte, o tree.JSONLimits) (string, error) {
 	if !bytes.Contains(body, []byte(protocolPrefix)) {
 		return "", nil
@@ -121,8 +121,12 @@ func protocolMessage(body []byte, o tree.JSONLimits) (string, error) {
 		return "", err
 	}
 	for s := range root.All("schemas") {
-		if kind, ok := strings.CutPrefix(s.Text, protocolPrefix); ok && slices.Contains(protocol, kind) {
+		kind, ok := strings.CutPrefix(s.Text, protocolPrefix)
+		switch {
+		case ok && slices.Contains(protocol, kind):
 			return kind, nil
+		case ok: // its name is the sender's text
+			return "message", nil
 		}
 	}
 	return "", nil

@@ -119,6 +119,9 @@ func TestTheSchemasOfTheStandard(t *testing.T) {
 	if e := user.Element("password"); e.Labels != tree.Secret {
 		t.Errorf("the password is %v", e.Labels)
 	}
+	if e := user.Element("schemas"); e.Labels != tree.Admin || e.Title != "Schemas" {
+		t.Errorf("%+v", e)
+	}
 	if e := user.Element("emails"); e.Labels != tree.Staff || !e.Repeats || e.Type.Elements[0].Name != "value" || e.Title != "Email Addresses" {
 		t.Errorf("%+v", e)
 	}
@@ -152,6 +155,9 @@ func TestTheProtocolsOwnMessagesAreNoResources(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
+	if _, err := d.Decode([]byte(`{"schemas":["x","urn:ietf:params:scim:api:messages:2.0:Welby"]}`), nil); err == nil || err.Error() != "decode scim: a message of the protocol, not a resource" {
+		t.Errorf("an unknown one: %v", err)
+	}
 	m, err := d.Decode([]byte(`{"id":"7","title":"urn:ietf:params:scim:api:messages:2.0:PatchOp"}`), nil)
 	if err != nil || m.Root.First("title") == nil {
 		t.Errorf("a title that looks like one: %v", err)
@@ -173,6 +179,11 @@ func TestListsAreSplit(t *testing.T) {
 	}
 	if parts, err := d.(tree.Splitter).Split([]byte(provision)); err != nil || len(parts) != 1 {
 		t.Errorf("a resource is %d, %v", len(parts), err)
+	}
+	for _, file := range []string{"", "[]"} {
+		if parts, err := d.(tree.Splitter).Split([]byte(file)); err != nil || len(parts) != 0 {
+			t.Errorf("nothing is %d, %v", len(parts), err)
+		}
 	}
 	for _, file := range []string{`[1]`, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"Resources":7}`} {
 		if _, err := d.(tree.Splitter).Split([]byte(file)); err == nil || !strings.HasPrefix(err.Error(), "split scim: ") {

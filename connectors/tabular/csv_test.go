@@ -211,7 +211,8 @@ func TestDeclarationsOfCSV(t *testing.T) {
 		{"a is declared twice", tree.Declaration{Columns: columns("a", "a")}},
 		{"a is an object", tree.Declaration{Columns: []tree.Column{{Name: "a", Type: "object"}}}},
 		{"a repeats", tree.Declaration{Columns: []tree.Column{{Name: "a", Type: "text", Repeats: true}}}},
-		{"a has a start or a width", tree.Declaration{Columns: []tree.Column{{Name: "a", Type: "text", Start: 1, Width: 1}}}},
+		{"a has a start or a width", tree.Declaration{Columns: []tree.Column{{Name: "a", Type: "text", Start: 1}}}},
+		{"a has a start or a width", tree.Declaration{Columns: []tree.Column{{Name: "a", Type: "text", Width: 1}}}},
 	} {
 		if _, err := (tabular.CSV{}).Dialect(tt.d); err == nil || !strings.HasPrefix(err.Error(), "csv") || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v, want %s", err, tt.want)

@@ -25,9 +25,9 @@ import (
 // Formats are the message formats that mappings may name.
 func Formats() []tree.Format {
 	return []tree.Format{
+		dicom.Format{},
 		fhir.NewFormat(),
 		hl7.NewFormat(),
-		dicom.Format{},
 		ldap.Format{},
 		scim.Format{},
 		tabular.CSV{},
