@@ -12,4 +12,7 @@ type mappingCmd struct {
 	Docs     mappingDocsCmd     `cmd:"" help:"Document mappings: data flow, operations, what leaves."`
 	Diff     mappingDiffCmd     `cmd:"" help:"Replay stored messages through two versions and show what would change."`
 	Render   mappingRenderCmd   `cmd:"" help:"Print a mapping as one file, with where each line was written."`
+	Bundle   mappingBundleCmd   `cmd:"" help:"Pack mappings that lint clean and pass their tests into one archive, signed."`
+	Verify   mappingVerifyCmd   `cmd:"" help:"Check an archive of mappings and show what it holds."`
+	Keygen   mappingKeygenCmd   `cmd:"" help:"Make the keys that bundles are signed and checked with."`
 }
