@@ -22,6 +22,7 @@ const (
 	celCheap       = 10_000  // below it, and without a loop, no cost is counted
 	celText        = 4 << 10 // characters of one text that enters an expression
 	celItem        = 512     // characters of one text of a list
+	celList        = 200     // items of one list
 	celSourceBytes = 4 << 10
 	celInterrupt   = 100 // iterations between looks at the context
 )
@@ -243,6 +244,7 @@ func (w *celWalker) ident(name string, items map[string]*scope) {
 	}
 	if n := w.l.letIndex(name); n >= 0 {
 		let := w.l.m.lets[n]
+		let.used = true
 		w.p.labels |= let.labels
 		w.p.vars = append(w.p.vars, variable{name: name, kind: varLet, index: n, typ: let.typ})
 	}

@@ -182,7 +182,7 @@ func (celEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 		}
 		return &cost.SizeEstimate{Max: celText}
 	case types.ListKind:
-		return &cost.SizeEstimate{Max: maxRepetitions}
+		return &cost.SizeEstimate{Max: celList}
 	}
 	return nil
 }
@@ -195,11 +195,11 @@ func (e celEstimator) EstimateCallCost(function, overload string, target *cost.A
 	}
 	switch overload {
 	case "words_list":
-		return flat(maxRepetitions, text)
+		return flat(celList, text)
 	case "text_digits", "text_title", "text_first", "text_last":
 		return flat(celText/10, text)
 	case "total_list":
-		return flat(maxRepetitions, one)
+		return flat(celList, one)
 	case "decimal_+_", "decimal_-_", "decimal_*_", "decimal_/_", "negate_decimal":
 		return flat(4, one)
 	case "decimal_<_", "decimal_<=_", "decimal_>_", "decimal_>=_":
@@ -209,7 +209,9 @@ func (e celEstimator) EstimateCallCost(function, overload string, target *cost.A
 	case "node_v", "node_valued", "node_isnull", "node_num", "node_ts":
 		return flat(4, &cost.SizeEstimate{Max: celItem})
 	case "node_values", "node_sum", "node_nodes":
-		return flat(maxRepetitions, &cost.SizeEstimate{Max: maxRepetitions})
+		return flat(maxRepetitions, &cost.SizeEstimate{Max: celList})
+	case "int64_to_string", "bool_to_string", "double_to_string", "timestamp_to_string":
+		return flat(1, &cost.SizeEstimate{Max: 40})
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ func (l *loader) bind(at place, sc *scope, text string) *boundPath {
 // input finds what a name or a path in a rule reads: a let, or the message.
 func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 	if n := l.letIndex(text); n >= 0 {
+		l.m.lets[n].used = true
 		l.reads = append(l.reads, read{text, l.m.lets[n].labels})
 		return input{let: n, text: text, at: at}, true
 	}

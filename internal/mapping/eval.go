@@ -138,6 +138,9 @@ func (r *run) readList(kind variableKind, p *boundPath, start *tree.Node, prog *
 	if more {
 		return celErr("%s repeats more than %d times", p.text, maxRepetitions)
 	}
+	if kind != varSum && len(nodes) > celList {
+		return celErr("%s repeats more than %d times, which is too long for a list of an expression", p.text, celList)
+	}
 	var items []ref.Val
 	var sum ref.Val = decimal{new(big.Rat)}
 	for _, n := range nodes {

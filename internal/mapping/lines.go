@@ -128,6 +128,9 @@ func (l *loader) referenceBlock(r *rule, b *block, item *rule, v *value, sc *sco
 	if l.c.issues[before:].failed() {
 		return
 	}
+	if item.named {
+		l.unusedInputs(item, v.get("from"))
+	}
 	if item.onMiss == "default" {
 		l.c.errorf(v.get("map").at, "rule", "on_miss: default is for fields of one value: use skip")
 	}

@@ -126,7 +126,7 @@ func (l *loader) mapping(doc *value) bool {
 	l.guards(doc.get("guards"))
 	l.keys(doc)
 	l.operations(doc.get("operations"))
-	l.unusedTables()
+	l.unused()
 	return true
 }
 

@@ -236,6 +236,8 @@ func TestAWrongFileIsAnErrorThatNamesTheFix(t *testing.T) {
 		{"operations:", "guards: [ { when: \"v('PID-8')\", do: reject, because: x } ]\noperations:", `when: is true or false, and this gives string`},
 		{"operations:", "guards: [ { when: \"true\", do: reject } ]\noperations:", `a guard needs because: — the reason that people read`},
 		{"tables: {", "tables: { c: c.csv, ", `c.csv`},
+		{"operations:", "let: { a: PID-8, b: { from: PID-7, required: true } }\noperations:", `warning[unused]: nothing uses a`},
+		{"name: PID-8", "name: { from: { a: PID-8, b: PID-7 }, cel: a }", `16:33: warning[unused]: no expression uses b`},
 		{"tables: {", "tables: { unused: {A: B}, ", `warning[unused]: no rule uses table unused`},
 	} {
 		if !strings.Contains(whole, c.old) {

@@ -60,6 +60,7 @@ type condition struct {
 type let struct {
 	rule   *rule
 	name   string
+	used   bool // by something else
 	typ    *cel.Type
 	kind   tree.Kind
 	labels tree.Labels

@@ -42,7 +42,7 @@ type OperationOutline struct {
 	ID, Model, Do, Each, When, Match string
 	Place                            Place
 	Labels                           tree.Labels
-	Rules                            []RuleOutline
+	Rules                            []RuleOutline // of its fields, then of its arguments: "post.args.reason"
 }
 
 // A RuleOutline is one rule: a let, a guard, a field.
@@ -96,6 +96,9 @@ func (m *Mapping) Outline() Outline {
 			out.When = op.when.text
 		}
 		for _, r := range op.rules {
+			out.Rules = append(out.Rules, m.outlineRule(r))
+		}
+		for _, r := range op.args {
 			out.Rules = append(out.Rules, m.outlineRule(r))
 		}
 		o.Operations = append(o.Operations, out)

@@ -100,7 +100,7 @@ func TestAWrongPathIsAnErrorThatSaysWhatToDo(t *testing.T) {
 		{"", "a name is missing"},
 		{"PID-", "a name is missing"},
 		{"PID-3[0].1", "[0]: repetitions count from 1: write [1] or [first]"},
-		{"PID-3[201]", "repetitions go up to 200"},
+		{"PID-3[1001]", "repetitions go up to 1000"},
 		{"PID-3[5=MR", "] is missing"},
 		{"PID-3[5=]", "a value is missing"},
 		{"PID-3[5]x", "expected . or - or [ after"},

@@ -86,6 +86,9 @@ func (l *loader) single(r *rule, v *value, sc *scope, rc ruleContext) {
 	if l.c.issues[before:].failed() {
 		return
 	}
+	if r.named {
+		l.unusedInputs(r, v.get("from"))
+	}
 	switch {
 	case rc.op == nil:
 		l.letOnly(r, v)

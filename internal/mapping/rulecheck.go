@@ -131,11 +131,36 @@ func (l *loader) checkTable(r *rule, name string) {
 	}
 }
 
-// unusedTables warns of tables that nothing reads.
-func (l *loader) unusedTables() {
+// unused warns of names that nothing reads.
+func (l *loader) unused() {
 	for _, name := range l.m.tableNames() {
 		if !l.m.tables[name].used {
 			l.c.warnf(l.m.tables[name].at, "unused", "no rule uses table %s", name)
+		}
+	}
+	for _, x := range l.m.lets {
+		if !x.used && !x.rule.required { // a required one guards the message
+			l.c.warnf(x.rule.at, "unused", "nothing uses %s", x.name)
+		}
+	}
+}
+
+// unusedInputs warns of named inputs that no expression of the rule reads. The
+// rule runs when any of them has a value, so that one may still matter; but
+// then when: says it.
+func (l *loader) unusedInputs(r *rule, named *value) {
+	for _, e := range named.entries() {
+		reads := func(p *program) bool {
+			return p != nil && slices.ContainsFunc(p.vars, func(v variable) bool { return v.kind == varInput && v.name == e.key })
+		}
+		used := reads(r.cel) || reads(r.when)
+		if r.ref != nil {
+			n := slices.IndexFunc(r.inputs, func(in input) bool { return in.name == e.key })
+			used = used || slices.ContainsFunc(r.ref.by, func(k searchKey) bool { return reads(k.cel) || k.cel == nil && k.input == n })
+			used = used || r.ref.xid != nil && slices.ContainsFunc(r.ref.xid.parts, func(p templatePart) bool { return p.own != nil && p.own.name == e.key })
+		}
+		if !used {
+			l.c.warnf(e.at, "unused", "no expression uses %s", e.key)
 		}
 	}
 }

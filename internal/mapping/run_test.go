@@ -201,7 +201,9 @@ func TestOneUnitSaysWhatStoppedIt(t *testing.T) {
 		{"a guard", guard, msh + `PID|1||7|||||X`, "skip mapping.guard not for us"},
 		{"no ordering", each, msh + "PID|1\nNK1|1", "dead_letter mapping.identity ordering: PID-3[first].1 is absent"},
 		{"no ordering and nothing to order", each, msh + "PID|1", "skip mapping.nothing no operation of test applies to the message"},
-		{"too many repetitions", each, msh + "PID|1||7\n" + strings.Repeat("NK1|1\n", 201), "dead_letter mapping.limit p: NK1[*] repeats more than 200 times"},
+		{"too many for a list of an expression", strings.Replace(each, "NK1-1}\" }", "NK1-1}\" }\n    when: \"size(values('/NK1[*]-1')) > 0\"", 1), msh + "PID|1||7\n" + strings.Repeat("NK1|1\n", 201),
+			"dead_letter mapping.cel p#1.when: /NK1[*]-1 repeats more than 200 times, which is too long for a list of an expression"},
+		{"too many repetitions", each, msh + "PID|1||7\n" + strings.Repeat("NK1|1\n", 1001), "dead_letter mapping.limit p: NK1[*] repeats more than 1000 times"},
 		{"a value that is too long", base, msh + "PID|1||7||" + strings.Repeat("x", 70_000), "dead_letter mapping.limit p.name: a value has at most 65536 bytes, and a unit 1048576"},
 	} {
 		m := mustLoad(t, c.text)

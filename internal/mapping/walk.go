@@ -5,7 +5,7 @@ import "github.com/vagus-health/vagus/internal/tree"
 // Limits at run time. Codecs have their own; these keep a mapping bounded
 // whatever the codec lets through.
 const (
-	maxRepetitions = 200      // items of one each or one list
+	maxRepetitions = 1000     // items of one each or one list
 	maxTextBytes   = 64 << 10 // one value
 	maxOutputBytes = 1 << 20  // all values of one unit
 	maxOperations  = 1000     // of one unit
