@@ -122,6 +122,21 @@ func (b bench) find(paths []string, what string, wanted func(path string) bool) 
 	return names, nil
 }
 
+// dirs returns the names of those paths that are directories.
+func (b bench) dirs(paths []string) ([]string, error) {
+	var out []string
+	for _, p := range paths {
+		if info, err := os.Stat(p); err == nil && info.IsDir() {
+			name, err := b.name(p)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
 // endsIn wants files by their names.
 func endsIn(ending string) func(string) bool {
 	return func(path string) bool { return strings.HasSuffix(path, ending) }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -9,6 +11,7 @@ type mappingLintCmd struct {
 	mappingRoot
 	Files    []string `arg:"" optional:"" type:"path" help:"Files, or directories to look through; default: this directory."`
 	Format   string   `short:"o" aliases:"output" enum:"text,json,sarif,github" default:"text" help:"text, json, sarif (SARIF 2.1.0) or github (annotations of GitHub Actions)."`
+	Against  string   `type:"existingdir" placeholder:"DIR" help:"An older state of the same directory: a mapping that does something else now must have a higher version."`
 	Snapshot string   `placeholder:"NEW" help:"Lint against another snapshot, OLD=NEW when only a base is replaced, and tell which mappings it breaks."`
 }
 
@@ -31,7 +34,17 @@ func (cmd mappingLintCmd) Run(c *console) error {
 	if cmd.Snapshot != "" {
 		return cmd.upgrade(c, b)
 	}
-	rep, err := b.Lint(c.ctx, names)
+	dirs, err := b.dirs(orHere(cmd.Files))
+	if err != nil {
+		return err
+	}
+	rep, err := b.Lint(c.ctx, names, dirs)
+	if err == nil && cmd.Against != "" {
+		if len(dirs) != 1 {
+			return errors.New("--against compares one directory with another: name one")
+		}
+		err = b.Against(&rep, dirs[0], os.DirFS(cmd.Against))
+	}
 	if err != nil {
 		return err
 	}

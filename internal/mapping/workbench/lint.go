@@ -3,7 +3,10 @@ package workbench
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"path"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/mapping"
@@ -22,13 +25,38 @@ func (r LintReport) OK() bool { return r.Errors == 0 }
 
 // Lint checks files of any kind (mappings, fragments, tests), all cores at
 // once. An issue that several files have in common (a table, a fragment) is
-// reported once.
-func (b Bench) Lint(ctx context.Context, names []string) (LintReport, error) {
+// reported once. Below dirs, files that none of those checked reads are
+// reported, too.
+func (b Bench) Lint(ctx context.Context, names, dirs []string) (LintReport, error) {
 	rep := LintReport{Files: len(names), Issues: []mapping.Issue{}}
-	err := inOrder(ctx, len(names), func(i int) []mapping.Issue { return mapping.Lint(b.FS, names[i], b.Formats) },
+	var read sync.Map
+	err := inOrder(ctx, len(names), func(i int) []mapping.Issue { return mapping.Lint(reads{b.FS, names[i], &read}, names[i], b.Formats) },
 		func(_ int, issues []mapping.Issue) { rep.Issues = append(rep.Issues, b.shown(issues)...) })
+	if err == nil {
+		rep.Issues = append(rep.Issues, b.unused(names, dirs, &read)...)
+	}
 	rep.settle()
 	return rep, err
+}
+
+// Against adds what is wrong when a directory of the bench takes the place of
+// an older one.
+func (b Bench) Against(rep *LintReport, dir string, old fs.FS) error {
+	now, err := fs.Sub(b.FS, dir)
+	if err != nil {
+		return err
+	}
+	issues, err := mapping.Against(old, now)
+	if err != nil {
+		return err
+	}
+	for i := range issues {
+		issues[i].File = path.Join(dir, issues[i].File)
+		issues[i].Text = fileName.ReplaceAllStringFunc(issues[i].Text, func(name string) string { return path.Join(dir, name) })
+	}
+	rep.Issues = append(rep.Issues, b.shown(issues)...)
+	rep.settle()
+	return nil
 }
 
 // settle leaves out what is there twice, and counts.
