@@ -4,6 +4,7 @@ package ldap
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -86,8 +87,27 @@ func (d *dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error
 	return &tree.Message{Format: formatName, Root: root}, nil
 }
 
+// json reads an entry as an object. A name with an option is another name; it
+// is an error where LDIF would take it for the attribute itself.
 func (d *dialect) json(body []byte, only tree.Selection) (*tree.Node, error) {
-	return tree.ReadJSON(body, d.root, only, limits)
+	root, err := tree.ReadJSON(body, d.root, only, limits)
+	if err != nil || !bytes.Contains(body, []byte(";")) {
+		return root, err
+	}
+	var names map[string]json.RawMessage
+	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte(byteOrderMark)), &names); err != nil {
+		return nil, errors.New("the object can not be read")
+	}
+	for name := range names {
+		e, err := d.element(name)
+		if err != nil {
+			return nil, err
+		}
+		if e != nil && !strings.EqualFold(e.Name, name) {
+			return nil, fmt.Errorf("%s has an option in its name: in JSON it stands without", e.Name)
+		}
+	}
+	return root, nil
 }
 
 // isJSON tells the two notations apart: no record of LDIF begins with a brace

@@ -116,6 +116,14 @@ userCertificate=MIIB`
 	}
 }
 
+func TestOptionsInJSONMakeOtherNames(t *testing.T) {
+	t.Parallel()
+	m, err := dialect(t).Decode([]byte(`{"mail":"a;range=1-2","cn;lang-de":"x"}`), nil)
+	if err != nil || treetest.Dump(m.Root) != "mail=a;range=1-2" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestRecordsThatAreNoEntryAreRefused(t *testing.T) {
 	t.Parallel()
 	const dn = "dn: CN=A\n"
@@ -129,6 +137,8 @@ func TestRecordsThatAreNoEntryAreRefused(t *testing.T) {
 		{"a control", dn + "control: 1.2.3\n", "a record of a change"},
 		{"a value at a URL", dn + "jpegPhoto:< file:///etc/passwd\n", "line 2: jpegPhoto: the value stands at a URL"},
 		{"a part of the values", dn + "member;range=0-1499: CN=B\n", "line 2: member has only a part of its values"},
+		{"a part of the values, in JSON", `{"dn":"CN=A","member;range=0-1499":["CN=B"]}`, "member has only a part of its values"},
+		{"an option that makes no difference, in JSON", `{"userCertificate;binary":"MIIB"}`, "userCertificate has an option in its name"},
 		{"no base64", dn + "cn:: ***\n", "line 2: cn: the value is not base64"},
 		{"no UTF-8", dn + "cn: M\xfcller\n", "line 2: cn: the value is not UTF-8"},
 		{"no colon", dn + "Marcus Welby\n", "line 2: an attribute, a colon"},

@@ -8,7 +8,7 @@ import (
 // Declared returns the type that columns declare, as formats do whose messages
 // have named attributes. standard is what the format itself knows, or nil: a
 // column of one of its names keeps what it does not say, its labels replace
-// the standard's, and an object is whole where it declares no parts (`text` says
+// the standard's save for those that only a reason takes away, and an object is whole where it declares no parts (`text` says
 // no more of an object). Columns that the standard does not have need a type.
 // Types of objects are called by their path: "address.country".
 //
@@ -42,6 +42,10 @@ func Declared(name string, standard *Type, columns []Column, fold bool) (*Type, 
 	return t, nil
 }
 
+// lasting are labels that no declaration takes away: a mapping that lets such a
+// value out says why, where it is mapped.
+const lasting = Secret | Sensitive | NationalID
+
 func find(t *Type, name string, fold bool) *Element {
 	if t == nil {
 		return nil
@@ -74,7 +78,7 @@ func declared(c Column, path string, known *Element, fold bool) (*Element, error
 		}
 	}
 	if c.Labels != None {
-		e.Labels = c.Labels
+		e.Labels = c.Labels | e.Labels&lasting
 	}
 	object := e.Type != nil && len(e.Type.Elements) > 0
 	kind, ok := KindOf(c.Type)

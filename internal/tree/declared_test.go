@@ -47,6 +47,26 @@ func TestDeclaredAttributesRestrictAndRelabelTheStandard(t *testing.T) {
 	}
 }
 
+func TestADeclarationDoesNotTakeAwayWhatNeedsAReason(t *testing.T) {
+	t.Parallel()
+	for _, l := range []tree.Labels{tree.Secret, tree.Sensitive, tree.NationalID} {
+		standard := tree.NewType("", tree.Composite, &tree.Element{Name: "a", Type: textType, Labels: l | tree.Clinical})
+		for _, says := range []tree.Labels{tree.Staff, tree.None} {
+			typ, err := tree.Declared("", standard, []tree.Column{{Name: "a", Labels: says}}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := l | tree.Staff
+			if says == tree.None {
+				want = l | tree.Clinical
+			}
+			if got := typ.Element("a").Labels; got != want {
+				t.Errorf("%v declared as %v is %v", l|tree.Clinical, says, got)
+			}
+		}
+	}
+}
+
 func TestAnObjectOfTheStandardMayBeRestricted(t *testing.T) {
 	t.Parallel()
 	typ, err := tree.Declared("", standardType(), []tree.Column{{Name: "name", Parts: []tree.Column{{Name: "family", Labels: tree.Name}}}}, false)
