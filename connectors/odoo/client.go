@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,24 +19,46 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-// A transport carries one call to one of Odoo's services. Results are trees of
+// A wire is one of Odoo's external interfaces. Results are trees of
 // map[string]any, []any, string, bool, nil and numbers (int64 or float64, see
 // asInt). Its errors are *fault or ctx's.
-type transport interface {
-	call(ctx context.Context, service, method string, args []any) (any, error)
+type wire interface {
+	// login returns the id of a user, 0 where the wire needs none; a fault of class
+	// AccessDenied when Odoo does not know the key.
+	login(ctx context.Context, as who) (uid int64, err error)
+	// execute calls a method of a model.
+	execute(ctx context.Context, as who, model, method string, args []arg, kw map[string]any) (any, error)
+	// version returns the server's, "18.0".
+	version(ctx context.Context) (string, error)
+}
+
+// who calls.
+type who struct {
+	db, user, key string
+	uid           int64
+}
+
+// An arg is a parameter of a method: the older wires send it by its place,
+// JSON-2 by its name.
+type arg struct {
+	name  string
+	value any
 }
 
 // client is a session: it knows who we are and never has more calls in flight
 // than Odoo has workers for us. Safe for concurrent use.
 type client struct {
-	transport transport
-	db, user  string
-	key       broker.Secret
-	timeout   time.Duration
-	slots     chan struct{}
+	poster   *poster
+	db, user string
+	keys     []broker.Secret // one, or two while a key is being replaced
+	timeout  time.Duration
+	slots    chan struct{}
+	log      *slog.Logger
 
-	mu  sync.Mutex
-	uid int64 // 0: not known
+	mu   sync.Mutex
+	wire wire  // nil: to be chosen by the server's version
+	uid  int64 // 0: not known
+	key  int   // of keys, the one that worked last
 
 	tracer   trace.Tracer
 	duration metric.Float64Histogram
@@ -45,11 +69,10 @@ func newClient(c Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl := &client{db: c.Database, user: c.User, key: c.Key, timeout: c.Timeout,
-		slots: make(chan struct{}, c.Concurrency), tracer: c.Tracer}
-	cl.transport = &jsonrpc{p}
-	if c.Protocol == "xmlrpc" {
-		cl.transport = &xmlRPC{p}
+	cl := &client{poster: p, db: c.Database, user: c.User, keys: []broker.Secret{c.Key}, timeout: c.Timeout,
+		slots: make(chan struct{}, c.Concurrency), log: c.Logger, tracer: c.Tracer, wire: wires[c.Protocol](p)}
+	if c.NextKey.Reveal() != "" {
+		cl.keys = append(cl.keys, c.NextKey)
 	}
 	if cl.tracer == nil {
 		cl.tracer = tnoop.Tracer{}
@@ -66,60 +89,153 @@ func newClient(c Config) (*client, error) {
 	return cl, nil
 }
 
-// execute calls a method of a model. When Odoo does not know us any more it
-// authenticates again, once: the user may have a new id after a restore.
-func (c *client) execute(ctx context.Context, model, method string, args []any, kw map[string]any) (any, error) {
-	for again := false; ; again = true {
-		uid, err := c.authenticate(ctx)
+// wires are the values of Config.Protocol. auto has none until the server has
+// told its version.
+var wires = map[string]func(*poster) wire{
+	"auto":    func(*poster) wire { return nil },
+	"jsonrpc": func(p *poster) wire { return &rpc{"jsonrpc", (&jsonrpc{p}).call} },
+	"xmlrpc":  func(p *poster) wire { return &rpc{"xmlrpc", (&xmlRPC{p}).call} },
+	"json2":   func(p *poster) wire { return &json2{p} },
+}
+
+// choose returns the wire, asking the server once which are the best: JSON-2
+// from 19 on, else JSON-RPC.
+func (c *client) choose(ctx context.Context) (wire, error) {
+	c.mu.Lock()
+	w := c.wire
+	c.mu.Unlock()
+	if w != nil {
+		return w, nil
+	}
+	name := "json2"
+	res, err := c.send(ctx, "", "version", func(ctx context.Context) (any, error) { return wires[name](c.poster).version(ctx) })
+	version, _ := res.(string)
+	var f *fault
+	switch {
+	case errors.As(err, &f) && (f.class == "http.404" || f.class == "http.400" || f.class == "net.garbage"): // a server before 19 has no such page
+		name = "jsonrpc"
+	case err != nil:
+		return nil, err
+	case major(version) < 19:
+		name = "jsonrpc"
+	}
+	if name == "jsonrpc" {
+		c.log.Warn("odoo: JSON-RPC is deprecated in Odoo 19 and gone in 22; an Odoo of 19 or newer is spoken to by JSON-2, without any change here")
+	} else {
+		c.log.Info("odoo: the server speaks JSON-2", "version", version)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wire == nil {
+		c.wire = wires[name](c.poster)
+	}
+	return c.wire, nil
+}
+
+func major(version string) int {
+	text, _, _ := strings.Cut(strings.TrimPrefix(version, "saas~"), ".")
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// execute calls a method of a model. When Odoo does not know us any more we
+// log in again, once with each key: the user may have a new id after a
+// restore, and a key may have been replaced.
+func (c *client) execute(ctx context.Context, model, method string, args []arg, kw map[string]any) (any, error) {
+	w, err := c.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for range len(c.keys) + 1 {
+		as, err := c.login(ctx, w)
 		if err != nil {
 			return nil, err
 		}
-		res, err := c.send(ctx, "object", "execute_kw", model, method, []any{c.db, uid, c.key.Reveal(), model, method, args, kw})
+		res, err := c.send(ctx, model, method, func(ctx context.Context) (any, error) { return w.execute(ctx, as, model, method, args, kw) })
 		var f *fault
-		if errors.As(err, &f) && (f.class == "AccessDenied" || strings.Contains(f.text, fmt.Sprintf("res.users(%d,), User: %d)", uid, uid))) {
-			c.forget(uid)
-			if again {
-				return nil, &fault{class: "AccessDenied"}
-			}
-			continue
+		if !errors.As(err, &f) || f.class != "AccessDenied" && !strings.Contains(f.text, fmt.Sprintf("res.users(%d,), User: %d)", as.uid, as.uid)) {
+			return res, err
 		}
-		return res, err
+		c.forget(as)
 	}
+	return nil, &fault{class: "AccessDenied"}
 }
 
-// authenticate returns the user's id, asking Odoo when it is not known.
-func (c *client) authenticate(ctx context.Context) (int64, error) {
-	c.mu.Lock()
-	uid := c.uid
-	c.mu.Unlock()
-	if uid != 0 {
-		return uid, nil
+// defaults calls default_get, whose parameter has one name in Odoo and another
+// in some of its models.
+func (c *client) defaults(ctx context.Context, model string, fields []any, kw map[string]any) (any, error) {
+	res, err := c.execute(ctx, model, "default_get", []arg{{"fields_list", fields}}, kw)
+	if f := (*fault)(nil); errors.As(err, &f) && f.class == "UnprocessableEntity" {
+		return c.execute(ctx, model, "default_get", []arg{{"fields", fields}}, kw)
 	}
-	res, err := c.send(ctx, "common", "authenticate", "", "", []any{c.db, c.user, c.key.Reveal(), map[string]any{}})
-	if err != nil {
-		return 0, err
-	}
-	uid, ok := asInt(res) // false for a wrong user or key
-	if !ok || uid <= 0 {
-		return 0, &fault{class: "AccessDenied"}
-	}
-	c.mu.Lock()
-	c.uid = uid
-	c.mu.Unlock()
-	return uid, nil
+	return res, err
 }
 
-func (c *client) forget(uid int64) {
+// login returns who we are, asking Odoo when it is not known: with the key that
+// worked last, and then with the other one.
+func (c *client) login(ctx context.Context, w wire) (who, error) {
+	c.mu.Lock()
+	as := who{db: c.db, user: c.user, key: c.keys[c.key].Reveal(), uid: c.uid}
+	c.mu.Unlock()
+	if as.uid != 0 {
+		return as, nil
+	}
+	for try := range c.keys {
+		uid, err := c.loginOnce(ctx, w, as)
+		if err == nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			as.uid, c.uid = uid, uid
+			return as, nil
+		}
+		var f *fault
+		if !errors.As(err, &f) || f.class != "AccessDenied" || try == len(c.keys)-1 {
+			return who{}, err
+		}
+		as.key = c.otherKey(as.key)
+	}
+	return who{}, &fault{class: "AccessDenied"}
+}
+
+func (c *client) loginOnce(ctx context.Context, w wire, as who) (int64, error) {
+	res, err := c.send(ctx, "", "authenticate", func(ctx context.Context) (any, error) { return w.login(ctx, as) })
+	uid, _ := res.(int64)
+	return uid, err
+}
+
+// otherKey changes to the key that this one is not.
+func (c *client) otherKey(key string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.uid == uid {
+	if c.keys[c.key].Reveal() == key && len(c.keys) > 1 {
+		c.key = 1 - c.key
+		c.log.Warn("odoo: the server refused a key and the other one is tried; take the refused one out of the configuration when calls go through", "refused", [...]string{"key", "next_key"}[1-c.key])
+	}
+	return c.keys[c.key].Reveal()
+}
+
+// forget makes the next call log in again.
+func (c *client) forget(as who) {
+	c.mu.Lock()
+	if c.uid == as.uid {
 		c.uid = 0
 	}
+	c.mu.Unlock()
+	if as.uid == noUser { // there was no login that could have found the key out
+		c.otherKey(as.key)
+	}
+}
+
+// forgetUser makes the next login ask Odoo.
+func (c *client) forgetUser() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.uid = 0
 }
 
 // send makes one call under the limit and the timeout. Waiting for a slot does
 // not count against the timeout.
-func (c *client) send(ctx context.Context, service, rpc, model, method string, args []any) (any, error) {
+func (c *client) send(ctx context.Context, model, method string, call func(context.Context) (any, error)) (any, error) {
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -127,16 +243,12 @@ func (c *client) send(ctx context.Context, service, rpc, model, method string, a
 	}
 	defer func() { <-c.slots }()
 
-	name := rpc
-	if model != "" {
-		name = model + " " + method
-	}
-	ctx, span := c.tracer.Start(ctx, "odoo "+name, trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := c.tracer.Start(ctx, strings.TrimSpace("odoo "+model)+" "+method, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
-	call, cancel := context.WithTimeout(ctx, c.timeout)
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	start := time.Now()
-	res, err := c.transport.call(call, service, rpc, args)
+	res, err := call(limited)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}

@@ -27,7 +27,11 @@ type Config struct {
 	// Odoo takes in place of the password.
 	User string        `yaml:"user"`
 	Key  broker.Secret `yaml:"key"`
-	// Protocol is "jsonrpc", "xmlrpc" or "auto" (the default), which is jsonrpc.
+	// NextKey is a second key of the user, tried when Odoo refuses the first: a
+	// key is replaced by setting the new one here, and later moving it to Key.
+	NextKey broker.Secret `yaml:"next_key"`
+	// Protocol is "json2" (Odoo 19 and newer), "jsonrpc" or "xmlrpc" (both until
+	// 21), or "auto", the default: json2 when the server has it, else jsonrpc.
 	Protocol string `yaml:"protocol"`
 	// Timeout bounds one call; default 90 s. Odoo itself tries a call again for
 	// up to 30 s when rows are contended, so less than 60 s is refused: it would
@@ -83,11 +87,11 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("odoo: url is plain http to another machine: patients' data and the key would travel in the clear; use https, or set plain_http: true when the network itself is encrypted")
 	}
 	c.URL = strings.TrimRight(c.URL, "/")
-	if c.Protocol == "" || c.Protocol == "auto" {
-		c.Protocol = "jsonrpc"
+	if c.Protocol == "" {
+		c.Protocol = "auto"
 	}
-	if c.Protocol != "jsonrpc" && c.Protocol != "xmlrpc" {
-		return c, fmt.Errorf("odoo: protocol must be jsonrpc, xmlrpc or auto")
+	if wires[c.Protocol] == nil {
+		return c, fmt.Errorf("odoo: protocol must be json2, jsonrpc, xmlrpc or auto")
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 90 * time.Second

@@ -23,6 +23,7 @@ type endpoint struct {
 	lowUser, lowKey    string // may not read ir.model.data
 	readUser, readKey  string // may not create contacts
 	simulated          *simulated.Server
+	protocols          []string
 }
 
 func endpoints(t *testing.T) []endpoint {
@@ -33,10 +34,20 @@ func endpoints(t *testing.T) []endpoint {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	all := []endpoint{{"simulated", url, "demo", "vagus", "simulated", "low", "low", "read", "read", sim}}
+	newer := simulated.New(simulated.Config{Version: "19.0", History: true, Users: []simulated.User{
+		{Login: "low", Key: "low", NoModelData: true}, {Login: "read", Key: "read", NoModelData: true, ReadOnly: true}}})
+	newerURL, err := newer.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = newer.Close() })
+	all := []endpoint{
+		{"simulated", url, "demo", "vagus", "simulated", "low", "low", "read", "read", sim, []string{"jsonrpc", "xmlrpc"}},
+		{"simulated 19", newerURL, "demo", "vagus", "simulated", "low", "low", "read", "read", newer, []string{"json2"}},
+	}
 	if u := os.Getenv("VAGUS_ODOO_URL"); u != "" {
 		all = append(all, endpoint{"real", u, os.Getenv("VAGUS_ODOO_DB"), os.Getenv("VAGUS_ODOO_USER"), os.Getenv("VAGUS_ODOO_KEY"),
-			os.Getenv("VAGUS_ODOO_LOW_USER"), os.Getenv("VAGUS_ODOO_LOW_KEY"), os.Getenv("VAGUS_ODOO_READ_USER"), os.Getenv("VAGUS_ODOO_READ_KEY"), nil})
+			os.Getenv("VAGUS_ODOO_LOW_USER"), os.Getenv("VAGUS_ODOO_LOW_KEY"), os.Getenv("VAGUS_ODOO_READ_USER"), os.Getenv("VAGUS_ODOO_READ_KEY"), nil, []string{"jsonrpc", "xmlrpc"}})
 	} else {
 		t.Log("VAGUS_ODOO_URL is not set: checked against the simulated server only")
 	}
@@ -67,11 +78,11 @@ func (b *bench) as(t *testing.T, user, key string) *Target {
 // xid makes an external id that no other run used.
 func (b *bench) xid(name string) string { return "vagus_test." + b.prefix + name }
 
-// contract runs a check on every endpoint over both protocols.
+// contract runs a check on every endpoint over each protocol.
 func contract(t *testing.T, check func(t *testing.T, b *bench)) {
 	t.Helper()
 	for _, e := range endpoints(t) {
-		for _, protocol := range []string{"jsonrpc", "xmlrpc"} {
+		for _, protocol := range e.protocols {
 			t.Run(e.name+" "+protocol, func(t *testing.T) {
 				b := &bench{endpoint: e, protocol: protocol, prefix: strings.ToLower(protocol[:1]) + strconv.FormatInt(time.Now().UnixNano(), 36) + "_"}
 				b.target = b.as(t, e.user, e.key)
@@ -116,11 +127,27 @@ func (b *bench) applied(t *testing.T, units ...*broker.Unit) []broker.Outcome {
 // call calls a method as the client does.
 func (b *bench) call(t *testing.T, model, method string, args []any, kw map[string]any) any {
 	t.Helper()
-	res, err := b.target.client.execute(context.Background(), model, method, args, kw)
+	res, err := b.target.client.execute(context.Background(), model, method, named(method, args), kw)
 	if err != nil {
 		t.Fatalf("%s.%s: %v", model, method, err)
 	}
 	return res
+}
+
+// named gives parameters the names that they have in Odoo.
+func named(method string, values []any) []arg {
+	names := map[string][]string{"load": {"fields", "data"}, "create": {"vals_list"}, "write": {"ids", "vals"}, "unlink": {"ids"}, "read": {"ids", "fields"},
+		"search": {"domain"}, "search_read": {"domain", "fields"}, "search_count": {"domain"}, "name_search": {"name"}, "fields_get": {"allfields", "attributes"},
+		"default_get": {"fields_list"}, "check_object_reference": {"module", "xml_id"}, "check_access_rights": {"operation"}, "has_access": {"ids", "operation"},
+		"action_archive": {"ids"}, "action_unarchive": {"ids"}}[method]
+	out := make([]arg, len(values))
+	for i, v := range values {
+		out[i] = arg{fmt.Sprint("arg", i), v}
+		if i < len(names) {
+			out[i].name = names[i]
+		}
+	}
+	return out
 }
 
 // read returns fields of the record of an external id, or nil.

@@ -35,15 +35,16 @@ var describedAttributes = []any{"type", "string", "help", "relation", "related",
 // model is an error that names it.
 func (t *Target) Describe(ctx context.Context, models []string, tell func(done int)) (Description, error) {
 	d := Description{Models: map[string]map[string]FieldFacts{}, NoDefaults: map[string]string{}}
-	v, err := t.client.send(ctx, "common", "version", "", "", nil)
+	w, err := t.client.choose(ctx)
 	if err != nil {
 		return d, unwellFrom(err)
 	}
-	about, _ := v.(map[string]any)
-	d.Version, _ = about["server_serie"].(string)
+	if d.Version, err = w.version(ctx); err != nil {
+		return d, unwellFrom(err)
+	}
 	kw := map[string]any{"context": map[string]any{"lang": t.lang}}
 	for i, model := range models {
-		v, err := t.client.execute(ctx, model, "fields_get", []any{}, map[string]any{"attributes": describedAttributes, "context": kw["context"]})
+		v, err := t.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": describedAttributes, "context": kw["context"]})
 		if err != nil {
 			return d, fmt.Errorf("fields of %s: %w (is there such a model, and may the user read it?)", model, unwellFrom(err))
 		}
@@ -55,7 +56,7 @@ func (t *Target) Describe(ctx context.Context, models []string, tell func(done i
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			names = append(names, name)
 		}
-		defaults, err := t.client.execute(ctx, model, "default_get", []any{names}, kw)
+		defaults, err := t.client.defaults(ctx, model, names, kw)
 		var f *fault
 		if errors.As(err, &f) && !isTransport(f) {
 			d.NoDefaults[model] = token(f.class)

@@ -76,7 +76,11 @@ var rules = []rule{
 	{"net.refused net.dns", nil, verdict{act: unwell, class: "odoo.unreachable", reason: "nothing answers at the url; start Odoo or correct target.url"}},
 	{"net.certificate", nil, verdict{act: unwell, class: "odoo.certificate", reason: "the server's certificate is not trusted; set tls.ca_file or renew the certificate"}},
 	{"http.301 http.302 http.303 http.307 http.308", nil, verdict{act: unwell, class: "odoo.redirected", reason: "the server redirects; set url to the address that it redirects to"}},
-	{"http.401 http.404 http.405 http.407", nil, verdict{act: unwell, class: "odoo.wrong_url", reason: "the server does not offer Odoo's external API there, or a proxy wants a login; correct url or proxy"}},
+	{"http.401 http.404 http.405 http.407", nil, verdict{act: unwell, class: "odoo.wrong_url", reason: "the server does not offer Odoo's external API there, or a proxy wants a login; correct url or proxy, and database on a server that has several"}},
+	{"NotFound", re(`^[Tt]he method`), verdict{act: reject, whole: true, class: "odoo.missing_method", reason: "the model has no such method"}},
+	{"NotFound", re(`^[Tt]he model`), verdict{act: reject, whole: true, class: "odoo.missing_model", reason: "the database has no such model; install the module or correct the mapping"}},
+	{"UnprocessableEntity", nil, verdict{act: reject, class: "odoo.bad_call", reason: "the model does not take such a call; see its module's version"}},
+	{"BadRequest", nil, verdict{act: reject, class: "odoo.bad_request", reason: "Odoo cannot read the request"}},
 	{"http.502 http.503 http.504", nil, verdict{act: suspect, class: "odoo.unavailable", reason: "the proxy before Odoo has no server to hand the call to; see that Odoo's workers run"}},
 	{"net.timeout", nil, verdict{act: suspect, class: "odoo.timeout", reason: "Odoo did not answer in time, so the outcome is unknown; look for locked rows and slow modules"}},
 	{"net.closed", nil, verdict{act: suspect, class: "odoo.no_answer", reason: "the connection closed before the answer, so the outcome is unknown; see limit_time_real and the memory limit of Odoo's workers"}},
@@ -88,6 +92,7 @@ var rules = []rule{
 	// Who we are, and whether there is a database.
 	{"AccessDenied", nil, verdict{act: unwell, class: "odoo.access_denied", reason: "Odoo refuses user and key; make a new API key for the user, and see that the user is active"}},
 	{"OperationalError", re(`database ".*" does not exist`), verdict{act: unwell, class: "odoo.no_database", reason: "the server has no database of that name; correct target.database"}},
+	{"NoDatabase", nil, verdict{act: unwell, class: "odoo.no_database", reason: "the server has no database of that name; correct target.database"}},
 	{"OperationalError PoolError", nil, verdict{act: unwell, class: "odoo.database_down", reason: "Odoo cannot reach its PostgreSQL; see that it runs"}},
 
 	// Carried out, though it looks like an error.
@@ -109,7 +114,7 @@ var rules = []rule{
 	{"row", re(`Unknown database identifier`), verdict{act: stale, class: "odoo.missing_record", reason: "the record does not exist any more"}},
 	{warnings, re(`Record does not exist or has been deleted`), verdict{act: stale, class: "odoo.missing_record", reason: "a record that the operation touches was deleted"}},
 	{"MissingError", nil, verdict{act: stale, class: "odoo.missing_record", reason: "a record that the operation touches was deleted"}},
-	{warnings, re(`another model requires the record being deleted|violates foreign key constraint`), verdict{act: stale, class: "odoo.missing_reference", reason: "the record that it refers to does not exist any more"}},
+	{warnings, re(`[Aa]nother model (requires the record being deleted|is using the record)|violates foreign key constraint`), verdict{act: stale, class: "odoo.missing_reference", reason: "the record that it refers to does not exist any more"}},
 	{"ForeignKeyViolation", nil, verdict{act: stale, class: "odoo.missing_reference", reason: "the record that it refers to does not exist any more"}},
 
 	// Rights.

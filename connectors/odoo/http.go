@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,31 +71,44 @@ func newPoster(c Config) (*poster, error) {
 	}, nil
 }
 
+// A reply is what came back, whatever its status.
+type reply struct {
+	status int
+	body   []byte
+}
+
+// post returns the body of an answer with status 200. An error status comes
+// with a page for people: its text is of no use.
 func (p *poster) post(ctx context.Context, path, contentType string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, &fault{class: "net.url"}
+	a, err := p.do(ctx, http.MethodPost, path, contentType, body, nil)
+	if err == nil && a.status != http.StatusOK {
+		err = &fault{class: "http." + strconv.Itoa(a.status)}
 	}
+	return a.body, err
+}
+
+func (p *poster) do(ctx context.Context, method, path, contentType string, body []byte, header http.Header) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, method, p.base+path, bytes.NewReader(body))
+	if err != nil {
+		return reply{}, &fault{class: "net.url"}
+	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("User-Agent", p.userAgent)
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return nil, netFault(err)
+		return reply{}, netFault(err)
 	}
 	defer resp.Body.Close()
-	// An error status comes with a page for people: its text is of no use.
-	if resp.StatusCode != http.StatusOK {
-		return nil, &fault{class: "http." + strconv.Itoa(resp.StatusCode)}
-	}
 	var data bytes.Buffer
 	data.Grow(int(min(max(resp.ContentLength, 0), 1<<20)) + bytes.MinRead) // else it grows in many steps
 	if _, err := data.ReadFrom(io.LimitReader(resp.Body, maxResponse+1)); err != nil {
-		return nil, netFault(err)
+		return reply{}, netFault(err)
 	}
 	if data.Len() > maxResponse {
-		return nil, &fault{class: "net.too_large"}
+		return reply{}, &fault{class: "net.too_large"}
 	}
-	return data.Bytes(), nil
+	return reply{resp.StatusCode, data.Bytes()}, nil
 }
 
 // netFault names what kept an answer from arriving. Only the kinds that surely

@@ -102,7 +102,7 @@ const attempts = 4
 // all of them back, it finds out which.
 func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 	columns, data := table(rows)
-	args := []any{columns, data}
+	args := []arg{{"fields", columns}, {"data", data}}
 	kw := map[string]any{"context": t.loadContext(rows[0])}
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {

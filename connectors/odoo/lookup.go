@@ -53,7 +53,7 @@ func (p *pass) lookup(ctx context.Context, xids []string) error {
 			continue
 		}
 		module, name := splitXID(x)
-		res, err := p.t.client.execute(ctx, "ir.model.data", "check_object_reference", []any{module, name},
+		res, err := p.t.client.execute(ctx, "ir.model.data", "check_object_reference", []arg{{"module", module}, {"xml_id", name}},
 			map[string]any{"context": p.t.searchContext(true)})
 		var f *fault
 		if errors.As(err, &f) && f.class == "ValueError" { // not found
@@ -80,7 +80,7 @@ func (p *pass) lookupNames(ctx context.Context, module string, names []string) e
 		list[i] = n
 	}
 	res, err := p.t.client.execute(ctx, "ir.model.data", "search_read",
-		[]any{[]any{[]any{"module", "=", module}, []any{"name", "in", list}}, []any{"name", "model", "res_id"}}, nil)
+		[]arg{{"domain", []any{[]any{"module", "=", module}, []any{"name", "in", list}}}, {"fields", []any{"name", "model", "res_id"}}}, nil)
 	if err != nil {
 		return err
 	}

@@ -142,12 +142,12 @@ func (t *Target) optional(ctx context.Context, p *pass, model string, columns ma
 // describe asks for the fields' nature and their defaults.
 func (t *Target) describe(ctx context.Context, model string, fields []any) (map[string]bool, error) {
 	kw := map[string]any{"context": t.searchContext(false)}
-	res, err := t.client.execute(ctx, model, "fields_get", []any{fields, []any{"type", "required", "depends", "company_dependent", "readonly", "store"}}, kw)
+	res, err := t.client.execute(ctx, model, "fields_get", []arg{{"allfields", fields}, {"attributes", []any{"type", "required", "depends", "company_dependent", "readonly", "store"}}}, kw)
 	if err != nil {
 		return nil, err
 	}
 	natures, _ := res.(map[string]any)
-	if res, err = t.client.execute(ctx, model, "default_get", []any{fields}, kw); err != nil {
+	if res, err = t.client.defaults(ctx, model, fields, kw); err != nil {
 		return nil, err
 	}
 	defaults, ok := res.(map[string]any)

@@ -202,7 +202,7 @@ func (p *pass) searchShared(ctx context.Context, model, field string, archived b
 		values[i] = r.by[field]
 		byValue[r.by[field].(string)] = r
 	}
-	res, err := p.t.client.execute(ctx, model, "search_read", []any{[]any{[]any{field, "in", values}}, []any{field}},
+	res, err := p.t.client.execute(ctx, model, "search_read", []arg{{"domain", []any{[]any{field, "in", values}}}, {"fields", []any{field}}},
 		map[string]any{"limit": 4 * maxLookup, "context": p.t.searchContext(archived)})
 	if err != nil {
 		return p.lookupFault(ctx, err, rs)
@@ -239,7 +239,7 @@ func (p *pass) searchOne(ctx context.Context, r *lookup) error {
 	for f, v := range r.by {
 		domain = append(domain, []any{f, "=", v})
 	}
-	res, err := p.t.client.execute(ctx, r.model, "search", []any{domain},
+	res, err := p.t.client.execute(ctx, r.model, "search", []arg{{"domain", domain}},
 		map[string]any{"limit": 2, "context": p.t.searchContext(r.archived)})
 	if err != nil {
 		return p.lookupFault(ctx, err, []*lookup{r})

@@ -47,14 +47,15 @@ func New(c Config) (*Target, error) {
 		claimed: map[string]bool{}, freed: make(chan struct{})}, nil
 }
 
-// Check authenticates, which takes a working server, worker, database and key.
+// Check logs in, which takes a working server, worker, database and key.
 func (t *Target) Check(ctx context.Context) error {
-	res, err := t.client.send(ctx, "common", "authenticate", "", "", []any{t.client.db, t.client.user, t.client.key.Reveal(), map[string]any{}})
+	w, err := t.client.choose(ctx)
 	if err != nil {
 		return unwellFrom(err)
 	}
-	if uid, ok := asInt(res); !ok || uid <= 0 {
-		return unwellFrom(&fault{class: "AccessDenied"})
+	t.client.forgetUser()
+	if _, err := t.client.login(ctx, w); err != nil {
+		return unwellFrom(err)
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 			if c.call[1] == "check_access_rights" {
 				kw["raise_exception"] = false
 			}
-			res, err := b.target.client.execute(context.Background(), c.call[0].(string), c.call[1].(string), c.call[2].([]any), kw)
+			res, err := b.target.client.execute(context.Background(), c.call[0].(string), c.call[1].(string), named(c.call[1].(string), c.call[2].([]any)), kw)
 			got := describe(res, err, b.protocol)
 			mask := func(s string) string {
 				s = regexp.MustCompile(`User: \d+|"id":\d`).ReplaceAllStringFunc(s, func(m string) string { return m[:strings.IndexByte(m, ':')] + ": N" })
@@ -117,6 +117,9 @@ func TestAnswersOnTheWire(t *testing.T) {
 			want := c.want
 			if b.protocol == "xmlrpc" { // lumps the classes, see xmlFault
 				want = regexp.MustCompile(`^(ValidationError|MissingError)`).ReplaceAllString(want, "UserError")
+			}
+			if changed, differs := json2Answers[c.name]; differs && b.protocol == "json2" {
+				want = changed
 			}
 			if prefix, any := strings.CutSuffix(want, "*"); any && strings.HasPrefix(got, prefix) {
 				continue
@@ -156,4 +159,14 @@ func describe(res any, err error, protocol string) string {
 	}
 	j, _ := json.Marshal(normal(res))
 	return string(j)
+}
+
+// json2Answers are those that JSON-2 gives otherwise: its dispatcher looks at
+// model, method and parameters before anything runs, and create answers with a
+// list whatever it was given.
+var json2Answers = map[string]string{
+	"create":               "[#]",
+	"write without values": "UnprocessableEntity: missing a required argument: *",
+	"missing method":       "NotFound: The method 'res.partner.nosuch' does not exist",
+	"missing model":        "NotFound: the model 'no.such.model' does not exist",
 }

@@ -24,8 +24,8 @@ type call struct {
 func (s *Server) dispatch(r request) (any, *exception) {
 	switch {
 	case r.service == "common" && r.method == "version":
-		return map[string]any{"server_version": "18.0", "server_version_info": []any{int64(18), int64(0), int64(0), "final", int64(0), ""},
-			"server_serie": "18.0", "protocol_version": int64(1)}, nil
+		return map[string]any{"server_version": s.cfg.Version, "server_version_info": []any{s.major(), int64(0), int64(0), "final", int64(0), ""},
+			"server_serie": s.cfg.Version, "protocol_version": int64(1)}, nil
 	case r.service == "common" && (r.method == "authenticate" || r.method == "login"):
 		s.count("", r.method, 0)
 		if len(r.args) < 3 {
@@ -80,24 +80,28 @@ func (s *Server) execute(r request) (any, *exception) {
 			}
 		}
 	}
-	c.ctx, _ = c.kw["context"].(map[string]any)
 	uid, _ := asInt(r.args[1])
+	key, _ := r.args[2].(string)
+	return s.run(c, func(u User) bool { return u.uid == uid }, key, func() *exception { return missingError("res.users", uid, uid) })
+}
 
+// run executes a call as the user whom is says, in a transaction.
+func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exception) (any, *exception) {
+	c.ctx, _ = c.kw["context"].(map[string]any)
 	rows := 1
-	if c.method == "load" && len(c.args) > 1 {
-		list, _ := c.args[1].([]any)
-		rows = len(list)
+	if c.method == "load" {
+		rows = len(c.list(1, "data"))
 	}
 	s.count(c.model, c.method, rows)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.users, func(u User) bool { return u.uid == uid })
+	i := slices.IndexFunc(s.users, is)
 	if i < 0 {
-		return nil, missingError("res.users", uid, uid)
+		return nil, nobody()
 	}
 	u := &s.users[i]
-	if r.args[2] != u.Key || u.archived {
+	if key != u.Key || u.archived {
 		return nil, accessDenied()
 	}
 	if strings.HasPrefix(c.method, "_") {
@@ -110,7 +114,7 @@ func (s *Server) execute(r request) (any, *exception) {
 		}
 		return nil, &exception{class: f.Class, message: f.Message}
 	}
-	t := &tx{store: s.store, uid: uid}
+	t := &tx{store: s.store, uid: u.uid}
 	res, e := s.method(t, u, c)
 	if e != nil {
 		t.rollback(0, 0)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -97,30 +98,30 @@ func (s *Server) takeFault(c call, kind FaultKind) *Fault {
 }
 
 // mentions says whether a request calls the method, without parsing it.
-func mentions(body []byte, method string) bool {
-	return method == "" || bytes.Contains(body, []byte(`"`+method+`"`)) || bytes.Contains(body, []byte(`>`+method+`<`))
+func mentions(path string, body []byte, method string) bool {
+	return method == "" || strings.HasSuffix(path, "/"+method) || bytes.Contains(body, []byte(`"`+method+`"`)) || bytes.Contains(body, []byte(`>`+method+`<`))
 }
 
 // before is the fault that strikes before the work, if any.
-func (s *Server) before(body []byte) *Fault {
+func (s *Server) before(path string, body []byte) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.faults) == 0 {
 		return nil
 	}
 	return s.take(func(f *Fault) bool {
-		return f.Kind <= faultKindsBeforeWork && f.Kind != FaultDieBeforeReply && mentions(body, f.Method)
+		return f.Kind <= faultKindsBeforeWork && f.Kind != FaultDieBeforeReply && mentions(path, body, f.Method)
 	})
 }
 
 // after says whether the server dies now that the work is committed.
-func (s *Server) after(body []byte) bool {
+func (s *Server) after(path string, body []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.faults) == 0 {
 		return false
 	}
-	return s.take(func(f *Fault) bool { return f.Kind == FaultDieBeforeReply && mentions(body, f.Method) }) != nil
+	return s.take(func(f *Fault) bool { return f.Kind == FaultDieBeforeReply && mentions(path, body, f.Method) }) != nil
 }
 
 func (s *Server) misbehave(w http.ResponseWriter, f *Fault) {
@@ -143,5 +144,16 @@ func (s *Server) misbehave(w http.ResponseWriter, f *Fault) {
 		}
 	default:
 		hangUp(w)
+	}
+}
+
+// SetKey gives a user another key; the old one is refused from now on.
+func (s *Server) SetKey(login, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.users {
+		if s.users[i].Login == login {
+			s.users[i].Key = key
+		}
 	}
 }

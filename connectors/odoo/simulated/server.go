@@ -23,6 +23,7 @@ import (
 
 // Config says what the server holds. The zero Config works.
 type Config struct {
+	Version  string // default "18.0"; "19.0" and newer speak JSON-2 too
 	Database string // default "demo"
 	User     string // default "vagus"
 	Key      string // default "simulated"
@@ -74,6 +75,9 @@ func New(c Config) *Server {
 	if c.Database == "" {
 		c.Database = "demo"
 	}
+	if c.Version == "" {
+		c.Version = "18.0"
+	}
 	if c.User == "" {
 		c.User = "vagus"
 	}
@@ -118,6 +122,7 @@ func (s *Server) seed(seeds []Seed) {
 			map[string]any{"code": st[0], "name": st[1], "country_id": byCode[st[2]]})
 	}
 	seedOne("res.partner", "base.main_partner", map[string]any{"name": "My Company", "is_company": true})
+	seedOne("res.users", "base.user_root", map[string]any{"name": "OdooBot", "login": "__system__"}) // so that the others have their ids
 	for _, u := range s.users {
 		seedOne("res.users", "", map[string]any{"name": u.Login, "login": u.Login})
 	}
@@ -231,6 +236,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		_, _ = io.WriteString(w, `{"status": "pass"}`)
 		return
+	case r.URL.Path == "/json/version" && s.speaksJSON2():
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_, _ = fmt.Fprintf(w, `{"version_info": [%d, 0, 0, "final", 0, ""], "version": "%s"}`, s.major(), s.cfg.Version)
+		return
+	case strings.HasPrefix(r.URL.Path, "/json/2/") && s.speaksJSON2():
 	case !isXML && r.URL.Path != "/jsonrpc":
 		html(w, http.StatusNotFound, "404 Not Found", "Not Found", "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")
 		return
@@ -243,19 +253,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.wait(r.Context(), time.Duration(s.latency.Load())) {
 		return
 	}
-	if f := s.before(body); f != nil {
+	if f := s.before(r.URL.Path, body); f != nil {
 		s.misbehave(w, f)
 		return
 	}
 	var status int
 	var contentType string
 	var answer []byte
-	if isXML {
+	switch {
+	case isXML:
 		status, contentType, answer = s.serveXML(xml, body)
-	} else {
+	case r.URL.Path != "/jsonrpc":
+		status, contentType, answer = s.serveJSON2(r, body)
+	default:
 		status, contentType, answer = s.serveJSON(body)
 	}
-	if status == 0 || s.after(body) {
+	if status == 0 || s.after(r.URL.Path, body) {
 		hangUp(w)
 		return
 	}
