@@ -15,4 +15,5 @@ type mappingCmd struct {
 	Bundle   mappingBundleCmd   `cmd:"" help:"Pack mappings that lint clean and pass their tests into one archive, signed."`
 	Verify   mappingVerifyCmd   `cmd:"" help:"Check an archive of mappings and show what it holds."`
 	Keygen   mappingKeygenCmd   `cmd:"" help:"Make the keys that bundles are signed and checked with."`
+	LSP      mappingLSPCmd      `cmd:"" name:"lsp" help:"Language server for editors, over standard input and output."`
 }

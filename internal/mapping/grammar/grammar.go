@@ -141,6 +141,18 @@ func (o *Object) Key(name string) *Key {
 	return nil
 }
 
+// FormsOf returns the forms of the value of a key; nil is anything, or that the
+// object has no such key.
+func (o *Object) FormsOf(key string) []Form {
+	if k := o.Key(key); k != nil {
+		return k.Forms
+	}
+	if o.Free.Accepts(key) {
+		return o.Free.Forms
+	}
+	return nil
+}
+
 // KeyNames returns the names of the keys in their order.
 func (o *Object) KeyNames() []string {
 	out := make([]string, len(o.Keys))
