@@ -94,7 +94,7 @@ objectGUID=6f9619ff-8b86-d011-b42d-00c04fc964ff
 objectSid=S-1-5-21-1544540466-3789127440-3038908890-1106
 jpegPhoto=/9j/4A==
 userCertificate=MIIB`
-	for name, body := range map[string]string{"LF": record, "CRLF": strings.ReplaceAll(record, "\n", "\r\n"), "a mark before it": "\ufeff" + record} {
+	for name, body := range map[string]string{"LF": record, "CRLF": strings.ReplaceAll(record, "\n", "\r\n"), "a mark before it": "\ufeff" + record, "blank lines behind it": record + "\n\r\n", "a comment behind it": record + "\n# end\n"} {
 		m, err := dialect(t).Decode([]byte(body), nil)
 		if err != nil {
 			t.Fatal(err)
