@@ -9,8 +9,10 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// envelopeSegments stand before a guide's own at the root of a message.
-var envelopeSegments = []item{{segment: "ISA", required: true, max: 1}, {segment: "GS", required: true, max: 1}, {segment: "ST", required: true, max: 1}}
+// envelopeSegments stand before a guide's own at the root of a message. They,
+// and SE, are not required of what a mapping writes: the partner's profile has
+// them.
+var envelopeSegments = []item{{segment: "ISA", max: 1}, {segment: "GS", max: 1}, {segment: "ST", max: 1}}
 
 // acknowledgment is the schema of what Split makes of a TA1.
 var acknowledgment = newGuide("TA1", "TA1", "Interchange Acknowledgment", &loop{items: []item{{segment: "TA1", required: true, max: 1}}})
@@ -61,7 +63,7 @@ func (b *schemaBuilder) fill(t *tree.Type, items []item) {
 		if def == nil {
 			panic(fmt.Sprintf("x12: guides.txt: segment %s is not in dictionary.txt", it.segment))
 		}
-		e := &tree.Element{Name: it.segment, Title: it.title, Repeats: it.max != 1, Required: it.required}
+		e := &tree.Element{Name: it.segment, Title: it.title, Repeats: it.max != 1, Required: it.required && it.segment != "SE"}
 		labels := make([]tree.Labels, len(def.elements))
 		for j := i; j < len(items); j++ {
 			same := &items[j]

@@ -23,6 +23,7 @@ type testCase struct {
 	ops      *value
 	check    []entry
 	notSent  []string
+	document []string // the segments of an outbound mapping; nil: not compared
 	warnings []string
 	warned   bool // warnings were given, also as an empty list
 }
@@ -48,9 +49,7 @@ func readCase(v *value, c *collector) testCase {
 	if x := v.get("row"); x != nil {
 		t.row, _ = strconv.Atoi(x.text)
 	}
-	if x := e.get("document"); x != nil {
-		c.unsupported(x.at, "document")
-	}
+	t.document, _ = texts(e.get("document"))
 	return t
 }
 

@@ -43,6 +43,7 @@ func (l *loader) bindText(sc *scope, text string) (*boundPath, error) {
 		return nil, err
 	}
 	l.reads = append(l.reads, read{text, p.labels})
+	l.readField(p)
 	return p, nil
 }
 

@@ -97,21 +97,14 @@ func (l *loader) content(data []byte) {
 	l.sum.Write(data)
 }
 
-var laterKeys = []string{"direction", "emit", "segments"}
-
 // mapping compiles the whole file. It goes on after a fault where it can, so
 // that one run names all of them.
 func (l *loader) mapping(doc *value) bool {
 	if !l.c.shape(doc, "mapping") {
 		return false
 	}
-	for _, k := range laterKeys {
-		if v := doc.get(k); v != nil && !(k == "direction" && v.text == "inbound") {
-			l.c.unsupported(v.at, "%s", k)
-		}
-	}
 	l.header(doc)
-	if !l.source(doc.get("source")) || !l.target(doc.get("target")) {
+	if !l.ends(doc) {
 		return false
 	}
 	l.m.allow = labelsOf(doc.get("egress").get("allow"))
@@ -125,9 +118,34 @@ func (l *loader) mapping(doc *value) bool {
 	l.lets(doc.get("let"))
 	l.guards(doc.get("guards"))
 	l.keys(doc)
-	l.operations(doc.get("operations"))
+	if l.m.record != nil {
+		l.document(doc)
+	} else {
+		l.operations(doc.get("operations"))
+	}
 	l.unused()
 	return true
+}
+
+// ends reads both ends of the mapping: what it reads and what it writes to.
+func (l *loader) ends(doc *value) bool {
+	source, target := doc.get("source"), doc.get("target")
+	outbound := doc.textOf("direction") == "outbound"
+	for _, k := range []string{"operations", "emit", "segments"} {
+		if x := doc.get(k); x != nil && (k == "operations") == outbound {
+			l.c.errorf(x.at, "direction", "%s is not for direction: %s", k, map[bool]string{true: "outbound", false: "inbound"}[outbound])
+			return false
+		}
+	}
+	if outbound { // the snapshot is the schema of the source
+		return l.target(target) && l.recordSource(source) && l.source(source)
+	}
+	for _, k := range []string{"model", "trigger"} {
+		if x := source.get(k); x != nil {
+			l.c.errorf(x.at, "direction", "source.%s is for direction: outbound", k)
+		}
+	}
+	return l.source(source) && l.target(target)
 }
 
 func (l *loader) header(doc *value) {

@@ -38,6 +38,8 @@ type Mapping struct {
 	lets     []*let
 	guards   []*guard
 	ops      []*operation
+	record   *Record   // outbound: what it wants of Odoo
+	document *document // outbound: what it writes
 }
 
 // String returns "id@version#" and the first 12 characters of the hash: the
@@ -135,8 +137,9 @@ type rule struct {
 	keepNull bool   // on_null: keep
 	onError  string // "": the mapping's
 	when     *program
-	onCreate bool // only_on: create
-	onUpdate bool // only_on: update
+	onCreate bool        // only_on: create
+	onUpdate bool        // only_on: update
+	element  *outElement // of a document
 	labels   tree.Labels
 	drop     tree.Labels // declassified
 	because  string      // of drop

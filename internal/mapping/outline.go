@@ -17,7 +17,7 @@ type Outline struct {
 	Lets       []RuleOutline
 	Guards     []RuleOutline // ID "guards[1]", How its expression
 	Operations []OperationOutline
-	Segments   []RuleOutline // outbound: one for each element that is written
+	Segments   []RuleOutline // outbound: one for each element that is written; Field is its ID
 	Allow      tree.Labels   // egress.allow
 	Tables     []TableOutline
 }
@@ -102,6 +102,9 @@ func (m *Mapping) Outline() Outline {
 			out.Rules = append(out.Rules, m.outlineRule(r))
 		}
 		o.Operations = append(o.Operations, out)
+	}
+	if m.document != nil {
+		o.Segments = m.outlineBlocks(nil, m.document.blocks)
 	}
 	for _, name := range m.tableNames() {
 		t := m.tables[name]
@@ -330,7 +333,8 @@ func (r *rule) policies() []string {
 	}
 	add(r.when != nil, "when %s", programText(r.when))
 	add(r.required, "required")
-	add(r.fallback != nil, "default %s on create", r.fallback)
+	add(r.fallback != nil && r.element == nil, "default %s on create", r.fallback)
+	add(r.fallback != nil && r.element != nil, "default %s", r.fallback)
 	add(r.onCreate, "only on create")
 	add(r.onUpdate, "only on update")
 	add(r.mode != "", "mode %s", strings.TrimPrefix(r.mode, "$"))

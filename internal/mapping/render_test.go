@@ -90,7 +90,7 @@ func TestWhatIsRenderedDoesTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key, _, _ := strings.Cut(strings.TrimLeft(l.Text, " -"), ":")
+			key, _, _ := strings.Cut(strings.TrimLeft(l.Text, " -{"), ":")
 			if source := strings.Split(string(data), "\n")[l.Line-1]; !strings.Contains(source, strings.Trim(key, `"'`)) {
 				t.Errorf("%s:%d is %q, and not where this was written: %s", l.File, l.Line, source, l.Text)
 			}

@@ -18,8 +18,13 @@ type ruleContext struct {
 	argument bool       // of a call
 }
 
-// id names the rule in the mapping: "patient.phone", "let.mrn".
-func (r *rule) id() string { return r.owner + "." + r.field }
+// id names the rule in the mapping: "patient.phone", "let.mrn", "BEG-03".
+func (r *rule) id() string {
+	if r.element != nil {
+		return r.owner + "-" + r.field
+	}
+	return r.owner + "." + r.field
+}
 
 // rule compiles the right-hand side of a field, an argument or a let.
 func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {

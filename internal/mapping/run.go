@@ -24,6 +24,7 @@ type Result struct {
 	Ordering    string     // "" when the mapping has no ordering, or the message none of its values
 	Idempotency string
 	Ops         []broker.Operation // of Apply
+	Document    *tree.Message      // of Apply, when the mapping is outbound: what its dialect encodes
 }
 
 // Format prints the verdict and its class for every verb, so that no %v spells
@@ -115,6 +116,7 @@ type run struct {
 	taint    tree.Labels // of what was read since it was cleared
 	letTaint []tree.Labels
 	bytes    int
+	written  int // segments of the document
 	warnings []Issue
 	act      activation
 	inBuf    []datum // inputs of the rule in hand
@@ -179,13 +181,20 @@ func (r *run) all() Result {
 			return res.stop(r.m, v, f)
 		}
 	}
-	if missing != "" && len(r.ops) > 0 {
+	if r.m.document != nil {
+		doc, f := r.document()
+		if f != nil {
+			return res.stop(r.m, r.verdict(f), f)
+		}
+		res.Document = doc
+	}
+	if missing != "" && (len(r.ops) > 0 || res.Document != nil) {
 		return res.stop(r.m, r.m.onError, &fault{class: ClassIdentity, text: "ordering: " + missing})
 	}
 	if f := r.checkEgress(); f != nil {
 		return res.stop(r.m, broker.DeadLetter, f)
 	}
-	if len(r.ops) == 0 {
+	if len(r.ops) == 0 && res.Document == nil {
 		res.Verdict, res.Class, res.Reason = broker.Skip, ClassNothing, "no operation of "+r.m.ID+" applies to the message"
 		res.Detail = broker.PHI(res.Reason)
 		return res

@@ -8,6 +8,9 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
+
+	"github.com/vagus-health/vagus/internal/tree"
 )
 
 // A snapshot is what a mapping knows of an Odoo database: models and fields,
@@ -32,6 +35,7 @@ type odooField struct {
 	Related    string   `json:"related,omitempty"`
 	Readonly   *bool    `json:"readonly,omitempty"`
 	Store      *bool    `json:"store,omitempty"`
+	PHI        []string `json:"phi,omitempty"` // what it may reveal to whom an outbound mapping writes
 	// The rest is read so that an unknown key is a mistake, and not used yet.
 	Inverse          string   `json:"inverse,omitempty"`
 	Inherits         string   `json:"inherits,omitempty"`
@@ -114,6 +118,11 @@ func (s *snapshot) check() error {
 		for name, f := range s.Models[model] {
 			if f == nil || f.Type == "" {
 				return fmt.Errorf("snapshot: %s.%s has no type", model, name)
+			}
+			for _, label := range f.PHI {
+				if _, ok := tree.ParseLabel(label); !ok {
+					return fmt.Errorf("snapshot: %s.%s: phi is one of %s, not %q", model, name, strings.Join(tree.LabelNames(), ", "), label)
+				}
 			}
 		}
 	}

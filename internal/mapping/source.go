@@ -16,11 +16,6 @@ const (
 )
 
 func (l *loader) source(v *value) bool {
-	for _, k := range []string{"model", "trigger"} {
-		if x := v.get(k); x != nil {
-			l.c.unsupported(x.at, "source.%s", k)
-		}
-	}
 	name := v.textOf("format")
 	var format tree.Format
 	var names []string

@@ -166,6 +166,9 @@ func (t *caseTest) run(c *testCase) CaseReport {
 			fail(k, "", show(v), "sent")
 		}
 	}
+	if c.document != nil {
+		compareDocument(t.m, c, res, fail)
+	}
 	if c.warned {
 		compareWarnings(c, res, fail)
 	}
@@ -264,6 +267,9 @@ func unitJSON(m *Mapping, res Result) map[string]any {
 	set("idempotency", res.Idempotency)
 	set("class", res.Class)
 	set("reason", res.Reason)
+	if res.Document != nil {
+		out["document"] = documentJSON(m, res.Document)
+	}
 	if res.Ops != nil {
 		ops, err := json.Marshal(res.Ops)
 		if err == nil {

@@ -57,7 +57,7 @@ func TestACaseShowsOnlyWhatDiffers(t *testing.T) {
 		{"ops: [ { op: p, model: res.partner, do: upsert, xid: t.p_7, vals: { name: Doe, color: 3 } } ]", "", ""},
 		{"ops: []", "", `ops[1]: - (nothing) + {`},
 		{"verdct: reject", "", `expect has no key "verdct" (did you mean "verdict"?)`},
-		{"document: [a]", "", `not supported yet: document`},
+		{"document: [a]", "", `document: - "a" + (nothing) (no document was written)`},
 	} {
 		out, ok := runCase(t, c.expect, c.golden, nil)
 		if ok != (c.want == "") || !strings.Contains(out, c.want) {

@@ -26,6 +26,9 @@ type JSONLimits struct {
 	// a leaf, which stands for the object's first element (SCIM's manager, a
 	// DICOM person name).
 	SimpleForObject bool
+	// FalseIsAbsent leaves out null, and false where it is not the value of a
+	// Bool: Odoo reads an empty field of any other type as false.
+	FalseIsAbsent bool
 }
 
 func (o JSONLimits) withDefaults() JSONLimits {
@@ -278,9 +281,13 @@ func (r *jsonReader) value(el *Element, keep bool, depth int) (present bool, err
 		return present, err
 	case c == '[':
 		return false, r.fail(at, "an array in an array")
+	case c == 'f' && r.limits.FalseIsAbsent && el.Type.Kind != Bool:
+		return false, r.word("false")
 	case c == 'n':
 		state = Null
-		err = r.word("null")
+		if err = r.word("null"); r.limits.FalseIsAbsent {
+			return false, err
+		}
 	case !leaf && !r.limits.SimpleForObject:
 		return false, r.fail(at, "a simple value where an object is expected")
 	default:
