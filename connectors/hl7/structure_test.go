@@ -207,3 +207,89 @@ func TestGroupsAreThoseOfTheStandard(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupsAreThereForWhoSelectsThem: a selection that names a group of the
+// standard gets it whole, one that names none does without.
+func TestGroupsAreThereForWhoSelectsThem(t *testing.T) {
+	t.Parallel()
+	d := in(t, "2.5.1")
+	names := func(n *tree.Node) (out []string) {
+		for _, k := range n.Kids {
+			out = append(out, k.Name)
+		}
+		return out
+	}
+	body := []byte(mustReadFile("testdata/oru_two_patients.hl7"))
+	for _, tt := range []struct {
+		name string
+		only tree.Selection
+		want bool
+	}{
+		{"fields only", tree.Selection{"PID": {"3": true}, "ORU_R01": {"PID": true, "ORDER": true}, "ORDER": {"OBX": true, "OBSERVATION": true}}, false},
+		{"a group", tree.Selection{"ORU_R01": {"PATIENT_RESULT": true}, "PATIENT_RESULT": {"PATIENT": true}, "PATIENT": {"PID": true}, "PID": {"3": true}}, true},
+		{"everything", nil, true},
+	} {
+		m, err := d.Decode(body, tt.only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(names(m.Root), "PATIENT_RESULT"); got != tt.want || m.Root.First("ORDER").First("OBSERVATION") == nil {
+			t.Errorf("%s: %v", tt.name, names(m.Root))
+		}
+	}
+	order := func(only tree.Selection) []string {
+		m, err := d.Decode([]byte("MSH|^~\\&|||||||ORM^O01|1|P|2.5.1\rPID|1\rORC|NW\rOBR|1\rNTE|1\r"), only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names(m.Root.First("ORDER"))
+	}
+	if got := order(tree.Selection{"ORDER": {"ORDER_DETAIL": true}}); !slices.Equal(got, []string{"PID", "ORC", "OBR", "NTE", "ORDER_DETAIL"}) {
+		t.Errorf("ORDER has %v", got)
+	}
+	if got := order(tree.Selection{"ORDER": {"OBR": true}}); slices.Contains(got, "ORDER_DETAIL") {
+		t.Errorf("ORDER has %v", got)
+	}
+}
+
+// TestStructuresAreFoundByEventAndByName: what MSH-9 says, less and more of it.
+func TestStructuresAreFoundByEventAndByName(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ version, kind, want string }{
+		{"2.5.1", "ADT^A08", "ADT_A01"},
+		{"2.5.1", "ADT^A08^ADT_A01", "ADT_A01"},
+		{"2.5.1", "ADT_A08", "ADT_A01"}, // a sender that names the structure after the event
+		{"2.5.1", "ADT_A39", "ADT_A39"},
+		{"2.3", "ADT^A08", "ADT_A01"},
+		{"2.3.1", "ADT^A31", "ADT_A01"},
+		{"2.4", "ADT^A31", "ADT_A05"},
+		{"2.5.1", "ADT^Z99^ADT_A01", "ADT_A01"},
+		{"2.5.1", "XYZ^A01", "XYZ^A01"},
+		{"2.7", "ORM^O01", "ORM^O01"}, // withdrawn
+		{"2.6", "ORM_O01", "ORM_O01"},
+	} {
+		root, err := in(t, tt.version).Schema(tt.kind)
+		if err != nil || root.Name != tt.want {
+			t.Errorf("%s %s: %s, %v", tt.version, tt.kind, root.Name, err)
+		}
+	}
+	d := in(t, "2.5.1")
+	a, _ := d.Schema("ADT^A01")
+	b, _ := d.Schema("ADT^A08")
+	if a != b {
+		t.Error("messages that are grouped alike have two schemas")
+	}
+	for _, tt := range []struct {
+		when map[string][]string
+		want []string
+	}{
+		{map[string][]string{"MSH.9.1": {"ADT", "ORU"}, "MSH.9.2": {"A01", "R01"}}, []string{"ADT^A01", "ORU^R01"}},
+		{map[string][]string{"MSH.9.1": {"XYZ"}, "MSH.9.2": {"A01"}}, []string{"XYZ^A01"}},
+		{map[string][]string{"MSH.9.3": {"ADT_A01"}}, []string{"ADT_A01"}},
+		{map[string][]string{"MSH.4": {"NORTH"}}, []string{""}},
+	} {
+		if got := d.Structures(tt.when); !slices.Equal(got, tt.want) {
+			t.Errorf("%v: %v", tt.when, got)
+		}
+	}
+}
