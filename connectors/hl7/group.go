@@ -15,6 +15,7 @@ type grouper struct {
 	own     *tree.Node // the ORDER, PATIENT or PRIOR_RESULT that is open, or nil
 	views   []*tree.Node
 	inOrder []*tree.Node // views of the open order
+	started uint         // the orderStarts that the open order has, by index; ORC is the first, OBR the second
 
 	patients [][]*tree.Node // segments of each patient
 	orders   []placedOrder
@@ -86,14 +87,17 @@ func (g *grouper) open(name string, first *tree.Node) {
 // beginsOrder: the lead segment always does; OBR does when the open order has
 // one; the others do when no order is open.
 func (g *grouper) beginsOrder(name string) bool {
-	if !slices.Contains(orderStarts, name) {
+	i := slices.Index(orderStarts, name)
+	if i < 0 {
 		return false
 	}
-	if g.own == nil || g.own.Name != orderGroup || name == g.layout.orderLead {
+	has := g.started
+	g.started |= 1 << i
+	if g.own == nil || g.own.Name != orderGroup || name == g.layout.orderLead || has&(1<<i) != 0 && (has&3 == 0 || i < 2) {
+		g.started = 1 << i
 		return true
 	}
-	has := g.own.First(name) != nil
-	return has && (name == "OBR" || name == "ORC" || g.own.First("ORC") == nil && g.own.First("OBR") == nil)
+	return false
 }
 
 // view shows a new kid of parent in the groups that are views.
@@ -115,7 +119,8 @@ func (g *grouper) view(parent *tree.Node, open []*tree.Node, ruleOf func(int) *r
 	}
 }
 
-// ofOnePatient remembers a PID and what follows it of the same patient.
+// ofOnePatient remembers a PID and what follows it of the same patient, one of
+// each: every order of the patient gets them.
 func (g *grouper) ofOnePatient(seg *tree.Node) {
 	if !slices.Contains(ofPatient, seg.Name) {
 		return
@@ -124,7 +129,9 @@ func (g *grouper) ofOnePatient(seg *tree.Node) {
 		g.patients = append(g.patients, make([]*tree.Node, 0, len(ofPatient)))
 	}
 	p := &g.patients[len(g.patients)-1]
-	*p = append(*p, seg)
+	if !slices.ContainsFunc(*p, func(n *tree.Node) bool { return n.Name == seg.Name }) {
+		*p = append(*p, seg)
+	}
 }
 
 // finish gives every order the PID, PD1, PV1 and PV2 of its patient, the last
