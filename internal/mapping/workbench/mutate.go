@@ -61,11 +61,15 @@ func (b Bench) Mutate(ctx context.Context, file string, tests []string, tell Pro
 		return rep, err
 	}
 	type outcome struct{ counts, noticed bool }
-	whole := essence(outline)
+	onError := "on_error dead_letter"
+	if doc, err := readDocument(b.FS, file); err == nil && doc.get("on_error") != nil {
+		onError = "on_error " + doc.get("on_error").text()
+	}
+	whole := essence(outline, onError)
 	err = inOrder(ctx, len(all), func(i int) outcome {
 		with := b.With(map[string][]byte{all[i].name: all[i].doc.yaml(all[i].part)})
 		changed, err := mapping.Load(with.FS, file, b.Formats)
-		if err != nil || reflect.DeepEqual(essence(changed.Outline()), whole) {
+		if err != nil || reflect.DeepEqual(essence(changed.Outline(), onError), whole) {
 			return outcome{}
 		}
 		for _, t := range tests {
@@ -91,8 +95,9 @@ func (b Bench) Mutate(ctx context.Context, file string, tests []string, tell Pro
 	return rep, err
 }
 
-// essence is an outline without places: two that are equal do the same.
-func essence(o mapping.Outline) any {
+// essence is an outline without places and without the policy that rules have
+// anyway: two that are equal do the same.
+func essence(o mapping.Outline, anyway string) any {
 	type said struct {
 		ID, When, Match string
 		How, Policies   []string
@@ -102,7 +107,8 @@ func essence(o mapping.Outline) any {
 	}
 	var out []said
 	for _, r := range rules(o) {
-		s := said{ID: r.ID, How: r.How, Policies: r.Policies, Outcomes: r.Outcomes, Labels: r.Labels.String()}
+		policies := slices.DeleteFunc(slices.Clone(r.Policies), func(p string) bool { return p == anyway })
+		s := said{ID: r.ID, How: r.How, Policies: append([]string{}, policies...), Outcomes: r.Outcomes, Labels: r.Labels.String()}
 		for _, src := range r.Sources {
 			s.Sources = append(s.Sources, src.Path+src.Let)
 		}
