@@ -314,11 +314,22 @@ func FuzzLoad(f *testing.F) {
 	f.Add(testHead + "let: { a: PID-8 }\nguards: [ { when: \"a == ''\", do: skip, because: b } ]\noperations: []\n")
 	f.Add("kind: fragment\nfields: { a: \"${b}\" }\n")
 	f.Add("kind: tests\nmapping: m.yaml\ncases: [ { name: a, input: b, expect: { ops: [ { a: [ 1 ] } ] } } ]\n")
+	f.Add(allKinds())
 	if b, err := os.ReadFile("../../mappings/admissions/adt-patient.map.yaml"); err == nil {
 		f.Add(string(b))
 	}
+	msg := decode(f, kinMessage)
 	f.Fuzz(func(t *testing.T, text string) {
-		Lint(testFS("m.yaml", text), "m.yaml", []tree.Format{fakeFormat{}})
+		fsys, formats := testFS("m.yaml", text), []tree.Format{fakeFormat{}}
+		Lint(fsys, "m.yaml", formats)
+		m, err := Load(fsys, "m.yaml", formats)
+		if err != nil {
+			return
+		}
+		m.Outline()
+		if res, _ := m.RunTraced(t.Context(), msg); res.Class == ClassInternal {
+			t.Error(string(res.Detail))
+		}
 	})
 }
 

@@ -308,23 +308,44 @@ func TestEgressIsCheckedAgainWhenItRuns(t *testing.T) {
 	}
 }
 
-// fields of the property test: one of each kind of rule.
-const allKinds = `name: { from: { a: "PID-5[first].1.1", b: PID-8 }, cel: "words([a, b])", default: x }
+// allKinds is a mapping with each kind of rule and of operation.
+func allKinds() string {
+	text := withFields(`name: { from: { a: "PID-5[first].1.1", b: PID-8 }, cel: "words([a, b])", default: x }
 gender: { from: PID-8, map: { table: sex, on_miss: skip } }
-birth: { from: PID-7, on_error: skip }
+birth: { from: born, on_error: skip }
+seen: { from: PID-7, on_error: skip, only_on: update }
 active: { from: PID-30, on_error: skip }
 credit_limit: { cel: "num('PID-25')", on_error: skip }
+comment: { text: "<p>{PID-8}</p>" }
 country_id: { from: "PID-11[first].6", ref: code }
-category_id: { each: "PV1-18[*]", ref: name, mode: add }`
+parent_id: { ref: { xid: "t.p_{PID-15.1}", on_none: defer }, on_error: skip }
+analytic_distribution: { from: PID-16.1, ref: { model: account.analytic.account, by: { code: it } }, only_on: create }
+category_id: [ { each: "PV1-18[*]", ref: name, mode: replace }, { each: "PID-11[*]", cel: "it.first(2)", ref: { xid: "{it}" }, on_error: skip } ]
+child_ids: [ { each: "NK1[*]", key: "{NK1-1}/{NK1-3}", on_error: skip, fields: { ref: NK1-3, color: { from: NK1-1, on_error: skip, default: 3 }, birth: { from: NK1-8, on_error: reject } } }, { key: own, when: "total(nodes('NK1[*]').map(n, n.num('NK1-1'))) > dec('3')", fields: { ref: PID-8 } } ]`)
+	text = strings.Replace(text, "operations:", `let: { born: { from: PID-7, as: date, on_error: skip }, n: { from: PID-25, as: decimal, on_error: skip } }
+operations:`, 1)
+	text = strings.Replace(text, "do: upsert", "do: upsert\n    context: { who: \"{PID-8}\" }\n    only_if: { gender: male }", 1) + `  - { id: kin, model: res.partner, do: create, each: "NK1[*]", when: "v('NK1-1') != '1'", match: { by: [ref] }, fields: { ref: NK1-1, name: NK1-3, parent_id: { op: p } } }
+  - { id: moved, model: res.partner, do: update, match: { by: { color: "{PID-25}" } }, on_none: retry, when: "n > dec('1')" }
+  - { id: gone, model: res.partner, do: archive, match: { xid: "t.g_{PID-15.1}" }, when: "valued('PID-15.1')" }
+  - { id: post, do: call, on: kin, method: x, because: it does the same each time, args: { n: n, why: { from: PID-8, map: any } } }
+`
+	return text
+}
 
 func TestTheSameMessageGivesTheSameBytesFromManyAtOnce(t *testing.T) {
-	m := mustLoad(t, withFields(allKinds))
+	m, applied := mustLoad(t, allKinds()), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		text := msh + "PID"
 		for range 31 {
 			text += "|" + rapid.SampledFrom([]string{"", `""`, "F", "19840229", "a^b&c~d^^US", "Y", "1.5", "é"}).Draw(rt, "field")
 		}
 		text += "\nPV1" + strings.Repeat("|", 18) + rapid.SampledFrom([]string{"", "A", "A~B", `""`}).Draw(rt, "types")
+		for range rapid.IntRange(0, 4).Draw(rt, "kin") {
+			text += "\nNK1"
+			for range 8 {
+				text += "|" + rapid.SampledFrom([]string{"", `""`, "1", "2", "x", "20260102", "a^b&c~d"}).Draw(rt, "field")
+			}
+		}
 		msg := decode(t, text)
 		var results [4]string
 		var wg sync.WaitGroup
@@ -332,17 +353,24 @@ func TestTheSameMessageGivesTheSameBytesFromManyAtOnce(t *testing.T) {
 			wg.Go(func() { results[i] = string(encodeJSON(unitJSON(m, m.Run(context.Background(), msg)))) })
 		}
 		wg.Wait()
+		if strings.Contains(results[0], `"verdict": "apply"`) {
+			applied++
+		}
 		for _, r := range results {
 			if r != results[0] || strings.Contains(r, ClassInternal) {
 				rt.Fatalf("%s\n%s", results[0], r)
 			}
 		}
 	})
+	if applied < 20 {
+		t.Errorf("only %d messages made a unit", applied)
+	}
 }
 
 func FuzzRun(f *testing.F) {
-	m := mustLoad(f, withFields(allKinds))
+	m := mustLoad(f, allKinds())
 	f.Add(msh + "PID|1||7||Doe^Jan||1984|F||||||||||||||||||||||Y\nPV1||||||||||||||||||A~B")
+	f.Add(msh + "PID|1||7||Doe^Jan|||F|||a^^^^^US~m.x|||||en|X|||||||||2.5||\nPV1||||||||||||||||||A~B\nNK1|2|Roe|x||||20260101\nNK1|3||y")
 	f.Add(msh + `PID|""|""|""|""|""|""|""|""|""|""|""`)
 	f.Fuzz(func(t *testing.T, text string) {
 		msg, err := fakeFormat{}.Decode([]byte(text), nil)
