@@ -180,11 +180,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-k.cfg.Now:
 			why = "signal"
 		case <-tick.C:
-			now := k.seen.again().state()
-			if now != k.state && now == k.changed {
+			if k.look() {
 				why = "change"
 			}
-			k.changed = now
 		}
 		if why == "" {
 			continue
@@ -195,6 +193,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// look says whether the files have changed since they were tried and are the
+// same as at the look before.
+func (k *Keeper) look() bool {
+	now := k.seen.again().state()
+	settled := now != k.state && now == k.changed
+	k.changed = now
+	return settled
 }
 
 // Status is how things stand. Safe for concurrent use.

@@ -277,6 +277,47 @@ func TestAStormOfEditsLeavesTheLastOne(t *testing.T) {
 	s.until("the last edit", func() bool { return strings.Contains(s.inForce(), "the end") && s.k.Status().Problem == "" })
 }
 
+func TestWhatChangedIsTriedWhenTwoLooksAgree(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "a")
+	s.write("a/adt.map.yaml", theMapping("adt", 1, "one"))
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	looks := func(what string, want ...bool) {
+		t.Helper()
+		for i, w := range want {
+			if got := s.k.look(); got != w {
+				t.Errorf("%s: look %d says %t", what, i+1, got)
+			}
+		}
+	}
+	looks("nothing changed", false, false, false)
+	s.write("a/.adt.map.yaml.swp", "an editor's own file")
+	looks("an editor's own file", false, false)
+	s.write("a/adt.map.yaml", "kind: map")
+	looks("half of a file", false)
+	s.write("a/adt.map.yaml", theMapping("adt", 2, "two"))
+	looks("a change", false, true)
+	good := s.k.memory
+	s.k.memory.dir = filepath.Join(s.dir, "snap.json")
+	if err := s.k.try(t.Context(), "change"); err == nil || !strings.Contains(s.inForce(), "one") {
+		t.Errorf("what can not be noted is in force: %v", err)
+	}
+	looks("a fault that is not in the files", true, true)
+	s.k.memory = good
+	if err := s.k.try(t.Context(), "change"); err != nil || !strings.Contains(s.inForce(), "two") {
+		t.Error(err)
+	}
+	looks("what was taken", false, false, false)
+	s.write("a/adt.map.yaml", "kind: mapping")
+	looks("a bad change", false, true)
+	if err := s.k.try(t.Context(), "change"); err == nil {
+		t.Error("it is taken")
+	}
+	looks("what was refused", false, false, false)
+}
+
 func TestASignalLooksAtOnceAndANewFileOfADirectoryIsSeen(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "a")
