@@ -305,7 +305,6 @@ func (r *reader) element(line string, n int, to *tree.Type, segment *tree.Elemen
 func (r *reader) bound(typ string, given int, component bool) int {
 	switch {
 	case leafKinds[typ] == tree.Text && leafMax[typ] == 0 && r.version >= v27,
-		typ == "IS" && r.version >= v27,
 		component && (r.version < v25 || r.version > v26):
 		given = 0
 	}

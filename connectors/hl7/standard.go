@@ -201,12 +201,13 @@ func (w *walk) finish(root *tree.Node, l *layout, orders []placedOrder) {
 			if order == nil {
 				continue
 			}
-			delete(owners, first)
+			for _, k := range order.Kids {
+				delete(owners, k) // one ORDER has the groups of one ORDER of the standard
+			}
 			for _, k := range n.Kids {
 				if p.group(k.Name) != nil && !isOrderView(k.Name) {
 					order.Kids = append(order.Kids, k)
 				}
-				delete(owners, k) // one ORDER has the groups of one ORDER of the standard
 			}
 		}
 	}

@@ -293,3 +293,13 @@ func TestStructuresAreFoundByEventAndByName(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOrderHasTheGroupsOfOneOrderOfTheStandard(t *testing.T) {
+	t.Parallel()
+	d := in(t, "2.5.1")
+	m, err := d.Decode([]byte("MSH|^~\\&|||||||ORM^O01|1|P|2.5.1\rPID|1\rORC|NW\rRXO|1\rRXO|2\r"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, d, m, "ORM_O01")
+}

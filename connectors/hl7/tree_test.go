@@ -194,6 +194,10 @@ func TestSchema(t *testing.T) {
 	}{
 		{"ADT_A01", "PID-3", "CX", tree.Composite, "identifier", true},
 		{"ADT^A08", "PID-5-1-1", "ST", tree.Text, "none", false},
+		{"ADT_A01", "PID", "PID", tree.Composite, "none", false},
+		{"OML_O21", "PID", "PID", tree.Composite, "none", false},
+		{"ORU_R01", "PID", "PID", tree.Composite, "none", true},
+		{"BAR_P01", "PV1", "PV1", tree.Composite, "none", true},
 		{"ADT_A01", "PID-5", "XPN", tree.Composite, "name", true},
 		{"ADT_A01", "PID-7", "TS", tree.Composite, "demographic", false},
 		{"ADT_A01", "PID-7-1", "DTM", tree.DateTime, "none", false},
