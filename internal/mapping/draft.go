@@ -67,8 +67,10 @@ func (n *node) value(file *sourceFile) *value {
 	}
 	v := &value{kind: n.kind, text: n.text, at: place{file: file, line: n.at.line + 1, col: n.at.col + 1}}
 	v.bool = n.kind == yamlBool && n.text == "true"
+	seen := make(map[string]bool, len(n.keys))
 	for _, k := range n.keys {
-		if !k.partial && !v.has(k.key) {
+		if !k.partial && !seen[k.key] {
+			seen[k.key] = true
 			v.keys = append(v.keys, entry{key: k.key, at: place{file: file, line: k.at.line + 1, col: k.at.col + 1}, val: k.val.value(file)})
 		}
 	}
@@ -78,10 +80,11 @@ func (n *node) value(file *sourceFile) *value {
 	return v
 }
 
-// readDraft reads a file of at most maxFileBytes; of a longer one nothing.
+// readDraft reads a file that the strict reader takes by its size; of another
+// one nothing.
 func readDraft(text string) *draft {
 	d := &draft{}
-	if len(text) > maxFileBytes {
+	if checkNesting([]byte(text)) != nil {
 		text = ""
 	}
 	for line := range strings.SplitSeq(text, "\n") {

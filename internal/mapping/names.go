@@ -67,8 +67,11 @@ func (n *Names) compile() {
 			n.l.tables(&value{kind: yamlMap, keys: []entry{e}})
 		}
 	}
+	if n.l.root == nil {
+		return
+	}
 	env, err := newEnv(n.l.m.tables)
-	if err != nil || n.l.root == nil {
+	if err != nil {
 		return
 	}
 	n.l.env = env
