@@ -57,14 +57,14 @@ feeds:
 
 func TestRelativePathsAreRelativeToTheFile(t *testing.T) {
 	t.Parallel()
-	path := write(t, "agent.yaml", "data_dir: journal\nbundle: site\n"+feed)
+	path := write(t, "agent.yaml", "data_dir: journal\nbundle: site\nmappings: { every: 2s, trust: { file: site.pub } }\n"+feed)
 	a := NewAgent()
 	if err := Load(path, a); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(path)
-	if diff := cmp.Diff([]string{filepath.Join(dir, "journal"), filepath.Join(dir, "site"), filepath.Join(dir, "adt.map.yaml")},
-		[]string{a.DataDir, a.Bundle, a.Feeds[0].Mappings[0]}); diff != "" {
+	if diff := cmp.Diff([]string{filepath.Join(dir, "journal"), filepath.Join(dir, "site"), filepath.Join(dir, "adt.map.yaml"), filepath.Join(dir, "site.pub")},
+		[]string{a.DataDir, a.Bundle, a.Feeds[0].Mappings[0], a.Mappings.Trust.File}); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -85,6 +85,7 @@ func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 		{"a feed that no subject can carry", strings.Replace(feed, "adt", "ADT.in", 1), NewAgent(), []string{"feeds[0].name", "a-z, 0-9 and -"}, ""},
 		{"two feeds of one name", feed + strings.TrimPrefix(feed, "\nfeeds:\n"), NewAgent(), []string{"feeds[1].name", "another feed"}, ""},
 		{"a feed without mapping", strings.Replace(feed, "[ adt.map.yaml ]", "[]", 1), NewAgent(), []string{"feeds[0].mappings"}, ""},
+		{"mappings that are looked at without pause", "mappings: { every: 1ms }\n" + feed, NewAgent(), []string{"mappings.every: 1ms is shorter than 1s"}, ""},
 		{"a feed without connector", strings.Split(feed, "    hl7")[0], NewAgent(), []string{"feeds[0].hl7", "hl7: {"}, ""},
 		{"a secret that stands in the file", worker + "ledger: { postgres: hunter2 }\n", NewWorker(), []string{"agent.yaml:4:21", "must not stand in this file"}, "hunter2"},
 		{"a variable that is not set", worker + "ledger: { postgres: { env: VAGUS_TEST_NOT_SET } }\n", NewWorker(), []string{"agent.yaml:4:", "VAGUS_TEST_NOT_SET is empty or not set"}, ""},

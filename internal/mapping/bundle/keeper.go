@@ -103,7 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	take()
 	k.took(set, true)
 	k.refused(err)
-	cfg.Logger.Error("MAPPINGS OF TODAY ARE REFUSED, THOSE OF LAST TIME ARE IN FORCE", "set", short(set.Hash), "err", err)
+	cfg.Logger.Error("mappings refused at the start, a copy of the last good ones is in force", "set", short(set.Hash), "err", first(err))
 	return k, nil
 }
 

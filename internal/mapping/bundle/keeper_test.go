@@ -218,6 +218,12 @@ func TestAGoodChangeComesIntoForceAndABadOneDoesNot(t *testing.T) {
 		t.Errorf("the log does not say so:\n%s", s.log)
 	}
 
+	s.write("a/adt.map.yaml", strings.Replace(theMapping("adt", 2, "two"), "    fields:", "    include: [ { fragment: f.yaml } ]\n    fields:", 1))
+	s.write("a/f.yaml", "kind: fragment\nformat: 1\nid: f\nfields: { namme: PID-8 }\n")
+	s.until("a fragment's refusal", func() bool {
+		return strings.HasPrefix(s.k.Status().Problem, s.dir+"/a/f.yaml:4:11: ") && strings.Contains(s.k.Status().Problem, "(included at "+s.dir+"/a/adt.map.yaml:17:28)")
+	})
+
 	s.write("a/adt.map.yaml", theMapping("adt", 2, "two"))
 	s.until("the test's refusal", func() bool { return strings.Contains(s.k.Status().Problem, "error[test]") })
 	if p := s.k.Status().Problem; !strings.HasPrefix(p, s.dir+"/a/adt.test.yaml:5:1: error[test]: the test \"the word is written\" fails") || strings.Contains(p, "two") {
@@ -362,7 +368,7 @@ func TestABundleIsTakenWhenItsKeyIsTrustedAndItIsNotOlder(t *testing.T) {
 
 	// The next start finds what is broken, and runs on the copy of the last good one.
 	defer s.start()()
-	if st := s.k.Status(); !st.Kept || st.Problem == "" || !strings.Contains(s.inForce(), "five") || !strings.Contains(s.log.String(), "REFUSED") {
+	if st := s.k.Status(); !st.Kept || st.Problem == "" || !strings.Contains(s.inForce(), "five") || !strings.Contains(s.log.String(), "mappings refused at the start") {
 		t.Errorf("%+v\n%s", st, s.log)
 	}
 	s.pack("north.vmb", "north", 6, "six", private)

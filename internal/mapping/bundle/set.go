@@ -95,6 +95,7 @@ func (r *resolver) entry(ctx context.Context, entry string) ([]*mapping.Mapping,
 	if issues := (mapping.Issues)(nil); errors.As(err, &issues) {
 		for i := range issues { // as the reader of the message would name them
 			issues[i].File = shown + issues[i].File
+			issues[i].Text = strings.ReplaceAll(issues[i].Text, "(included at ", "(included at "+shown)
 		}
 	}
 	if err != nil {
