@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -164,7 +165,7 @@ func (d *differ) compare(ctx context.Context, body []byte) (c compared) {
 	}
 	if a, b := verdictOf(was), verdictOf(is); a != b {
 		add(rankVerdict, "verdict "+a+" → "+b, string(was.Detail), string(is.Detail))
-	} else if was.Reason != is.Reason {
+	} else if ruleLine.ReplaceAllString(was.Reason, "") != ruleLine.ReplaceAllString(is.Reason, "") {
 		add(rankUnit, "reason", string(was.Detail), string(is.Detail))
 	}
 	if was.Ordering != is.Ordering {
@@ -178,6 +179,10 @@ func (d *differ) compare(ctx context.Context, body []byte) (c compared) {
 	}
 	return c
 }
+
+// ruleLine is where a reason says in which line a rule stands: another one in
+// another version.
+var ruleLine = regexp.MustCompile(` \(line \d+\)`)
 
 func result(ctx context.Context, m *mapping.Mapping, msg *tree.Message, err error) mapping.Result {
 	if err != nil {

@@ -157,20 +157,23 @@ func idleBecause(e ExplainedAs) string {
 	return "the result is empty"
 }
 
-// valueLine prints a name, its value and, at the right, a note.
+// valueLine prints a name, its value and, at the right, a note; below, where
+// the value leaves no room for it.
 func (s Screen) valueLine(width int, name, value string, shade ink, note string) {
-	room := s.Width - width - 4 - utf8.RuneCountInString(note) - 2
-	lines := []string{printable(value)}
-	if s.Width > 0 {
-		lines = wrap(lines[0], max(room, minFolded))
+	value, size := printable(value), utf8.RuneCountInString
+	pad := func(text string, to int) string { return text + strings.Repeat(" ", max(0, to-size(text))) }
+	room := s.Width - width - 4
+	if s.Width <= 0 || size(value)+2+size(note) <= room {
+		s.line("  ", s.in(bold, pad(name, width)), "  ", s.in(shade, pad(value, room-size(note)-2)), "  ", s.in(faint, note))
+		return
 	}
-	pad := func(text string, to int) string {
-		return text + strings.Repeat(" ", max(0, to-utf8.RuneCountInString(text)))
+	for i, l := range wrap(value, max(room, minFolded)) {
+		if i > 0 {
+			name = ""
+		}
+		s.line("  ", s.in(bold, pad(name, width)), "  ", s.in(shade, l))
 	}
-	s.line("  ", s.in(bold, pad(name, width)), "  ", s.in(shade, pad(lines[0], room)), "  ", s.in(faint, note))
-	for _, l := range lines[1:] {
-		s.line("  ", pad("", width), "  ", s.in(shade, l))
-	}
+	s.line(strings.Repeat(" ", width+4), s.in(faint, pad("", room-size(note))+note))
 }
 
 // steps prints where a value came from and what each step made of it.

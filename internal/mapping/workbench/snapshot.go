@@ -227,22 +227,19 @@ func missing(from, in []string) []string {
 }
 
 // renamed guesses what a field that is gone is called now: one of the same type
-// that is new and has the same title or a similar name.
+// that is new and has the same title or nearly the same name.
 func renamed(name string, old Field, was, is map[string]Field) string {
-	best := ""
+	stem := strings.NewReplacer("_ids", "", "_id", "", "_", "")
 	for _, n := range slices.Sorted(maps.Keys(is)) {
 		if _, there := was[n]; there || typed(is[n]) != typed(old) {
 			continue
 		}
-		short, long := name, n
-		if len(short) > len(long) {
-			short, long = long, short
-		}
-		if old.Title != "" && is[n].Title == old.Title || len(short) >= 4 && strings.Contains(long, strings.TrimSuffix(strings.TrimSuffix(short, "_id"), "s_id")) {
-			best = "now " + n + "?"
+		a, b := strings.TrimSuffix(stem.Replace(name), "s"), strings.TrimSuffix(stem.Replace(n), "s")
+		if old.Title != "" && is[n].Title == old.Title || a == b || len(a) >= 4 && strings.HasPrefix(b, a) {
+			return "now " + n + "?"
 		}
 	}
-	return best
+	return ""
 }
 
 // Breaks says whether something changed that a mapping may rely on.
