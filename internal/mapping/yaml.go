@@ -64,11 +64,6 @@ func (c *collector) warnf(p place, code, format string, args ...any) {
 	c.issues = append(c.issues, p.issue(Warning, code, format, args...))
 }
 
-// unsupported reports a part of the language that is specified and not built.
-func (c *collector) unsupported(p place, format string, args ...any) {
-	c.errorf(p, "unsupported", "not supported yet: "+format, args...)
-}
-
 // A kind of YAML value.
 type yamlKind = grammar.Kind
 
