@@ -132,6 +132,10 @@ func TestEveryOperationSaysWhatItDoes(t *testing.T) {
 			`{op:p,do:create,xid:t.p_7,vals:{name:x,ref:F}}`},
 		{"create clears nothing", strings.Replace(withFields("name: PID-8\nref: { value: null }"), "do: upsert", "do: create", 1), `{op:p,do:create,xid:t.p_7,vals:{name:F}}`},
 		{"update needs its record", strings.Replace(withFields("name: PID-8\nref: { from: PID-8, only_on: update }"), "do: upsert", "do: update\n    on_none: retry", 1), `{op:p,do:update,xid:t.p_7,vals:{name:F,ref:F},on_none:retry}`},
+		{"an update may make new lines", strings.Replace(withFields("child_ids: { key: a, fields: { name: { from: PID-30, default: x }, ref: { from: PID-8, only_on: create } } }"), "do: upsert", "do: update", 1),
+			`{op:p,do:update,xid:t.p_7,vals:{child_ids:{$merge:[{key:a,on_create:{name:x,ref:F},vals:{}}]}}}`},
+		{"the lines of a new record are new", strings.Replace(withFields("child_ids: { key: a, fields: { name: { from: PID-30, default: x } } }"), "do: upsert", "do: create", 1),
+			`{op:p,do:create,xid:t.p_7,vals:{child_ids:{$merge:[{key:a,vals:{name:x}}]}}}`},
 		{"update takes a table's default", strings.Replace(withFields("name: { from: PID-8, map: { table: sex2, on_miss: default }, default: y }\nref: { from: PID-30, map: { table: sex2, on_miss: default }, default: y }"), "do: upsert", "do: update", 1),
 			`{op:p,do:update,xid:t.p_7,vals:{name:y}}; warning p.name: PID-8: table sex2 has no such code`},
 		{"archive", more(`{ id: a, model: res.partner, do: archive, match: { xid: "t.a_{PID-8}" }, on_none: skip, only_if: { color: 3 } }`), `{op:a,do:archive,xid:t.a_F,on_none:skip,only_if:{color:3}}`},
@@ -258,6 +262,10 @@ func TestNothingLeavesByAnyWay(t *testing.T) {
 		func(op *operation) { op.rules = whole.ops[0].rules[2:3] },
 		func(op *operation) { op.rules = whole.ops[0].rules[3:4] },
 		func(op *operation) { op.rules = whole.ops[0].rules[4:5] },
+		func(op *operation) { // the key of a line alone
+			op.rules = load().ops[0].rules[4:5]
+			op.rules[0].blocks[0].rules = nil
+		},
 	} {
 		if res := only(change).Run(t.Context(), msg); res.Class != ClassEgress || res.Verdict != broker.DeadLetter || res.Ops != nil {
 			t.Errorf("%d: %s", i, opsOf(res))

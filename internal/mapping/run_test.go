@@ -211,6 +211,10 @@ func TestOneUnitSaysWhatStoppedIt(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+	skips := mustLoad(t, withFields(`name: { from: "PID-5[first].1.1", on_error: skip }`))
+	if got, want := outcome(skips.Run(t.Context(), decode(t, msh+"PID|1||7||"+strings.Repeat("x", 70_000)))), "dead_letter mapping.limit p.name: a value has at most 65536 bytes, and a unit 1048576"; got != want {
+		t.Errorf("no rule skips a limit: %s", got)
+	}
 	m := mustLoad(t, guard)
 	if res := m.Run(t.Context(), decode(t, msh+`PID|1||7|||||X`)); res.Ordering != "7" || res.Idempotency != "M1" {
 		t.Errorf("a unit that stopped has its keys too: %q %q", res.Ordering, res.Idempotency)
