@@ -311,6 +311,7 @@ func TestAMappingThatDoesSomethingElseHasAHigherVersion(t *testing.T) {
 		{"nothing", nil, nil},
 		{"a comment, a title, a note", []string{base, "let:", "# why\nlet:", base, "id: test", "id: test\ntitle: T", base, "PID-8, map: sex", "PID-8, note: x, map: sex", "base/sex.csv", "M,male", "M,male,why"}, nil},
 		{"the order of fields", []string{base, "      gender: { from: PID-8, map: sex }\n", "", base, "      name:   \"PID-5", "      gender: { map: sex, from: PID-8 }\n      name:   \"PID-5"}, nil},
+		{"another layout", []string{base, "{ from: PID-8, map: sex }", "\n        from: PID-8\n        map: sex"}, nil},
 		{"a table's name", []string{base, "sex.csv", "../base/sex.csv"}, nil},
 		{"a rule", []string{base, "PID-8, map", "PID-30, map"}, append([]string{"(base/m.map.yaml:21)"}, both...)},
 		{"a rule that the overlay replaces", []string{base, "PID-5[first].1.1", "PID-5[first].2"}, both[:1]},
