@@ -53,7 +53,7 @@ func (b Bench) Mutate(ctx context.Context, file string, tests []string, tell Pro
 		}
 	}
 	if len(tests) == 0 {
-		return rep, fmt.Errorf("%s has no tests: a file that ends in .test.yaml, beside it, that names it in mapping:", b.show(file))
+		return rep, fmt.Errorf("%s has no tests: a file that ends in .test.yaml, beside it, names it under the key mapping", b.show(file))
 	}
 	outline := m.Outline()
 	all, err := b.mutations(file, outline)

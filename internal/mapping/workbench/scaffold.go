@@ -205,7 +205,6 @@ type scaffold struct {
 	idempotency     string
 	allow           tree.Labels
 	rules           []proposal
-	firstLine       int // of the first rule
 }
 
 // A proposal is one rule; why says what is wrong with one that was withdrawn.
