@@ -72,7 +72,8 @@ type Unit struct {
 // up, "defer" writes the value when the record arrives. on_many says it of
 // several: "skip" or "dead_letter" (also "").
 //
-// nil clears a field. A field that is not named is left alone.
+// nil clears a field. A field that is not named is left alone. On names one
+// operation ("kin#2"), or, of a call, all that an operation made ("kin").
 type Operation struct {
 	ID       string `json:"op"`    // "patient", or "kin#2" for the second repetition
 	Model    string `json:"model"` // "res.partner"

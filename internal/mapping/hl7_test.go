@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vagus-health/vagus/connectors/dicom"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/ldap"
@@ -23,7 +24,7 @@ import (
 	"github.com/vagus-health/vagus/mappings"
 )
 
-var formats = []tree.Format{fhir.NewFormat(), hl7.NewFormat(), ldap.Format{}, scim.Format{}, tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}}
+var formats = []tree.Format{dicom.Format{}, fhir.NewFormat(), hl7.NewFormat(), ldap.Format{}, scim.Format{}, tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}}
 
 // filesOf lists the files of mappings/ with this ending.
 func filesOf(t *testing.T, fsys fs.FS, ending string) (out []string) {
