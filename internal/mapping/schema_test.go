@@ -135,6 +135,7 @@ segments:
 		{"a boolean for a rule", field("true"), false},
 		{"a number for a path", field("{ from: 3 }"), false},
 		{"an unknown key of a rule", field("{ form: PID-8 }"), false},
+		{"a required key that is mistyped", strings.Replace(field("PID-8"), "idempotency:", "idempotence:", 1), false},
 		{"an unknown word", field("{ from: PID-8, on_error: skp }"), false},
 		{"an unknown label", field("{ from: PID-8, phi: [clinic] }"), false},
 		{"an empty from", field("{ from: [] }"), false},

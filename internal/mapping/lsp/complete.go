@@ -19,7 +19,6 @@ type completer struct {
 	doc   *document
 	names *mapping.Names
 	spot  mapping.Spot
-	at    position
 	line  int
 	col   int // of the place
 	items []completionItem

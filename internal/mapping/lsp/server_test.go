@@ -398,3 +398,38 @@ func TestASampleThatDoesNotFitIsAWarningWithoutItsValues(t *testing.T) {
 		c.end()
 	}
 }
+
+func TestASampleCanBeOneMessageOfAFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"people.csv": "no,name\n1,Ann\n2,Bo\n",
+		"snap.json":  `{"odoo":"18.0","models":{"res.partner":{"name":{"type":"char"}}}}`,
+		"m.map.yaml": "# sample: people.csv 2\nkind: mapping\nformat: 1\nid: m\nversion: 1\nsource:\n  format: csv\n  columns: { no: { type: text, phi: none }, name: { type: text, phi: name, title: Full name } }\n" +
+			"target: { odoo: \"18.0\", snapshot: snap.json }\nidempotency: [\"{no}\"]\negress: { allow: [name] }\n" +
+			"operations:\n  - id: p\n    model: res.partner\n    do: upsert\n    match: { xid: \"t.p_{no}\" }\n    fields: { name: name }\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := open(t, dir)
+	at := c.edit("m.map.yaml", "{ name: name }", "{ name: n‸ame }")
+	var hints []inlayHint
+	c.call("textDocument/inlayHint", inlayHintParams{at.TextDocument, textRange{End: position{Line: 99}}}, &hints)
+	if len(hints) != 1 || hints[0].Label != `→ "Bo"` || hints[0].Position != (position{at.Position.Line, len("    fields: { name: name")}) {
+		t.Errorf("%+v", hints)
+	}
+	var h *hover
+	if c.call("textDocument/hover", at, &h); h == nil || !strings.Contains(h.Contents.Value, "Full name") || !strings.Contains(h.Contents.Value, `"Bo"`) {
+		t.Errorf("%+v", h)
+	}
+	c.edit("m.map.yaml", "people.csv 2", "people.csv 3‸")
+	for {
+		if d := c.diagnostics(at.TextDocument.URI, 1); len(d) == 1 && strings.Contains(d[0].Message, "the file has messages 1 to 2") {
+			break
+		}
+		c.receive()
+	}
+	c.end()
+}
