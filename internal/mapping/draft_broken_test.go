@@ -35,6 +35,7 @@ func TestWhatIsBrokenDoesNotSwallowWhatStandsBehindIt(t *testing.T) {
 		{"a list that is open", "a:\n  b: [ 1, { c: 2\n  e: x\n", "x", "/a/e"},
 		{"a quote that is open", "a:\n  b: \"{mrn\n  e: x\n", "x", "/a/e"},
 		{"a quote that is open in brackets", "a:\n  b: { c: \"d, e: f }\n  e: x\n", "x", "/a/e"},
+		{"a quote that is open above deeper lines", "a:\n  b: \"c\n    d: y\n    e: \"z\n  f: x\n", "c", "/a/b"},
 		{"a quote over two lines", "a:\n  b: \"c\n    d\"\n  e: x\n", "c d", "/a/b"},
 		{"a key to come", "a:\n  b: 1\n  ke\n  e: x\n", "ke", "/a/ke?"},
 		{"a key to come as the first", "a:\n  ke\n  e: x\n", "ke", "/a/ke?"},

@@ -24,7 +24,7 @@ func TestTheModelIsThatOfWhereTheFieldStands(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want string }{
 		{withFields("name: ‸"), "res.partner"},
-		{withFields("child_ids: { each: \"NK1[*]\", fields: { ‸ } }"), "res.partner"},
+		{withFields("category_id: { each: \"NK1[*]\", fields: { ‸ } }"), "res.partner.category"},
 		{withFields("category_id: { each: \"PV1-18[*]\", ref: ‸ }"), "res.partner.category"},
 		{withFields("country_id: { from: PID-8, ref: { by: { ‸ } } }"), "res.country"},
 		{withFields("country_id: { from: PID-8, ref: { model: res.partner, by: { ‸ } } }"), "res.partner"},

@@ -203,6 +203,7 @@ func TestCompletionKnowsWhatMayStandWhereTheCaretIs(t *testing.T) {
 		{"inputs, lets and functions", north, "cel: words([giv, mid, fam])", "cel: w‸", []string{"fam", "giv", "mrn", "words", "v"}, []string{"digits", "it"}},
 		{"methods", north, "cel: it.digits().last(4)", "cel: it.‸", []string{"digits", "last"}, []string{"words", "it"}},
 		{"a path in an expression", north, `"v('NK1-2.1.1') != ''"`, `"v('NK1-‸') != ''"`, []string{"2 Name"}, []string{"words"}},
+		{"a path of an item, which the expression alone knows", north, `"v('NK1-2.1.1') != ''"`, `"nodes('NK1[*]').exists(n, n.v('‸') == '')"`, []string{}, []string{"PID Patient Identification", "mrn"}},
 		{"a path in a template", north, "patient_{mrn}_kin_{NK1-1}", "patient_{mrn}_kin_{NK1-‸}", []string{"1 Set ID - NK1"}, []string{"mrn"}},
 		{"nothing in a template's own text", north, "patient_{mrn}_kin_{NK1-1}", "patient‸_{mrn}", []string{}, []string{"mrn"}},
 		{"labels", north, "[name, contact, demographic", "[name, ‸ contact, demographic", []string{}, nil},
