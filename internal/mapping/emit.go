@@ -15,7 +15,9 @@ type document struct {
 	format  string
 	set     string
 	encoder tree.Encoder
-	blocks  []*outBlock
+	// standard is nil for a format that knows one version of itself only.
+	standard tree.Dictionary
+	blocks   []*outBlock
 }
 
 // An outBlock writes a segment or a loop: once, or once for each item.
@@ -91,6 +93,7 @@ func (l *loader) documentType(d *document, emit *value) *tree.Type {
 			return nil
 		}
 		d.encoder = encoder
+		d.standard, _ = dialect.(tree.Dictionary)
 		return typ
 	}
 	l.c.errorf(where(emit.get("format"), emit.at), "format", "no format %q%s; there are: %s", d.format, didYouMean(d.format, names), strings.Join(names, ", "))
@@ -295,7 +298,7 @@ func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *ou
 	for i, name := range strings.FieldsFunc(e.key, func(r rune) bool { return r == '.' || r == '-' }) {
 		el := lookup(typ, name)
 		if el == nil {
-			l.c.errorf(e.at, "emit-element", "%s", noElement(&scope{typ: typ}, typ, name))
+			l.c.errorf(e.at, "emit-element", "%s", noElement(&scope{typ: typ, standard: w.d.standard}, typ, name))
 			return nil
 		}
 		o.order = append(o.order, slices.Index(typ.Elements, el))
@@ -331,6 +334,9 @@ func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *ou
 	l.ruleFallback(r, v.get("default"), rc)
 	if l.c.issues[before:].failed() {
 		return nil
+	}
+	if r.named {
+		l.unusedInputs(r, v.get("from"))
 	}
 	r.labels = r.labels&^r.drop | r.gain
 	w.checkElement(o)

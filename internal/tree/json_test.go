@@ -50,6 +50,8 @@ func TestReadJSON(t *testing.T) {
 		{name: "a name with an escape", body: `{"i\u0064":"7"}`, want: "id=7"},
 		{name: "a name in another case is another name", body: `{"ID":"7"}`, want: ""},
 		{name: "unless case is folded", body: `{"ID":"7","Kin":{"NAME":{"FAMILY":"O"}}}`, limits: tree.JSONLimits{FoldNames: true}, want: "id=7 kin.name.family=O"},
+		{name: "false and null are nothing where asked, but of a boolean", body: `{"id":false,"amount":null,"active":false,"name":false,"kin":{"id":false,"name":[{"family":false,"given":["A",false]}]}}`,
+			limits: tree.JSONLimits{FalseIsAbsent: true}, want: "active=false kin.name.given=A"},
 		{name: "several of one that does not repeat, where asked", body: `{"id":["7","8"]}`, limits: tree.JSONLimits{AnyRepeats: true}, want: "id=7 id[2]=8"},
 		{name: "what is selected, and one more so that nothing looks empty", body: `{"id":"7","active":true,"name":[{"given":"A"},{"given":"B","family":"P"},{}]}`,
 			only: tree.Selection{"": {"name": true}, "name": {"family": true}}, want: "id= name.given= name[2].given= name[2].family=P"},
