@@ -186,7 +186,7 @@ func (b *builder) repetitions(s *segment, name string, e *elementDef, from, to i
 	}
 	for from <= to && b.left > 0 {
 		end := to
-		if s.d.repetition != 0 && s.id != "ISA" && (e == nil || e.repeats) {
+		if s.d.repetition != 0 && (e == nil || e.repeats) {
 			if i := bytes.IndexByte(s.raw[from:to], s.d.repetition); i >= 0 {
 				end = from + i
 			}
@@ -205,7 +205,7 @@ func (b *builder) value(s *segment, name string, e *elementDef, from, to int) *t
 		return nil
 	}
 	composite := e == nil || e.typ.Kind == tree.Composite
-	if !composite || s.id == "ISA" || bytes.IndexByte(raw, s.d.component) < 0 {
+	if !composite || bytes.IndexByte(raw, s.d.component) < 0 {
 		return b.leaf(s, name, from, raw)
 	}
 	n := b.node(name, tree.Pos{Line: s.number, Offset: s.start + from})

@@ -35,7 +35,7 @@ func group(name string, kids ...*tree.Node) *tree.Node {
 func TestADocumentIsWrittenInItsOrder(t *testing.T) {
 	t.Parallel()
 	m := &tree.Message{Format: "x12", Type: "850", Root: group("",
-		group("BEG", leaf("01", "00"), leaf("03", "P1"), leaf("05", "20260504"), leaf("06", "")),
+		group("BEG", leaf("01", "00"), leaf("05", "20260504"), leaf("03", "P1"), leaf("06", "")),
 		group("PO1_LOOP", group("PO1", leaf("1", "7"), leaf("07", "A:B^C")), group("PID", leaf("01", "F"))),
 		group("MEA", group("04", leaf("1", "EA"), leaf("3", "2"))),
 		group("CTT"))}

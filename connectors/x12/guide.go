@@ -24,6 +24,7 @@ type guide struct {
 	release release
 	root    *loop
 	schema  func() *tree.Type
+	begins  func() map[string]bool // ids of the segments that begin its loops
 }
 
 func newGuide(version, set, title string, root *loop) *guide {
@@ -32,6 +33,11 @@ func newGuide(version, set, title string, root *loop) *guide {
 		g.release = release5010
 	}
 	g.schema = sync.OnceValue(func() *tree.Type { return schemaOf(g) })
+	g.begins = sync.OnceValue(func() map[string]bool {
+		ids, seen := map[string]bool{}, map[*loop]bool{}
+		root.beginnings(ids, seen)
+		return ids
+	})
 	return g
 }
 
@@ -75,6 +81,20 @@ func (it *item) starts() *item {
 		return it
 	}
 	return it.loop.items[0].starts()
+}
+
+// beginnings collects the ids of the segments that begin loops.
+func (l *loop) beginnings(ids map[string]bool, seen map[*loop]bool) {
+	if seen[l] {
+		return
+	}
+	seen[l] = true
+	for i := range l.items {
+		if it := &l.items[i]; it.loop != nil {
+			ids[it.starts().segment] = true
+			it.loop.beginnings(ids, seen)
+		}
+	}
 }
 
 // takes says whether a segment may stand here, or begin the loop here.

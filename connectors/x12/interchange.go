@@ -46,7 +46,6 @@ func split(body []byte) ([][]byte, error) {
 			open = segment{}
 		case "TA1":
 			if open.raw == nil {
-				gs = nil
 				part(seg.start, seg.end)
 			}
 		}

@@ -15,18 +15,18 @@ type frame struct {
 	loop  *loop
 	node  *tree.Node
 	at    int // index of the item that came last
-	count int // how often, one after the other
 }
 
 // A placer puts the segments of one transaction set where the guide has them.
 type placer struct {
 	b      *builder
 	open   *frame
+	begins map[string]bool   // ids of segments that begin loops
 	levels map[string]*frame // by HL-01, where HL-02 tells what is in what
 }
 
 func newPlacer(b *builder, g *guide, root *tree.Node) *placer {
-	p := &placer{b: b, open: &frame{loop: g.root, node: root}}
+	p := &placer{b: b, open: &frame{loop: g.root, node: root}, begins: g.begins()}
 	if g.levels() {
 		p.levels = map[string]*frame{}
 	}
@@ -41,75 +41,61 @@ func (p *placer) place(s *segment, n *tree.Node) error {
 	if f, i := p.find(s); f != nil {
 		return p.put(f, i, s, n)
 	}
-	if f, i := p.misplaced(s); f != nil {
-		if i < 0 {
-			return s.errorf(f.loop.starting(s.id), 0, "no loop of the guide begins with this here: the segments that follow would belong to nothing")
+	f := p.misplaced(s)
+	if f == nil && p.begins[s.id] {
+		element := 0 // that tells which loop it begins
+		for f := p.open; f != nil && element == 0; f = f.up {
+			element = f.loop.starting(s.id)
 		}
-		f.node.Kids = append(f.node.Kids, n)
-		return nil
+		return s.errorf(element, 0, "no loop of the guide begins with this here: the segments that follow would belong to nothing")
 	}
-	p.open.node.Kids = append(p.open.node.Kids, n)
+	if f == nil {
+		f = p.open
+	}
+	f.node.Kids = append(f.node.Kids, n)
 	return nil
 }
 
 // find returns the open loop, the innermost first, and the item in it that
 // takes a segment: one at or after the item that came last, then a loop before
-// it, because many senders put providers and dates in an order of their own.
+// it, because many senders put providers in an order of their own. How often
+// something may stand in its place does not tell where it stands.
 func (p *placer) find(s *segment) (*frame, int) {
-	var full *frame // has the segment, but not that often
-	fullAt := 0
 	for f := p.open; f != nil; f = f.up {
 		for i := f.at; i < len(f.loop.items); i++ {
 			it := &f.loop.items[i]
-			if i == 0 && f.up != nil && it.max == 1 || !it.takes(s) {
-				continue // the first segment of a loop begins the next one
+			if again := i == 0 && f.up != nil && it.max == 1; !again && it.takes(s) {
+				return f, i // the first segment of a loop, if it stands there once, begins the next one
 			}
-			if i == f.at && it.max > 0 && f.count >= it.max {
-				if full == nil {
-					full, fullAt = f, i
-				}
-				continue
-			}
-			return f, i
 		}
 	}
 	for f := p.open; f != nil; f = f.up {
 		for i := 0; i < f.at; i++ {
-			it := &f.loop.items[i]
-			if (it.loop != nil || f == p.open && (i > 0 || f.up == nil)) && it.takes(s) {
+			if it := &f.loop.items[i]; it.loop != nil && it.takes(s) {
 				return f, i
 			}
-		}
-	}
-	return full, fullAt
-}
-
-// misplaced returns the innermost open loop that has a segment of this id and
-// qualifier before the item that came last, or of this id whatever it says. The loops
-// inside it stay open. The index is -1 for the id of a segment that begins
-// loops there, none of which may begin like this.
-func (p *placer) misplaced(s *segment) (*frame, int) {
-	for f := p.open; f != nil; f = f.up {
-		for i := range f.loop.items {
-			if it := &f.loop.items[i]; it.loop == nil && (i > 0 || f.up == nil) && it.takes(s) {
-				return f, i
-			}
-		}
-	}
-	for f := p.open; f != nil; f = f.up {
-		begins := false
-		for i := range f.loop.items {
-			it := &f.loop.items[i]
-			if it.loop == nil && it.segment == s.id && (i > 0 || f.up == nil) {
-				return f, i
-			}
-			begins = begins || it.loop != nil && it.starts().segment == s.id
-		}
-		if begins {
-			return f, -1
 		}
 	}
 	return nil, 0
+}
+
+// misplaced returns the innermost open loop that has a segment of this id and
+// qualifier, or of this id whatever it says; nil is none. The loops inside it
+// stay open.
+func (p *placer) misplaced(s *segment) *frame {
+	for _, fits := range []func(*item) bool{
+		func(it *item) bool { return it.takes(s) },
+		func(it *item) bool { return it.segment == s.id },
+	} {
+		for f := p.open; f != nil; f = f.up {
+			for i := range f.loop.items {
+				if it := &f.loop.items[i]; it.loop == nil && (i > 0 || f.up == nil) && fits(it) {
+					return f
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // starting returns the element that tells which loop a segment begins.
@@ -124,11 +110,7 @@ func (l *loop) starting(id string) int {
 
 // put adds a segment at an item of an open loop and closes those inside it.
 func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
-	if i == f.at {
-		f.count++
-	} else {
-		f.at, f.count = max(i, f.at), 1
-	}
+	f.at = i
 	p.open = f
 	for it := &f.loop.items[i]; it.loop != nil; it = &it.loop.items[0] {
 		if f.depth == maxDepth {
@@ -136,7 +118,7 @@ func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
 		}
 		node := p.b.node(it.loop.name, n.Pos)
 		f.node.Kids = append(f.node.Kids, node)
-		f = &frame{up: f, depth: f.depth + 1, loop: it.loop, node: node, count: 1}
+		f = &frame{up: f, depth: f.depth + 1, loop: it.loop, node: node}
 		p.open = f
 	}
 	f.node.Kids = append(f.node.Kids, n)

@@ -91,6 +91,21 @@ func TestElementsHaveTheStandardsFactsAndLabels(t *testing.T) {
 	}
 }
 
+func TestThePlacesOfASegmentInALoopShareItsLabels(t *testing.T) {
+	t.Parallel()
+	all, err := readGuides("guide 005010 999 T\nloop A R 1 X\n N1 R 1 01=QC @patient A\n N1 S 1 01=82 @staff B\n N1 S 1 01=PR {2=financial} C\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := element(t, all[0].schema(), "A.N1.02")
+	if got := e.Labels.String(); got != "staff, financial, name" {
+		t.Errorf("N1-02 has the labels %s", got)
+	}
+	if n1 := element(t, all[0].schema(), "A.N1"); !n1.Repeats || !n1.Required || n1.Title != "Party Identification" {
+		t.Errorf("N1 is %+v", n1)
+	}
+}
+
 func TestVersionsAreNamedInFullOrByTheirRelease(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ version, set, fault string }{

@@ -21,6 +21,7 @@ func TestDelimitersAreThoseOfTheInterchange(t *testing.T) {
 		{"a character of three bytes ends segments", isa + "…\n", delimiters{'*', ':', '^', []byte("…")}, 108},
 		{"004010 has no repetition", strings.NewReplacer("*00501*", "*00401*", "*^*", "*U*").Replace(isa) + "~", delimiters{'*', ':', 0, []byte("~")}, 106},
 		{"a letter is no repetition separator", strings.Replace(isa, "*^*", "*U*", 1) + "~", delimiters{'*', ':', 0, []byte("~")}, 106},
+		{"two characters are no repetition separator", strings.Replace(isa, "*^*", "*^^*", 1) + "~", delimiters{'*', ':', 0, []byte("~")}, 107},
 		{"an ISA that is not padded", "ISA|00||00||ZZ|A|ZZ|B|260505|0830|^|00501|1|0|P|:~", delimiters{'|', ':', '^', []byte("~")}, 50},
 	} {
 		d, size, err := readDelimiters([]byte(c.body))
@@ -49,8 +50,9 @@ func TestErrorsNameThePlaceAndNoValue(t *testing.T) {
 		{"too many elements", set("NM1" + strings.Repeat("*", 300) + "~"), "over 200 elements"},
 		{"the length of binary data is a word", set("BIN*SECRET*x~"), "(BIN-01)"},
 		{"binary data that is longer", set("BIN*2*SECRET~"), "(BIN-01)"},
-		{"binary data beyond the end", set("BIN*99999999999*SECRET~"), "(BIN-01)"},
-		{"binary data without its parts", set("BDS*SECRET~"), "(BDS"},
+		{"binary data beyond the end", set("BIN*99*SECRET~"), "(BIN-01)"},
+		{"binary data beyond all bounds", set("BIN*99999999999*SECRET~"), "(BIN-01)"},
+		{"binary data without its parts", set("BDS*SECRET~"), "(BDS-01)"},
 		{"no SE", isa + "~GS*HP~ST*835*1~NM1*1~GE*1*1~", "the transaction set of segment 3 has no SE"},
 		{"no SE at all", isa + "~GS*HP~ST*835*1~", "the transaction set has no SE"},
 		{"SE without ST", isa + "~GS*HP~SE*1*1~", "SE without ST"},
@@ -89,13 +91,14 @@ func TestSegmentsMayBeLaidOutForPeople(t *testing.T) {
 
 func TestEveryTransactionSetIsAMessageWithItsEnvelope(t *testing.T) {
 	t.Parallel()
-	body := isa + "~TA1*000000005*260505*0830*A*000~GS*HP*A*B~ST*835*1~BPR*I~SE*3*1~ST*835*2~BPR*H~SE*3*2~GE*2*1~GS*HP*A*C~ST*835*3~SE*2*3~GE*1*1~IEA*2*1~\n" +
+	body := isa + "~TA1*000000005*260505*0830*A*000~GS*HP*A*B~ST*835*1~BPR*I~SE*3*1~ST*835*2~BPR*H~SE*3*2~GE*2*1~GS*HP*A*C~ST*835*3~SE*2*3~GE*1*1~ST*835*5~SE*2*5~IEA*2*1~\n" +
+		isa + "~GS*HP*A*D~ST*835*6~SE*2*6~\n" + isa + "~ST*835*7~SE*2*7~IEA*0*1~\n" +
 		strings.NewReplacer("MERID  ", "OTHER  ", "*", "|", ":", ">").Replace(isa) + "!GS|HP|D|E!ST|835|4!BPR|I!SE|3|4!GE|1|1!IEA|1|1!"
 	parts, err := dialectOf(t, "005010X221A1").Split([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []struct{ kind, sender, receiver, control string }{{"TA1", "MERID", "", ""}, {"835", "MERID", "B", "1"}, {"835", "MERID", "B", "2"}, {"835", "MERID", "C", "3"}, {"835", "OTHER", "E", "4"}}
+	want := []struct{ kind, sender, receiver, control string }{{"TA1", "MERID", "", ""}, {"835", "MERID", "B", "1"}, {"835", "MERID", "B", "2"}, {"835", "MERID", "C", "3"}, {"835", "MERID", "", "5"}, {"835", "MERID", "D", "6"}, {"835", "MERID", "", "7"}, {"835", "OTHER", "E", "4"}}
 	if len(parts) != len(want) {
 		t.Fatalf("%d parts", len(parts))
 	}
@@ -114,11 +117,13 @@ func TestEveryTransactionSetIsAMessageWithItsEnvelope(t *testing.T) {
 			}
 			continue
 		}
-		if gs, st := at(m.Root, "GS.03").Text, at(m.Root, "ST.02").Text; gs != want[i].receiver || st != want[i].control {
+		if gs, st := textAt(m.Root, "GS.03"), textAt(m.Root, "ST.02"); gs != want[i].receiver || st != want[i].control {
 			t.Errorf("part %d is for %s with number %s", i, gs, st)
 		}
 	}
-	if _, err := dialectOf(t, "005010X221A1").Decode([]byte(body), nil); err == nil || !strings.Contains(err.Error(), "split") {
-		t.Errorf("Decode of all says %v", err)
+	for _, several := range []string{body, isa + "~GS*HP~ST*835*1~SE*2*1~ST*835*2~SE*2*2~", isa + "~TA1*1~TA1*2~", isa + "~ST*835*1~SE*2*1~NM1*1~"} {
+		if _, err := dialectOf(t, "005010X221A1").Decode([]byte(several), nil); err == nil || !strings.Contains(err.Error(), "split") {
+			t.Errorf("Decode of several says %v", err)
+		}
 	}
 }

@@ -76,14 +76,16 @@ func TestLoopsStandWhereTheGuideHasThem(t *testing.T) {
 			"ST*810*1~BIG*20260509*INV~N1*VN*M~ITD*01~IT1*1*3*EA*10~PID*F****X~SAC*C*D240*ZZ**100~TDS*3100~TXI*ST*1~SAC*C*D240***2500~CTT*1~SE*9*1~",
 			"BIG*20260509 N1_LOOP{ N1*VN } ITD*01 IT1_LOOP{ IT1*1 PID*F SAC_LOOP{ SAC*C } } TDS_LOOP{ TDS*3100 TXI*ST SAC*C } CTT*1"},
 		{"856: the levels stand in the level that HL-02 names", "004010",
-			"ST*856*1~BSN*00*S*20260507*0815~HL*1**S~TD1*CTN*2~REF*CN*1Z~HL*2*1*O~PRF*P1~HL*3*2*P~MAN*GM*0~HL*4*3*I~LIN*1*BP*G~REF*LT*L1~HL*5*2*P~HL*6*5*I~LIN*2~HL*7*1*O~PRF*P2~CTT*7~SE*9*1~",
-			"BSN*00 HL_S{ HL*1 TD1*CTN REF*CN HL_O{ HL*2 PRF*P1 HL_P{ HL*3 MAN*GM HL_I{ HL*4 LIN*1 REF*LT } } HL_P{ HL*5 HL_I{ HL*6 LIN*2 } } } HL_O{ HL*7 PRF*P2 } } CTT*7"},
+			"ST*856*1~BSN*00*S*20260507*0815~HL*1**S~TD1*CTN*2~REF*CN*1Z~HL*2*1*O~PRF*P1~HL*3*2*P~MAN*GM*0~HL*4*3*I~LIN*1*BP*G~REF*LT*L1~HL*5*2*P~HL*6*5*I~LIN*2~HL*7*1*O~PRF*P2~HL*8 **S *1~CTT*7~SE*9*1~",
+			"BSN*00 HL_S{ HL*1 TD1*CTN REF*CN HL_O{ HL*2 PRF*P1 HL_P{ HL*3 MAN*GM HL_I{ HL*4 LIN*1 REF*LT } } HL_P{ HL*5 HL_I{ HL*6 LIN*2 } } } HL_O{ HL*7 PRF*P2 } } HL_S{ HL*8 } CTT*7"},
 		{"820: remittances of an entity", "005010",
 			"ST*820*1~BPR*C*7~TRN*1*1~N1*PR*A~N1*PE*B~ENT*1~RMR*IV*1**9~REF*PO*2~RMR*IV*2**8~SE*9*1~",
 			"BPR*C TRN*1 N1_LOOP{ N1*PR } N1_LOOP{ N1*PE } ENT_LOOP{ ENT*1 RMR_LOOP{ RMR*IV REF*PO } RMR_LOOP{ RMR*IV } }"},
 		{"835: claims, services and the adjustments of the provider", "005010X221A1",
 			"ST*835*1~BPR*I*9~TRN*1*7~N1*PR*A~N1*PE*B~LX*1~CLP*A*1*2*2~CAS*CO*45*1~NM1*QC*1*X~SVC*HC:7*1*1~DTM*472*20260402~CAS*CO*45*3~CLP*B*4*8*0~PLB*1*20261231*CV:CP*-100~PLB*2*20261231*CV*5~SE*9*1~",
 			"BPR*I TRN*1 1000A{ N1*PR } 1000B{ N1*PE } 2000{ LX*1 2100{ CLP*A CAS*CO NM1*QC 2110{ SVC DTM*472 CAS*CO } } 2100{ CLP*B } } PLB_LOOP{ PLB*1 PLB*2 }"},
+		{"835: what repeats more often than the guide lets it is all there", "005010X221A1", "ST*835*1~BPR*I*9~N1*PR*A~N3*X~N1*PR*B~DTM*405*20260505~N1*PE*C~SE*9*1~",
+			"BPR*I 1000A{ N1*PR N3*X } 1000A{ N1*PR } DTM*405 1000B{ N1*PE }"},
 		{"837P: the subscriber, the payer and the claim", "005010X222A1", subscriber + "LX*1~SV1*HC:1*9*UN*1***1~DTP*472*D8*20260401~SE*9*1~",
 			head + "2300{ CLM*ACC1 HI 2400{ LX*1 SV1 DTP*472 } } } }"},
 		{"837P: providers of a claim in another order", "005010X222A1", subscriber + "NM1*77*2*SITE~N3*1~NM1*82*1*DOC~PRV*PE*PXC*2~LX*1~SV1*HC:1*9*UN*1***1~NM1*82*1*DOC2~LX*2~SV1*HC:1*9*UN*1***1~SE*9*1~",
@@ -120,6 +122,7 @@ func TestWhatWouldBeginALoopThatIsNotThereIsAnError(t *testing.T) {
 	for _, c := range []struct{ name, version, segments, want string }{
 		{"an NM1 of nobody in a claim", "005010X222A1", subscriber + "NM1*ZZ*1*SECRET~N3*1~SE*9*1~", "(NM1-01)"},
 		{"a level of claims that the guide does not have", "005010X222A1", "ST*837*1~HL*1**20~HL*2*1*77~SE*9*1~", "(HL-03)"},
+		{"a claim without the loop that it stands in", "005010X221A1", "ST*835*1~BPR*I*9~N1*PR*A~N1*PE*B~CLP*SECRET*1*2*2~SE*9*1~", "(CLP)"},
 		{"a parent that is not there", "004010", "ST*856*1~BSN*00~HL*1**S~HL*2*9*O~SE*9*1~", "(HL-02)"},
 		{"a level twice", "004010", "ST*856*1~BSN*00~HL*1**S~HL*1*1*O~SE*9*1~", "(HL-01)"},
 		{"a level that there is not", "004010", "ST*856*1~BSN*00~HL*1**SECRET~SE*9*1~", "(HL-03)"},
@@ -211,6 +214,15 @@ func TestAMessageIsDecodedByItsOwnGuide(t *testing.T) {
 	}
 	if at(m.Root, "2000A.2000B.2300.2310A.NM1") == nil { // 71, the attending provider, is none of the professional guide
 		t.Errorf("the tree is %s", outline(m.Root))
+	}
+}
+
+func TestAnAcknowledgmentThatNamesAGuideIsReadAsTheStandardHasIt(t *testing.T) {
+	t.Parallel()
+	body := interchange("005010X230", "ST*997*1*005010X230~AK1*HC*1~AK2*837*1~AK5*A~AK9*A*1*1*1~SE*9*1~")
+	m, err := dialectOf(t, "005010").Decode(body, nil)
+	if err != nil || at(m.Root, "AK2_LOOP.AK5") == nil {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -107,16 +107,9 @@ type outWriter struct {
 	ids map[string]int
 }
 
-// blocks compiles a list of segments and loops that stand in typ.
+// blocks compiles all segments and loops that are written into typ.
 func (w *outWriter) blocks(v *value, typ *tree.Type, owner string, sc *scope) []*outBlock {
-	var out []*outBlock
-	var open *tree.Element // the loop without a name that the segments before stand in
-	for _, item := range v.list {
-		b, in := w.block(item, typ, open, owner, sc)
-		if open = in; b != nil {
-			out = append(out, b)
-		}
-	}
+	out := w.list(v, typ, owner, sc)
 	for _, e := range typ.Elements {
 		if !e.Required || len(e.Type.Elements) == 0 || w.l.c.issues.failed() {
 			continue
@@ -190,19 +183,18 @@ func (w *outWriter) block(v *value, typ *tree.Type, open *tree.Element, owner st
 		}
 	}
 	b.id = w.id(owner, cmp.Or(b.name, "segments"))
-	if b.name == "" { // repeated as they are
-		b.blocks = w.repeated(inner, typ, owner, sc)
+	if b.name == "" { // repeated as they are; what typ requires may stand outside of them
+		b.blocks = w.list(inner, typ, owner, sc)
 		return b, nil
 	}
 	b.blocks = w.blocks(inner, typ, b.id, sc)
 	return b, nil
 }
 
-// repeated compiles segments that are repeated without a loop. What the type
-// requires may stand outside of them.
-func (w *outWriter) repeated(v *value, typ *tree.Type, owner string, sc *scope) []*outBlock {
+// list compiles a list of segments and loops that stand in typ.
+func (w *outWriter) list(v *value, typ *tree.Type, owner string, sc *scope) []*outBlock {
 	var out []*outBlock
-	var open *tree.Element
+	var open *tree.Element // the loop without a name that the segments before stand in
 	for _, item := range v.list {
 		b, in := w.block(item, typ, open, owner, sc)
 		if open = in; b != nil {
