@@ -15,7 +15,7 @@ type draft struct {
 	root  *node
 }
 
-// A spot is a place in a draft; line and col count from 0, in characters.
+// A draftPos is a place in a draft; line and col count from 0, in characters.
 type draftPos struct{ line, col int }
 
 func (p draftPos) before(o draftPos) bool {
