@@ -110,13 +110,13 @@ func TestFilesThatNothingReadsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"tables/none.csv", "fragments/none.yaml", "admissions/in/none.hl7", "admissions/golden/none.json", "admissions/notes.txt"} {
-		if err := os.WriteFile(dir+"/"+name, []byte("kind: fragment\n"), 0o644); err != nil {
+		if err := os.WriteFile(dir+"/"+name, []byte("kind: fragment\nformat: 1\nid: none\nfields: { city: PID-1 }\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b := shipped()
 	b.FS = os.DirFS(dir)
-	checked := []string{"admissions/adt-patient.map.yaml", "admissions/adt-patient.test.yaml", "fragments/hl7-xad-address.yaml"}
+	checked := []string{"admissions/adt-patient.map.yaml", "admissions/adt-patient.test.yaml", "fragments/hl7-xad-address.yaml", "fragments/none.yaml"}
 	rep, err := b.Lint(t.Context(), checked, []string{"admissions", "fragments", "tables"})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,8 @@ func TestAnUpgradeNamesTheMappingsThatItBreaks(t *testing.T) {
 		t.Errorf("%v %+v", err, rep)
 	}
 	golden(t, "upgrade.txt", printed(rep.Print))
-	if same, err := b.Upgrade(t.Context(), names, "snapshots/odoo18.json", "snapshots/odoo18.json"); err != nil || !same.OK() || len(same.Files) != 0 {
+	wrong := changed(t, adt+".map.yaml", "gender: ", "gendre: ")
+	if same, err := wrong.Upgrade(t.Context(), names, "snapshots/odoo18.json", "snapshots/odoo18.json"); err != nil || !same.OK() || len(same.Files) != 0 {
 		t.Errorf("the same snapshot breaks something: %v %+v", err, same)
 	}
 	if whole, err := b.Upgrade(t.Context(), names[1:2], "snapshots/odoo19.json", ""); err != nil || whole.Broken != 1 || len(whole.Files[0].Issues) < 5 {

@@ -93,6 +93,10 @@ func TestDiffGroupsWhatWouldChange(t *testing.T) {
 	if rep.Changes[0].What != "verdict reject → dead_letter" || rep.Changes[0].Count != 4 {
 		t.Errorf("verdicts come first: %+v", rep.Changes[0])
 	}
+	kin := shipped().With(map[string][]byte{"examples/north/01-hl7-adt/new.map.yaml": read(t, changed(t, adt+".map.yaml", "type:      { value: contact }", "type:      { value: other }"), adt+".map.yaml")})
+	if rep, err := kin.Diff(t.Context(), adt+".map.yaml", "examples/north/01-hl7-adt/new.map.yaml", messages, nil); err != nil || len(rep.Changes) != 1 || rep.Changes[0].What != "kin.type" || rep.Changes[0].Count != 96 {
+		t.Errorf("two next of kin are one message: %v %+v", err, rep)
+	}
 	same, err := both.Diff(t.Context(), adt+".map.yaml", adt+".map.yaml", messages, nil)
 	if err != nil || len(same.Changes) != 0 || same.Same != 100 {
 		t.Errorf("%v %+v", err, same)
@@ -212,10 +216,10 @@ func TestASnapshotDiffNamesWhatBreaksMappings(t *testing.T) {
 	t.Parallel()
 	yes := true
 	was := Snapshot{Odoo: "18.0", Models: map[string]map[string]Field{"gone": {"a": {Type: "char"}}, "m": {
-		"groups_id": {Type: "many2many", Relation: "g"}, "kind": {Type: "selection", Selection: []string{"a", "b"}}, "n": {Type: "integer"}, "c": {Type: "char"}, "w": {Type: "char"}, "same": {Type: "date"}}}}
+		"groups_id": {Type: "many2many", Relation: "g"}, "kind": {Type: "selection", Selection: []string{"a", "b"}}, "n": {Type: "integer"}, "c": {Type: "char"}, "w": {Type: "char"}, "same": {Type: "date"}, "d": {Type: "char"}}}}
 	is := Snapshot{Odoo: "19.0", Models: map[string]map[string]Field{"new": {"a": {Type: "char"}}, "m": {
 		"group_ids": {Type: "many2many", Relation: "g"}, "kind": {Type: "selection", Selection: []string{"b", "c"}}, "n": {Type: "float"}, "c": {Type: "char", Required: true},
-		"w": {Type: "char", Readonly: &yes}, "same": {Type: "date"}, "must": {Type: "char", Required: true}, "may": {Type: "char", Required: true, Default: true}}}}
+		"w": {Type: "char", Readonly: &yes}, "same": {Type: "date"}, "d": {Type: "char", Required: true, Default: true}, "must": {Type: "char", Required: true}, "may": {Type: "char", Required: true, Default: true}}}}
 	d := DiffSnapshots(was, is)
 	golden(t, "snapshot-diff.txt", printed(d.Print))
 	if !d.Breaks() || DiffSnapshots(is, is).Breaks() || len(DiffSnapshots(was, was).Changes) != 0 {

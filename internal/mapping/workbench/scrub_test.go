@@ -162,6 +162,26 @@ func TestDatesStayDates(t *testing.T) {
 	}
 }
 
+func TestAYearIsNeverTheSame(t *testing.T) {
+	t.Parallel()
+	for try := range 200 {
+		l := leaf{}
+		l.text = "1984"
+		if got := (&disguise{key: []byte("k"), try: try}).date(l); got >= "1984" || got < "1978" {
+			t.Errorf("1984 became %s", got)
+		}
+	}
+}
+
+func TestCharactersInEscapesGoToo(t *testing.T) {
+	t.Parallel()
+	body := strings.Replace(person, "Seen with Jo Doe", `Seen \X4A6F\ \H\Doe\N\`, 1)
+	done, err := scrubber(t, []byte(body)).Scrub([]byte(body))
+	if err != nil || bytes.Contains(done.Body, []byte("4A6F")) || !bytes.Contains(done.Body, []byte(`\H\`)) || bytes.Contains(done.Body, []byte("Doe")) {
+		t.Errorf("%v\n%s", err, bytes.ReplaceAll(done.Body, []byte("\r"), []byte("\n")))
+	}
+}
+
 func TestAFormatWithoutPlacesIsRefused(t *testing.T) {
 	t.Parallel()
 	s := scrubber(t, []byte(person))
