@@ -214,11 +214,14 @@ func (w *labelWalk) place(body []byte, spans []span) ([]leaf, error) {
 			l = *known
 			text := l.text
 			l.span = s
-			if s.text != text && !s.raw {
+			if strings.TrimRight(s.text, " ") != strings.TrimRight(text, " ") && !s.raw { // X12 pads
 				return nil, fmt.Errorf("%s: its text is not what stands at byte %d: is the character set one other than UTF-8? convert the message first", l.place, s.at)
 			}
 			placed++
 		} else if s.fixed {
+			continue
+		}
+		if s.envelope {
 			continue
 		}
 		found = append(found, l)

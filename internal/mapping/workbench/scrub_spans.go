@@ -17,6 +17,7 @@ type span struct {
 	text     string
 	raw      bool // text is as written, with escapes
 	fixed    bool // stays unless something is known of it: a name, a number of a list
+	envelope bool // stays whatever is known of it
 	write    func(text string) string
 }
 
@@ -163,7 +164,8 @@ func x12Spans(body []byte) ([]span, error) {
 			parts = delimited(body, from, stop, string(element), 0)
 		}
 		for i := range parts {
-			parts[i].fixed = strings.Contains(" ISA GS ST SE GE IEA HL LX ", " "+name+" ")
+			parts[i].envelope = strings.Contains(" ISA GS ST SE GE IEA ", " "+name+" ")
+			parts[i].fixed = name == "HL" || name == "LX"
 		}
 		out = append(out, parts...)
 		start = stop + 1
