@@ -171,7 +171,7 @@ func anyUnit() *rapid.Generator[*broker.Unit] {
 			return time.Unix(rapid.Int64Range(-60_000_000_000, 250_000_000_000).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).In(zone)
 		}
 		u := &broker.Unit{ID: text(), MessageID: text(), Tenant: text(), Site: text(), Feed: text(), Target: text(), Kind: text(), SenderID: text(), Mapping: text(),
-			Key: text(), Idempotency: text(), Verdict: broker.Verdict(text()), Class: text(), Reason: text(), OnDeadLetter: text(), ReceivedAt: at(), MappedAt: at(), Trace: text()}
+			Key: text(), Idempotency: text(), Verdict: broker.Verdict(text()), Class: text(), Reason: text(), OnDeadLetter: text(), Atomic: rapid.Bool().Draw(t, "atomic"), ReceivedAt: at(), MappedAt: at(), Trace: text()}
 		for range rapid.IntRange(0, 3).Draw(t, "ops") {
 			u.Ops = append(u.Ops, broker.Operation{ID: text(), Model: text(), Do: text(), XID: text(), On: text(), OnNone: text(),
 				By: anyValues().Draw(t, "by"), Vals: anyValues().Draw(t, "vals"), OnCreate: anyValues().Draw(t, "on_create"), OnUpdate: anyValues().Draw(t, "on_update"),

@@ -62,6 +62,9 @@ func (d *decoder) unit(u *Unit) {
 			d.own(&u.Reason)
 		case "on_dead_letter":
 			d.own(&u.OnDeadLetter)
+		case "atomic":
+			d.literal("true", nil) // never written when it is false
+			u.Atomic = !d.bad
 		case "received_at":
 			d.time(&u.ReceivedAt)
 		case "mapped_at":

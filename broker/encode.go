@@ -38,6 +38,10 @@ func (e *encoder) unit(u *Unit) {
 	e.textIf("class", u.Class)
 	e.textIf("reason", u.Reason)
 	e.textIf("on_dead_letter", u.OnDeadLetter)
+	if u.Atomic {
+		e.name("atomic")
+		e.buf = append(e.buf, "true"...)
+	}
 	e.time("received_at", u.ReceivedAt)
 	e.time("mapped_at", u.MappedAt)
 	e.textIf("trace", u.Trace)

@@ -39,6 +39,7 @@ type Unit struct {
 	Class        string      `json:"class,omitempty"`          // of a verdict other than Apply: a short stable token, "mapping.required"
 	Reason       string      `json:"reason,omitempty"`         // of a verdict other than Apply: a sentence without any value of the message
 	OnDeadLetter string      `json:"on_dead_letter,omitempty"` // "hold" (also ""): later units of the key wait for a person; "continue": they go on
+	Atomic       bool        `json:"atomic,omitempty"`         // all operations in one transaction of the target, or none; a target that can not do that rejects the unit
 	ReceivedAt   time.Time   `json:"received_at"`
 	MappedAt     time.Time   `json:"mapped_at"`
 	Trace        string      `json:"trace,omitempty"` // W3C traceparent

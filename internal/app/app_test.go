@@ -191,10 +191,9 @@ func TestAnAgentRefusesToStartOnWhatItCanNotKeep(t *testing.T) {
 		mappings []string
 		want     []string
 	}{
-		"a mapping that asks for one transaction": {[]string{config.Builtin + "examples/north/01-hl7-adt/adt-patient.map.yaml"}, []string{"unit: atomic", "unit: resumable"}},
-		"a mapping that does not load":            {[]string{broken}, []string{dir + "/broken.map.yaml:1:1"}},
-		"a mapping that is not there":             {[]string{filepath.Join(dir, "none.map.yaml")}, []string{"none.map.yaml"}},
-		"two mappings of one id":                  {[]string{builtin, builtin}, []string{"both called adt-patient"}},
+		"a mapping that does not load": {[]string{broken}, []string{dir + "/broken.map.yaml:1:1"}},
+		"a mapping that is not there":  {[]string{filepath.Join(dir, "none.map.yaml")}, []string{"none.map.yaml"}},
+		"two mappings of one id":       {[]string{builtin, builtin}, []string{"both called adt-patient"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -80,9 +80,6 @@ func newFeed(cfg config.Feed, ms []*mapping.Mapping, secret []byte, log *slog.Lo
 		if m.Format != format {
 			continue
 		}
-		if m.Unit == "atomic" {
-			return nil, fmt.Errorf("feed %s: mapping %s asks for `unit: atomic`, and Odoo's own interface can not apply several operations in one transaction: write `unit: resumable`", cfg.Name, m.ID)
-		}
 		f.add(m)
 	}
 	if len(f.readings) == 0 {
@@ -103,6 +100,7 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 		u := f.unit(m, mp.ID, r.Verdict, r.Class, r.Reason)
 		u.Mapping = mp.String()
 		u.OnDeadLetter = mp.OnDeadLetter
+		u.Atomic = mp.Unit == "atomic"
 		u.Key = broker.OrderingKey(f.secret, r.Ordering)
 		u.Idempotency = broker.OrderingKey(f.secret, r.Idempotency)
 		if u.Verdict == broker.Reject { // it has been acknowledged: a person must see it

@@ -189,8 +189,6 @@ func TestABrokenMappingIsRefusedWhereEverybodyCanSeeIt(t *testing.T) {
 			}
 		}
 	}
-	put(t, dir, bundle.Files{"a.map.yaml": []byte(strings.Replace(versioned("a", 3), "resumable", "atomic", 1)), "b.map.yaml": []byte(versioned("b", 3))})
-	eventually(t, "the refusal of one transaction", log, func() bool { return strings.Contains(mappingsOf(t, all).Problem, "unit: atomic") })
 	put(t, dir, versionedFiles(4))
 	eventually(t, "a good set", log, func() bool { return mappingsOf(t, all).Problem == "" })
 	if names, _ := wrote(t, all); names[0] != "v4" {
