@@ -3,7 +3,6 @@ package odoo
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync/atomic"
 
 	"github.com/vagus-health/vagus/broker"
@@ -13,12 +12,14 @@ import (
 type pass struct {
 	t        *Target
 	states   []state
-	known    map[string]record  // by external id: what ir.model.data says
-	lookups  map[string]*lookup // by key: every look-up of the pass, once
-	found    map[string][]int64 // by look-up key
-	failed   map[string]verdict // by look-up key: the look-up itself failed
-	blind    bool               // known cannot be had
-	suspects atomic.Int32       // calls that failed although Odoo answers
+	known    map[string]record          // by external id: what ir.model.data says
+	lookups  map[string]*lookup         // by key: every look-up of the pass, once
+	found    map[string][]int64         // by look-up key
+	failed   map[string]verdict         // by look-up key: the look-up itself failed
+	facts    map[string]map[string]fact // by model and field, as far as they were needed
+	seen     seen                       // what the records of a wave hold
+	blind    bool                       // known cannot be had
+	suspects atomic.Int32               // calls that failed although Odoo answers
 
 	columns map[string]string // by field: see byID
 
@@ -37,53 +38,78 @@ type state struct {
 	unit    *broker.Unit
 	results []result // of the operations so far
 	records []broker.Record
+	waiting []waiting       // references to records that are still to come
+	warning string          // of the outcome
 	outcome *broker.Outcome // set: the unit goes no further
 }
 
-// A result is the record of an operation; an operation that was skipped has none.
+// A result is the record of an operation; one that was skipped has the id 0.
 type result struct {
 	op string
-	id int64
+	record
 }
 
 // result is the record of an earlier operation, of the last one if several have
 // the name; ok is false when there was none.
-func (s *state) result(op string) (id int64, ok bool) {
+func (s *state) result(op string) (r record, ok bool) {
 	for i := len(s.results) - 1; i >= 0; i-- {
 		if s.results[i].op == op {
-			return s.results[i].id, true
+			return s.results[i].record, true
 		}
 	}
-	return 0, false
+	return record{}, false
 }
 
 func (s *state) final() broker.Outcome {
 	o := broker.Outcome{Result: broker.Applied}
-	if s.outcome != nil {
+	switch {
+	case s.outcome != nil:
 		o = *s.outcome
+	case len(s.waiting) > 0:
+		o = broker.Outcome{Result: broker.Retry, Class: "odoo.deferred",
+			Reason: s.waiting[0].field + ": everything else is in effect; the record that it refers to does not exist yet, so the reference is written when it comes"}
 	}
-	o.Records = s.records
+	o.Records, o.Warning = s.records, s.warning
 	return o
+}
+
+// stop ends the unit.
+func (s *state) stop(r broker.Result, class, reason string) {
+	s.outcome = &broker.Outcome{Result: r, Class: class, Reason: reason}
+}
+
+func (s *state) fail(model string, v verdict) {
+	o := v.outcome(model)
+	s.outcome = &o
 }
 
 // A job is one operation of one unit.
 type job struct {
-	s     *state
-	op    *broker.Operation
-	xid   string
-	steps []*row // in order; at most two
-	id    int64  // known before any step
-	made  bool   // the first step makes the record
-	again bool   // this is its second go, after something that we remembered was gone
+	s      *state
+	op     *broker.Operation
+	xid    string
+	rec    record // when exists
+	exists bool
+	byID   bool         // the record was found by its fields
+	unsure bool         // exists cannot be known
+	held   bool         // only_if does not hold: leave the record alone
+	steps  []*row       // in order; at most two
+	lines  []*lineField // to be written after the steps
+	owner  string       // names the record among those that have lines
+	stale  bool         // a line refers to something that is gone
+	id     int64        // the record's, when it is known before any step
+	made   bool         // the first step makes the record
+	again  bool         // this is its second go, after something that we remembered was gone
 }
 
-func (p *pass) run(ctx context.Context, xids []string, waves int) error {
-	p.known = make(map[string]record, len(xids))
+func (p *pass) run(ctx context.Context, waves int) error {
+	p.known = map[string]record{}
 	p.lookups = map[string]*lookup{}
 	p.columns = map[string]string{}
 	p.found = map[string][]int64{}
 	p.failed = map[string]verdict{}
-	if err := p.lookup(ctx, xids); err != nil {
+	p.facts = map[string]map[string]fact{}
+	if err := p.lookupAll(ctx); err != nil {
 		return err
 	}
 	for w := range waves {
@@ -103,12 +129,15 @@ func (p *pass) run(ctx context.Context, xids []string, waves int) error {
 			}
 		}
 	}
-	return nil
+	return p.arrived(ctx)
 }
 
 // wave runs jobs and returns those that need another go: two that mean the
 // same record take turns, and one whose reference was gone tries once more.
 func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
+	if err := p.learn(ctx, jobs); err != nil {
+		return nil, err
+	}
 	var need []*lookup
 	want := func(l *lookup) {
 		if _, ok := p.found[l.key]; !ok {
@@ -116,8 +145,9 @@ func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
 		}
 	}
 	for _, j := range jobs {
-		p.refsIn(j.s, j.op.Vals, want)
-		p.refsIn(j.s, j.op.OnCreate, want)
+		for _, vals := range allValues(j.op) {
+			p.refsIn(j.s, vals, want)
+		}
 		if l := p.match(j); l != nil {
 			delete(p.found, l.key) // never remembered: an earlier wave may have made it
 			need = append(need, l)
@@ -127,31 +157,31 @@ func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
 		return nil, err
 	}
 	taken := make(map[string]bool, len(jobs))
-	var now []*job
+	var now, calls, merges []*job
 	for _, j := range jobs {
 		same := j.xid
 		if l := p.match(j); l != nil {
 			same = l.key
 		}
-		if taken[same] {
+		if taken[same] && same != "" {
 			left = append(left, j)
 			continue
 		}
-		if j.plan(p); j.s.outcome == nil {
-			taken[same] = true
+		switch ok := j.identify(p); {
+		case !ok: // ended or skipped
+		case j.op.Do == "call":
+			calls = append(calls, j)
+		case j.op.Do == "merge":
+			merges = append(merges, j)
+		default:
 			now = append(now, j)
 		}
+		if j.s.outcome == nil {
+			taken[same] = true
+		}
 	}
-	for step := range 2 {
-		var rows []*row
-		for _, j := range now {
-			if step < len(j.steps) && (step == 0 || j.steps[0].verdict == nil) {
-				rows = append(rows, j.steps[step])
-			}
-		}
-		if err := p.t.loadAll(ctx, p, rows); err != nil {
-			return nil, err
-		}
+	if err := p.write(ctx, now); err != nil {
+		return nil, err
 	}
 	for _, j := range now {
 		more, err := p.finish(ctx, j)
@@ -162,7 +192,34 @@ func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
 			left = append(left, j)
 		}
 	}
-	return left, nil
+	for _, j := range merges {
+		if err := p.merge(ctx, j); err != nil {
+			return nil, err
+		}
+	}
+	return left, p.call(ctx, calls)
+}
+
+// write takes jobs that make or change records from what is known to what is done.
+func (p *pass) write(ctx context.Context, jobs []*job) error {
+	if err := p.observe(ctx, jobs); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		j.plan(p)
+	}
+	for step := range 2 {
+		var rows []*row
+		for _, j := range jobs {
+			if j.s.outcome == nil && step < len(j.steps) && (step == 0 || j.steps[0].verdict == nil) {
+				rows = append(rows, j.steps[step])
+			}
+		}
+		if err := p.t.loadAll(ctx, p, rows); err != nil {
+			return err
+		}
+	}
+	return p.writeLines(ctx, jobs)
 }
 
 // match is the look-up of an operation that matches by fields, or nil.
@@ -176,181 +233,73 @@ func (p *pass) match(j *job) *lookup {
 	return p.lookupFor(j.s, j.op.Model, j.op.By, true)
 }
 
-// plan decides what the job does, given what is known now. It may end the unit.
-func (j *job) plan(p *pass) {
-	j.steps, j.id, j.made = nil, 0, false
-	s, op := j.s, j.op
-	stop := func(r broker.Result, class, reason string) {
-		s.outcome = &broker.Outcome{Result: r, Class: class, Reason: op.Model + ": " + reason}
-	}
-	rec, exists := p.known[j.xid]
-	exists = exists && j.xid != ""
-	if exists && rec.model != op.Model {
-		stop(broker.Rejected, "odoo.other_model", "the external id belongs to a record of another model; give the operation an id of its own")
-		return
-	}
-	byID := op.Do == "update" || op.Do == "archive"
-	if len(op.By) > 0 && op.XID == "" && !exists {
-		l := p.match(j)
-		if l == nil {
-			stop(broker.Rejected, "odoo.invalid", "the fields to match by are not plain values; correct the mapping")
-			return
-		}
-		if v, ok := p.failed[l.key]; ok {
-			o := v.outcome(op.Model)
-			s.outcome = &o
-			return
-		}
-		switch ids := p.found[l.key]; {
-		case len(ids) > 1:
-			stop(broker.Rejected, "odoo.ambiguous", "more than one record matches; make them differ in Odoo, or match by an external id")
-			return
-		case len(ids) == 1:
-			rec, exists, byID = record{op.Model, ids[0]}, true, true
-		}
-	}
-	blind := p.blind && op.XID != "" && (op.Do == "upsert" || op.Do == "create")
-	if !exists && !blind && (op.Do == "update" || op.Do == "archive") {
-		switch op.OnNone {
-		case "skip":
-			s.results = append(s.results, result{op: op.ID})
-		case "dead_letter", "reject":
-			stop(broker.Rejected, "odoo.missing_record", "the record does not exist; let its feed bring it, then replay")
-		default:
-			stop(broker.Retry, "odoo.missing_record", "the record does not exist yet; let its feed bring it")
-		}
-		return
-	}
-	j.id = rec.id
-	vals := op.Vals
-	if op.Do == "archive" {
-		vals = broker.Values{"active": false}
-		for f, v := range op.Vals {
-			vals[f] = v
-		}
-	}
-	if !exists {
-		j.made = !blind
-		all := vals
-		if len(op.OnCreate) > 0 {
-			all = make(broker.Values, len(vals)+len(op.OnCreate))
-			maps.Copy(all, op.OnCreate)
-			maps.Copy(all, vals)
-		}
-		cells := j.cells(p, all)
-		if s.outcome != nil {
-			return
-		}
-		j.steps = append(j.steps, &row{model: op.Model, kind: insert, key: j.xid, cells: cells})
-		if !blind || op.Do == "create" {
-			return
-		}
-	}
-	if op.Do == "create" {
-		return
-	}
-	cells := j.cells(p, vals)
-	if s.outcome != nil || len(cells) == 0 {
-		return
-	}
-	j.steps = append(j.steps, updates(op.Model, j.xid, rec.id, byID, cells)...)
-	if blind && len(j.steps) > 2 {
-		stop(broker.Rejected, "odoo.unsupported", "a user who may not read ir.model.data cannot both add to and replace many2many fields; grant the right")
-	}
-}
-
-func (j *job) cells(p *pass, vals broker.Values) []cell {
-	for _, f := range p.failures(j.s, vals) {
-		o := f.outcome(j.op.Model)
-		j.s.outcome = &o
-		return nil
-	}
-	cells, bad := p.cellsOf(j.s, vals)
-	if bad != nil {
-		bad.Reason = j.op.Model + "." + bad.Reason
-		j.s.outcome = bad
-	}
-	return cells
-}
-
-// failures are the look-ups in values that did not work at all.
-func (p *pass) failures(s *state, vals broker.Values) (vs []verdict) {
-	if len(p.failed) == 0 {
-		return nil
-	}
-	p.refsIn(s, vals, func(l *lookup) {
-		if v, ok := p.failed[l.key]; ok {
-			vs = append(vs, v)
-		}
-	})
-	return vs
-}
-
-// updates are the steps that write cells to an existing record: two when some
-// columns add to a many2many field and others replace one, for the context that
-// says which holds for the whole call.
-func updates(model, xid string, id int64, byID bool, cells []cell) []*row {
-	base := row{model: model, kind: update, key: xid, id: id}
-	if byID {
-		base.kind = updateByID
-	}
-	has := [3]bool{}
-	for _, c := range cells {
-		has[c.mode] = true
-	}
-	if !has[add] || !has[set] {
-		r := base
-		r.cells, r.add = cells, has[add]
-		return []*row{&r}
-	}
-	one, two := base, base
-	two.add = true
-	for _, c := range cells {
-		if c.mode == add {
-			two.cells = append(two.cells, c)
-		} else {
-			one.cells = append(one.cells, c)
-		}
-	}
-	return []*row{&one, &two}
-}
-
 // finish takes the job's results over into its unit. It says whether the job
 // should be done again.
 func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
-	id := j.id
+	if j.s.outcome != nil {
+		return false, nil
+	}
+	if j.stale {
+		return true, p.anew(ctx, j)
+	}
 	for _, r := range j.steps {
 		if r.verdict == nil {
-			id = r.done
 			continue
 		}
 		if r.verdict.act == stale && !j.again {
-			j.again = true
-			forget := func(l *lookup) {
-				p.t.refs.drop(l.key)
-				delete(p.found, l.key)
-			}
-			p.refsIn(j.s, j.op.Vals, forget)
-			p.refsIn(j.s, j.op.OnCreate, forget)
-			if j.xid != "" {
-				delete(p.known, j.xid)
-				return true, p.lookup(ctx, []string{j.xid})
-			}
-			return true, nil
+			return true, p.anew(ctx, j)
 		}
-		o := r.verdict.outcome(j.op.Model)
-		j.s.outcome = &o
+		j.s.fail(j.op.Model, *r.verdict)
 		return false, nil
 	}
-	if id == 0 { // skipped
-		return false, nil
-	}
-	j.s.results = append(j.s.results, result{j.op.ID, id})
+	id := j.record()
+	j.s.results = append(j.s.results, result{j.op.ID, record{j.op.Model, id}})
 	if j.xid != "" && (j.op.XID != "" || j.made) {
 		p.known[j.xid] = record{j.op.Model, id}
 	}
+	for i := range j.s.waiting {
+		if w := &j.s.waiting[i]; w.model == "" {
+			w.record, w.extra = record{j.op.Model, id}, j.op.Context
+		}
+	}
 	j.s.records = append(j.s.records, broker.Record{Op: j.op.ID, Model: j.op.Model, ID: id, Made: j.made})
 	return false, nil
+}
+
+// record is the id of the job's record, once its steps are done.
+func (j *job) record() int64 {
+	id := j.id
+	for _, r := range j.steps {
+		if r.verdict == nil && r.done != 0 {
+			id = r.done
+		}
+	}
+	return id
+}
+
+// anew forgets what the job remembered, for its second go.
+func (p *pass) anew(ctx context.Context, j *job) error {
+	j.again = true
+	j.s.forgetWaiting()
+	for _, vals := range allValues(j.op) {
+		p.refsIn(j.s, vals, func(l *lookup) {
+			p.t.refs.drop(l.key)
+			delete(p.found, l.key)
+		})
+	}
+	names := refNames(j.op)
+	if j.xid != "" {
+		names = append(names, j.xid)
+	}
+	for _, x := range names {
+		delete(p.known, x)
+	}
+	return p.lookup(ctx, names)
+}
+
+// allValues are an operation's values that references can stand in.
+func allValues(op *broker.Operation) [5]broker.Values {
+	return [...]broker.Values{op.Vals, op.OnCreate, op.OnUpdate, op.Args, op.OnlyIf}
 }
 
 // maxSuspects is how many calls of one Apply may fail while Odoo itself

@@ -44,7 +44,11 @@ type Config struct {
 	// Concurrency is the number of calls in flight, at most the number of
 	// Odoo's HTTP workers that we may use; default 2.
 	Concurrency int `yaml:"concurrency"`
-	TLS         TLS `yaml:"tls"`
+	// Addon is "auto", the default: units go by the addon when the database has
+	// it, each in one transaction, and else by Odoo's own interface; "require",
+	// which waits for the addon, or "off", which never asks for it.
+	Addon string `yaml:"addon"`
+	TLS   TLS    `yaml:"tls"`
 	// PlainHTTP allows http to an address that is not loopback.
 	PlainHTTP bool `yaml:"plain_http"`
 	// Proxy is the URL of an HTTP proxy; empty means none, whatever the environment says.
@@ -110,6 +114,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Concurrency < 1 || c.Concurrency > 64 {
 		return c, fmt.Errorf("odoo: concurrency must be 1 to 64, got %s", strconv.Itoa(c.Concurrency))
+	}
+	if c.Addon == "" {
+		c.Addon = "auto"
+	}
+	if c.Addon != "auto" && c.Addon != "require" && c.Addon != "off" {
+		return c, fmt.Errorf("odoo: addon must be auto, require or off")
 	}
 	if c.UserAgent == "" {
 		c.UserAgent = "vagus"

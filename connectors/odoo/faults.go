@@ -134,6 +134,14 @@ var rules = []rule{
 	{"ValueError InvalidTextRepresentation NumericValueOutOfRange StringDataRightTruncation DatetimeFieldOverflow InvalidDatetimeFormat", nil, badValue},
 	{"NotNullViolation", nil, missingValue},
 
+	// The wizard that merges contacts.
+	{warnings, re(`cannot merge a contact with one of his parent`), verdict{act: reject, class: "odoo.merge_refused", reason: "one of the two contacts belongs to the other, and Odoo does not merge those; take the parent away, then replay"}},
+	{warnings, re(`All contacts must have the same email`), verdict{act: reject, class: "odoo.merge_refused", reason: "the two contacts have different e-mail addresses, and only an administrator may merge those; make them the same, then replay"}},
+	{warnings, re(`cannot merge more than 3 contacts|cannot merge contacts linked to more than one user`), verdict{act: reject, class: "odoo.merge_refused", reason: "Odoo does not merge these contacts, whose users or number forbid it; merge them by hand"}},
+
+	// A document that is closed.
+	{"row " + warnings, re(`on a posted (move|journal)|posted (journal )?entr(y|ies)|in a posted|locked (journal )?entr`), verdict{act: reject, class: "odoo.posted", reason: "the document is posted and takes no such change; set it back to draft or correct it by a credit note, then replay"}},
+
 	// Odoo's own rules, and those of its modules.
 	{"row", re(`violates (check|unique|exclusion) constraint|duplicate key value`), verdict{act: reject, class: "odoo.constraint", reason: "a constraint of the table refuses the record; correct the record in Odoo or the mapping"}},
 	{"UniqueViolation CheckViolation ExclusionViolation IntegrityError", nil, verdict{act: reject, class: "odoo.constraint", reason: "a constraint of the table refuses the record; correct the record in Odoo or the mapping"}},

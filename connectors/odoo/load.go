@@ -2,11 +2,14 @@ package odoo
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 type kind byte
@@ -25,6 +28,14 @@ type row struct {
 	id    int64  // database id
 	add   bool   // many2many cells add
 	cells []cell
+	// nested are the lines of one field that come into being with the record.
+	nested *nested
+	// owner is the record that a line belongs to: two calls at once that touch
+	// lines of one record would only collide.
+	owner int64
+	// extra is the operation's own context, and context its canonical form.
+	extra   broker.Values
+	context string
 
 	done    int64    // the record's database id, when verdict is nil
 	verdict *verdict // why not
@@ -39,7 +50,21 @@ func (r *row) appendGroup(b []byte) []byte {
 	for _, c := range r.cells {
 		b = append(append(b, ' '), c.column...)
 	}
-	return b
+	if r.nested != nil {
+		b = append(append(b, '|'), r.nested.field...)
+		for _, c := range r.nested.lines[0].cells {
+			b = append(append(b, ' '), c.column...)
+		}
+	}
+	return append(append(b, '@'), r.context...)
+}
+
+// size is how many rows of the call the record takes.
+func (r *row) size() int {
+	if r.nested == nil {
+		return 1
+	}
+	return len(r.nested.lines)
 }
 
 // loadAll loads rows in as few calls as their columns and the batch size allow.
@@ -65,13 +90,15 @@ func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
 		groups[g] = append(groups[g], r)
 	}
 	for _, g := range groups {
-		calls := (len(g) + t.batch - 1) / t.batch // of the same size, give or take one
-		for b := range slices.Chunk(g, (len(g)+calls-1)/calls) {
-			batches = append(batches, b)
-		}
+		batches = append(batches, t.batches(g)...)
 	}
-	if len(batches) == 1 {
-		return t.load(ctx, p, batches[0])
+	if len(batches) <= 1 || slices.ContainsFunc(rows, func(r *row) bool { return r.owner != 0 }) {
+		for _, b := range batches {
+			if err := t.load(ctx, p, b); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -92,6 +119,25 @@ func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
 	close(work)
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// batches cuts rows into calls of the same size, give or take one record.
+func (t *Target) batches(rows []*row) (calls [][]*row) {
+	total := 0
+	for _, r := range rows {
+		total += r.size()
+	}
+	n := (total + t.batch - 1) / t.batch
+	each := (total + n - 1) / n
+	start, size := 0, 0
+	for i, r := range rows {
+		if size > 0 && size+r.size() > each {
+			calls = append(calls, rows[start:i])
+			start, size = i, 0
+		}
+		size += r.size()
+	}
+	return append(calls, rows[start:])
 }
 
 // attempts at a batch that collides with somebody else's work, and the pause
@@ -252,28 +298,52 @@ func table(rows []*row) ([]string, [][]any) {
 	for _, c := range first.cells {
 		columns = append(columns, c.column)
 	}
-	data := make([][]any, len(rows))
-	cells := make([]any, len(rows)*len(columns))
-	for i, r := range rows {
-		d := cells[i*len(columns) : (i+1)*len(columns) : (i+1)*len(columns)]
-		d[0] = r.key
-		if r.kind == updateByID {
-			d[0] = strconv.FormatInt(r.id, 10)
+	if first.nested != nil {
+		columns = append(columns, first.nested.field+"/id")
+		for _, c := range first.nested.lines[0].cells {
+			columns = append(columns, first.nested.field+"/"+c.column)
 		}
-		for k, c := range r.cells {
-			d[k+1] = c.value
+	}
+	total := 0
+	for _, r := range rows {
+		total += r.size()
+	}
+	data := make([][]any, 0, total)
+	cells := make([]any, total*len(columns))
+	for _, r := range rows {
+		for n := range r.size() {
+			at := len(data) * len(columns)
+			d := cells[at : at : at+len(columns)]
+			switch {
+			case n > 0: // only a line: what comes before it is empty
+				for range 1 + len(r.cells) {
+					d = append(d, "")
+				}
+			case r.kind == updateByID:
+				d = append(d, strconv.FormatInt(r.id, 10))
+			default:
+				d = append(d, r.key)
+			}
+			if n == 0 {
+				for _, c := range r.cells {
+					d = append(d, c.value)
+				}
+			}
+			if r.nested != nil {
+				l := r.nested.lines[n]
+				d = append(d, l.xid)
+				for _, c := range l.cells {
+					d = append(d, c.value)
+				}
+			}
+			data = append(data, d)
 		}
-		data[i] = d
 	}
 	return columns, data
 }
 
 func (t *Target) loadContext(r *row) map[string]any {
-	c := map[string]any{
-		"tracking_disable": true, "mail_create_nosubscribe": true, // no chatter, no followers
-		"tz":   "UTC", // load converts datetimes from the context's zone
-		"lang": t.lang,
-	}
+	c := t.writeContext(r.extra)
 	switch {
 	case r.kind == insert:
 		c["mode"], c["noupdate"] = "update", true
@@ -282,6 +352,21 @@ func (t *Target) loadContext(r *row) map[string]any {
 	}
 	if r.kind == updateByID {
 		c["active_test"] = false // else an archived record's id is "unknown"
+	}
+	return c
+}
+
+// writeContext is the context of every call that changes something, with what
+// the operation asks for.
+func (t *Target) writeContext(extra broker.Values) map[string]any {
+	c := map[string]any{
+		"tracking_disable": true, "mail_create_nosubscribe": true, // no chatter, no followers
+	}
+	maps.Copy(c, extra)
+	c["tz"] = "UTC" // load converts datetimes from the context's zone
+	c["lang"] = t.lang
+	for _, ours := range []string{"mode", "noupdate", "update_many2many", "import_file", "module"} {
+		delete(c, ours) // they change what load does
 	}
 	return c
 }

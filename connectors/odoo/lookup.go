@@ -3,84 +3,121 @@ package odoo
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // blindFor is how long we believe that the user may not read ir.model.data.
 const blindFor = 10 * time.Minute
 
-// lookup asks which of the external ids exist. A user who may not read
-// ir.model.data makes the pass blind: then upserts are an insert-if-absent
-// followed by an update, which needs no knowledge, and only operations that
-// never create are looked up, one by one.
-func (p *pass) lookup(ctx context.Context, xids []string) error {
+// lookupAll asks which of the external ids of the pass exist: those of its
+// records and those that references name. A user who may not read ir.model.data
+// makes the pass blind: then upserts are an insert-if-absent followed by an
+// update, which needs no knowledge, and only what must be known is looked up,
+// one by one.
+func (p *pass) lookupAll(ctx context.Context) error {
 	p.blind = p.t.isBlind()
-	if !p.blind {
-		byModule := map[string][]string{}
-		for _, x := range xids {
-			module, name := splitXID(x)
-			byModule[module] = append(byModule[module], name)
-		}
-		for module, names := range byModule {
-			slices.Sort(names)
-			for chunk := range slices.Chunk(slices.Compact(names), maxLookup) {
-				if err := p.lookupNames(ctx, module, chunk); err != nil {
-					var f *fault
-					if errors.As(err, &f) && f.class == "AccessError" {
-						p.t.setBlind()
-						return p.lookup(ctx, xids)
-					}
-					return err
+	for {
+		var names []string
+		for i := range p.states {
+			s := &p.states[i]
+			if s.outcome != nil {
+				continue
+			}
+			for k := range s.unit.Ops {
+				op := &s.unit.Ops[k]
+				if xid := xidOf(s.unit, op); xid != "" && (!p.blind || op.XID != "" && mustKnow(op)) {
+					names = append(names, xid)
 				}
+				names = append(names, refNames(op)...)
+			}
+		}
+		blind := p.blind
+		if err := p.lookup(ctx, names); err != nil || p.blind == blind {
+			return err
+		}
+	}
+}
+
+// refNames are the external ids that an operation refers to.
+func refNames(op *broker.Operation) (names []string) {
+	for _, vals := range []broker.Values{op.By, op.Vals, op.OnCreate, op.OnUpdate, op.Args, op.OnlyIf} {
+		symbols(vals, func(m map[string]any) {
+			if xid, ok := m["$xid"].(string); ok && validXID(xid) {
+				names = append(names, xid)
+			}
+		})
+	}
+	return names
+}
+
+// lookup asks which of some external ids exist. It may make the pass blind, and
+// is then to be asked again.
+func (p *pass) lookup(ctx context.Context, xids []string) error {
+	if p.blind {
+		for _, x := range slices.Compact(slices.Sorted(slices.Values(xids))) {
+			if err := p.lookupOne(ctx, x); err != nil {
+				return err
 			}
 		}
 		return nil
 	}
-	need := map[string]bool{}
-	for i := range p.states {
-		if s := &p.states[i]; s.outcome == nil {
-			for k := range s.unit.Ops {
-				if op := &s.unit.Ops[k]; op.XID != "" && (op.Do == "update" || op.Do == "archive") {
-					need[op.XID] = true
-				}
-			}
-		}
-	}
-	for _, x := range xids {
-		if !need[x] {
-			continue
-		}
+	modules, names := map[string]bool{}, make([]string, len(xids))
+	for i, x := range xids {
 		module, name := splitXID(x)
-		res, err := p.t.client.execute(ctx, "ir.model.data", "check_object_reference", []arg{{"module", module}, {"xml_id", name}},
-			map[string]any{"context": p.t.searchContext(true)})
-		var f *fault
-		if errors.As(err, &f) && f.class == "ValueError" { // not found
-			continue
-		}
-		if err != nil {
+		modules[module], names[i] = true, name
+	}
+	slices.Sort(names)
+	for chunk := range slices.Chunk(slices.Compact(names), maxLookup) {
+		if err := p.lookupNames(ctx, slices.Sorted(maps.Keys(modules)), chunk); err != nil {
+			var f *fault
+			if errors.As(err, &f) && f.class == "AccessError" {
+				p.t.setBlind()
+				p.blind = true
+				return nil
+			}
 			return err
-		}
-		pair, _ := res.([]any)
-		if len(pair) != 2 {
-			return &fault{class: "net.garbage"}
-		}
-		model, _ := pair[0].(string)
-		if id, ok := asInt(pair[1]); ok && id > 0 {
-			p.known[x] = record{model, id}
 		}
 	}
 	return nil
 }
 
-func (p *pass) lookupNames(ctx context.Context, module string, names []string) error {
-	list := make([]any, len(names))
+func (p *pass) lookupOne(ctx context.Context, xid string) error {
+	module, name := splitXID(xid)
+	res, err := p.t.client.execute(ctx, "ir.model.data", "check_object_reference", []arg{{"module", module}, {"xml_id", name}},
+		map[string]any{"context": p.t.searchContext(true)})
+	var f *fault
+	if errors.As(err, &f) && f.class == "ValueError" { // not found
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pair, _ := res.([]any)
+	if len(pair) != 2 {
+		return &fault{class: "net.garbage"}
+	}
+	model, _ := pair[0].(string)
+	if id, ok := asInt(pair[1]); ok && id > 0 {
+		p.known[xid] = record{model, id}
+	}
+	return nil
+}
+
+func (p *pass) lookupNames(ctx context.Context, modules, names []string) error {
+	list, of := make([]any, len(names)), make([]any, len(modules))
 	for i, n := range names {
 		list[i] = n
 	}
+	for i, m := range modules {
+		of[i] = m
+	}
 	res, err := p.t.client.execute(ctx, "ir.model.data", "search_read",
-		[]arg{{"domain", []any{[]any{"module", "=", module}, []any{"name", "in", list}}}, {"fields", []any{"name", "model", "res_id"}}}, nil)
+		[]arg{{"domain", []any{[]any{"module", "in", of}, []any{"name", "in", list}}}, {"fields", []any{"module", "name", "model", "res_id"}}}, nil)
 	if err != nil {
 		return err
 	}
@@ -90,6 +127,7 @@ func (p *pass) lookupNames(ctx context.Context, module string, names []string) e
 	}
 	for _, v := range rows {
 		m, _ := v.(map[string]any)
+		module, _ := m["module"].(string)
 		name, _ := m["name"].(string)
 		model, _ := m["model"].(string)
 		if id, ok := asInt(m["res_id"]); ok && id > 0 {

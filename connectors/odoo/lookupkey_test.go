@@ -28,7 +28,7 @@ func TestNamesAreWhatTheirGrammarSays(t *testing.T) {
 func TestLookupsAreSharedWhenTheyAskTheSame(t *testing.T) {
 	t.Parallel()
 	p := &pass{lookups: map[string]*lookup{}}
-	s := &state{results: []result{{"patient", 7}, {"skipped", 0}}}
+	s := &state{results: []result{{"patient", record{"res.partner", 7}}, {op: "skipped"}}}
 	look := func(model string, archived bool, by map[string]any) *lookup {
 		return p.lookupFor(s, model, by, archived)
 	}

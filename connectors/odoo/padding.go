@@ -2,6 +2,8 @@ package odoo
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,17 +16,26 @@ import (
 // is so when the field is stored as it is, with no default. (For an update it
 // never is: it would clear the field.)
 
-// optionalFields remembers which fields those are, by model.
-type optionalFields struct {
-	mu    sync.Mutex
-	since time.Time
-	known map[string]map[string]bool
+// A fact is what Odoo says of a field.
+type fact struct {
+	kind     string // "many2one"; "" when nothing is known
+	relation string // the model that it points to
+	inverse  string // of a one2many: the field of its lines that points back
+	optional bool   // an empty value is the same as none in a new record
 }
 
-// optionalAge is how long a change of a model or a default goes unnoticed.
-const optionalAge = 10 * time.Minute
+// fieldFacts remembers them, by model and field.
+type fieldFacts struct {
+	mu    sync.Mutex
+	since time.Time
+	known map[string]map[string]fact
+}
 
-// pad gives new records the same columns where that changes nothing.
+// factAge is how long a change of a model or a default goes unnoticed.
+const factAge = 10 * time.Minute
+
+// pad gives new records, and the lines that come with them, the same columns
+// where that changes nothing.
 func (t *Target) pad(ctx context.Context, p *pass, rows []*row) error {
 	byModel := map[string][]*row{}
 	for _, r := range rows {
@@ -36,60 +47,83 @@ func (t *Target) pad(ctx context.Context, p *pass, rows []*row) error {
 		if !slices.ContainsFunc(rs, func(r *row) bool { return !sameColumns(r, rs[0]) }) {
 			continue
 		}
-		columns := map[string]bool{}
+		named := map[string]bool{}
 		for _, r := range rs {
 			for _, c := range r.cells {
-				columns[c.column] = true
+				named[fieldOf(c.column)] = true
 			}
 		}
-		optional, err := t.optional(ctx, p, model, columns)
+		facts, err := t.facts(ctx, p, model, slices.Collect(maps.Keys(named)))
 		if err != nil {
 			return err
 		}
 		// Rows that agree in what is not optional get the union of the rest.
 		groups := map[string][]*row{}
 		for _, r := range rs {
-			var b strings.Builder
-			for _, c := range r.cells {
-				if !optional[fieldOf(c.column)] {
-					b.WriteString(c.column)
-					b.WriteByte(' ')
-				}
+			key := r.context + " " + fixedColumns(r.cells, facts)
+			if r.nested != nil {
+				key += "|" + r.nested.field + " " + fixedColumns(r.nested.lines[0].cells, r.nested.facts)
 			}
-			groups[b.String()] = append(groups[b.String()], r)
+			groups[key] = append(groups[key], r)
 		}
 		for _, g := range groups {
-			union := map[string]bool{}
+			union, lines := map[string]bool{}, map[string]bool{}
 			for _, r := range g {
-				for _, c := range r.cells {
-					union[c.column] = true
+				columnsOf(r.cells, union)
+				if r.nested != nil {
+					columnsOf(r.nested.lines[0].cells, lines)
 				}
 			}
 			for _, r := range g {
-				r.fill(union)
+				r.cells = filled(r.cells, union)
+				if r.nested != nil {
+					r.nested.fill(lines)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// fill adds the columns that the row lacks, empty.
-func (r *row) fill(columns map[string]bool) {
-	if len(r.cells) == len(columns) {
-		return
-	}
-	cells := slices.Grow(slices.Clone(r.cells), len(columns)-len(r.cells))
-	for c := range columns {
-		if !slices.ContainsFunc(r.cells, func(have cell) bool { return have.column == c }) {
-			cells = append(cells, cell{column: c, value: false})
+// fixedColumns names the columns that only rows which have them too can share a call with.
+func fixedColumns(cells []cell, facts map[string]fact) string {
+	var b strings.Builder
+	for _, c := range cells {
+		if !facts[fieldOf(c.column)].optional {
+			b.WriteString(c.column)
+			b.WriteByte(' ')
 		}
 	}
-	sortCells(cells)
-	r.cells = cells
+	return b.String()
+}
+
+func columnsOf(cells []cell, into map[string]bool) {
+	for _, c := range cells {
+		into[c.column] = true
+	}
+}
+
+// filled returns cells with the columns that they lack, empty.
+func filled(cells []cell, columns map[string]bool) []cell {
+	if len(cells) == len(columns) {
+		return cells
+	}
+	out := slices.Grow(slices.Clone(cells), len(columns)-len(cells))
+	for c := range columns {
+		if !slices.ContainsFunc(cells, func(have cell) bool { return have.column == c }) {
+			out = append(out, cell{column: c, value: false})
+		}
+	}
+	sortCells(out)
+	return out
 }
 
 func sameColumns(a, b *row) bool {
-	return slices.EqualFunc(a.cells, b.cells, func(x, y cell) bool { return x.column == y.column })
+	same := func(a, b []cell) bool {
+		return slices.EqualFunc(a, b, func(x, y cell) bool { return x.column == y.column })
+	}
+	return same(a.cells, b.cells) && (a.nested == nil) == (b.nested == nil) &&
+		(a.nested == nil || same(a.nested.lines[0].cells, b.nested.lines[0].cells))
 }
 
 func fieldOf(column string) string {
@@ -97,18 +131,17 @@ func fieldOf(column string) string {
 	return f
 }
 
-// optional says of which of the columns' fields an empty value is the same as
-// none, asking Odoo about those that it does not remember.
-func (t *Target) optional(ctx context.Context, p *pass, model string, columns map[string]bool) (map[string]bool, error) {
+// facts returns what is known of a model's fields, asking Odoo about those that
+// it does not remember. A field that the model does not have gives a zero fact.
+func (t *Target) facts(ctx context.Context, p *pass, model string, fields []string) (map[string]fact, error) {
 	o := &t.fields
 	o.mu.Lock()
-	if o.known == nil || time.Since(o.since) > optionalAge {
-		o.known, o.since = map[string]map[string]bool{}, time.Now()
+	if o.known == nil || time.Since(o.since) > factAge {
+		o.known, o.since = map[string]map[string]fact{}, time.Now()
 	}
-	out := map[string]bool{}
+	out := make(map[string]fact, len(fields))
 	var ask []any
-	for c := range columns {
-		f := fieldOf(c)
+	for _, f := range fields {
 		if is, ok := o.known[model][f]; ok {
 			out[f] = is
 		} else {
@@ -129,7 +162,7 @@ func (t *Target) optional(ctx context.Context, p *pass, model string, columns ma
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.known[model] == nil {
-		o.known[model] = map[string]bool{}
+		o.known[model] = map[string]fact{}
 	}
 	for _, f := range ask {
 		name := f.(string)
@@ -139,28 +172,31 @@ func (t *Target) optional(ctx context.Context, p *pass, model string, columns ma
 	return out, nil
 }
 
-// describe asks for the fields' nature and their defaults.
-func (t *Target) describe(ctx context.Context, model string, fields []any) (map[string]bool, error) {
+// describe asks for the fields' nature and their defaults. Where a model does
+// not tell its defaults, every field counts as having one.
+func (t *Target) describe(ctx context.Context, model string, fields []any) (map[string]fact, error) {
 	kw := map[string]any{"context": t.searchContext(false)}
-	res, err := t.client.execute(ctx, model, "fields_get", []arg{{"allfields", fields}, {"attributes", []any{"type", "required", "depends", "company_dependent", "readonly", "store"}}}, kw)
+	res, err := t.client.execute(ctx, model, "fields_get", []arg{{"allfields", fields}, {"attributes", []any{"type", "required", "depends", "company_dependent", "readonly", "store", "relation", "relation_field"}}}, kw)
 	if err != nil {
 		return nil, err
 	}
 	natures, _ := res.(map[string]any)
-	if res, err = t.client.defaults(ctx, model, fields, kw); err != nil {
+	res, err = t.client.defaults(ctx, model, fields, kw)
+	if f := (*fault)(nil); err != nil && (!errors.As(err, &f) || isTransport(f)) {
 		return nil, err
 	}
-	defaults, ok := res.(map[string]any)
-	if !ok {
-		return nil, &fault{class: "net.garbage"}
-	}
-	out := map[string]bool{}
+	defaults, told := res.(map[string]any)
+	out := make(map[string]fact, len(natures))
 	for name, v := range natures {
 		n, _ := v.(map[string]any)
 		depends, _ := n["depends"].([]any)
-		kind, _ := n["type"].(string)
-		out[name] = contains("char text date datetime selection many2one many2many", kind) && n["store"] == true &&
+		var f fact
+		f.kind, _ = n["type"].(string)
+		f.relation, _ = n["relation"].(string)
+		f.inverse, _ = n["relation_field"].(string)
+		f.optional = told && contains("char text date datetime selection many2one many2many", f.kind) && n["store"] == true &&
 			n["required"] != true && n["readonly"] != true && n["company_dependent"] != true && len(depends) == 0 && isEmpty(defaults[name])
+		out[name] = f
 	}
 	return out, nil
 }

@@ -44,7 +44,7 @@ func TestReferencesThatFindNoneOrMany(t *testing.T) {
 		}{
 			{"none, skip", refTo("res.partner", nobody, "on_none", "skip"), broker.Applied, ""},
 			{"none, retry", refTo("res.partner", nobody, "on_none", "retry"), broker.Retry, "odoo.missing_reference"},
-			{"none, by default", refTo("res.partner", nobody), broker.Retry, "odoo.missing_reference"},
+			{"none, by default", refTo("res.partner", nobody), broker.Rejected, "odoo.missing_reference"},
 			{"none, dead letter", refTo("res.partner", nobody, "on_none", "dead_letter"), broker.Rejected, "odoo.missing_reference"},
 			{"many", refTo("res.country.state", map[string]any{"code": "CA"}), broker.Rejected, "odoo.ambiguous"},
 			{"unknown field", refTo("res.partner", map[string]any{"x_nofield": "1"}), broker.Rejected, "odoo.unknown_field"},
@@ -64,7 +64,7 @@ func TestARememberedReferenceThatWasDeletedIsLookedUpAgain(t *testing.T) {
 			return b.applied(t, b.unit(upsert(b.xid("c"), broker.Values{"name": "c", "ref": b.prefix + "c"})))[0].Records[0].ID
 		}
 		kin := func(n string) broker.Outcome {
-			return applyTo(t, b.target, b.unit(upsert(b.xid(n), broker.Values{"name": n, "parent_id": refTo("res.partner", map[string]any{"ref": b.prefix + "c"})})))[0]
+			return applyTo(t, b.target, b.unit(upsert(b.xid(n), broker.Values{"name": n, "parent_id": refTo("res.partner", map[string]any{"ref": b.prefix + "c"}, "on_none", "retry")})))[0]
 		}
 		first := company()
 		if o := kin("k1"); o.Result != broker.Applied {
@@ -111,8 +111,8 @@ func TestUpdateArchiveAndCreate(t *testing.T) {
 			{"archive", op("archive", x, "", nil), broker.Applied, ""},
 			{"archive again", op("archive", x, "", nil), broker.Applied, ""},
 			{"update what is archived", op("update", x, "", broker.Values{"zip": "z"}), broker.Applied, ""},
-			{"merge", op("merge", x, "", nil), broker.Rejected, "odoo.unsupported"},
-			{"call", op("call", x, "", nil), broker.Rejected, "odoo.unsupported"},
+			{"merge into nothing", op("merge", x, "", nil), broker.Rejected, "odoo.unsupported"},
+			{"call of nothing", op("call", x, "", nil), broker.Rejected, "odoo.invalid"},
 		} {
 			if out := applyTo(t, b.target, b.unit(c.op))[0]; out.Result != c.result || out.Class != c.class {
 				t.Errorf("%s: %s %s: %s", c.name, out.Result, out.Class, out.Reason)

@@ -57,7 +57,7 @@ func (p *pass) lookupFor(s *state, model string, by map[string]any, archived boo
 		p.key = append(p.key, '+')
 	}
 	for _, f := range p.fields {
-		v, ok := operand(s, by[f])
+		v, ok := p.operand(s, by[f])
 		if !ok {
 			return nil
 		}
@@ -79,19 +79,23 @@ func (p *pass) lookupFor(s *state, model string, by map[string]any, archived boo
 	}
 	l := &lookup{key: string(p.key), model: model, by: make(map[string]any, len(by)), archived: archived}
 	for f, v := range by {
-		l.by[f], _ = operand(s, v)
+		l.by[f], _ = p.operand(s, v)
 	}
 	p.lookups[l.key] = l
 	return l
 }
 
 // operand is what a search compares a field with: a string, bool, int64 or float64.
-func operand(s *state, v any) (any, bool) {
+func (p *pass) operand(s *state, v any) (any, bool) {
 	switch t := v.(type) {
 	case map[string]any:
+		if xid, ok := t["$xid"].(string); ok {
+			r, ok := p.known[xid]
+			return r.id, ok
+		}
 		name, _ := t["$op"].(string)
-		id, _ := s.result(name)
-		return id, id != 0
+		r, _ := s.result(name)
+		return r.id, r.id != 0
 	case json.Number:
 		return number(t), true
 	case string:
@@ -106,33 +110,42 @@ func operand(s *state, v any) (any, bool) {
 	return nil, false
 }
 
-// refsIn visits the look-up of every reference in values.
+// refsIn visits the look-up of every reference in values, those of lines too.
 func (p *pass) refsIn(s *state, vals broker.Values, visit func(*lookup)) {
-	for _, v := range vals {
-		if m, ok := v.(map[string]any); ok {
-			p.refsInside(s, m, visit)
-		}
-	}
-}
-
-func (p *pass) refsInside(s *state, v any, visit func(*lookup)) {
-	switch v := v.(type) {
-	case []any:
-		for _, it := range v {
-			p.refsInside(s, it, visit)
-		}
-	case map[string]any:
-		if _, ok := v["$op"]; ok {
-			return
-		}
-		if _, ok := v["$ref"]; ok {
-			if r, ok := p.refOf(s, v); ok {
+	symbols(vals, func(m map[string]any) {
+		if _, ok := m["$ref"]; ok {
+			if r, ok := p.refOf(s, m); ok {
 				visit(r.lookup)
 			}
-			return
 		}
-		p.refsInside(s, v["$add"], visit)
-		p.refsInside(s, v["$replace"], visit)
+	})
+}
+
+// symbols visits every reference in a value, however deep.
+func symbols(v any, visit func(map[string]any)) {
+	switch v := v.(type) {
+	case broker.Values:
+		for _, it := range v {
+			symbols(it, visit)
+		}
+	case []any:
+		for _, it := range v {
+			symbols(it, visit)
+		}
+	case map[string]any:
+		for _, name := range []string{"$ref", "$xid", "$op"} {
+			if _, ok := v[name]; ok {
+				visit(v)
+			}
+		}
+		for name, it := range v {
+			switch it.(type) {
+			case map[string]any, []any, broker.Values:
+				if name != "$ref" {
+					symbols(it, visit)
+				}
+			}
+		}
 	}
 }
 

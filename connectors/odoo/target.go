@@ -5,9 +5,7 @@ package odoo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +21,9 @@ type Target struct {
 	lang   string
 	log    *slog.Logger
 	refs   refCache
-	fields optionalFields
+	fields fieldFacts
+	unread unread
+	addon  addon
 
 	mu sync.Mutex
 	// claimed holds the external ids that an Apply works on: two at once would
@@ -44,7 +44,7 @@ func New(c Config) (*Target, error) {
 		return nil, err
 	}
 	return &Target{client: cl, batch: c.Batch, lang: c.Lang, log: c.Logger,
-		claimed: map[string]bool{}, freed: make(chan struct{})}, nil
+		addon: addon{mode: c.Addon}, claimed: map[string]bool{}, freed: make(chan struct{})}, nil
 }
 
 // Check logs in, which takes a working server, worker, database and key.
@@ -66,13 +66,17 @@ func (t *Target) Check(ctx context.Context) error {
 // same columns travel in one call.
 func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outcome, error) {
 	p := &pass{t: t, states: make([]state, len(units))}
+	whole, err := t.wholeUnits(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var xids []string
 	waves := 0
 	for i, u := range units {
 		s := &p.states[i]
 		s.unit = u
 		s.results = make([]result, 0, len(u.Ops))
-		if o := check(u); o != nil {
+		if o := check(u, whole); o != nil {
 			s.outcome = o
 			continue
 		}
@@ -87,7 +91,12 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 		return nil, err
 	}
 	defer t.release(xids)
-	if err := p.run(ctx, xids, waves); err != nil {
+	if whole {
+		err = p.runWhole(ctx)
+	} else {
+		err = p.run(ctx, waves)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -146,43 +155,6 @@ func (t *Target) release(xids []string) {
 	t.freed = make(chan struct{})
 }
 
-// check refuses a unit that can never be applied, before anything of it is.
-func check(u *broker.Unit) *broker.Outcome {
-	bad := func(class, format string, args ...any) *broker.Outcome {
-		return &broker.Outcome{Result: broker.Rejected, Class: class, Reason: fmt.Sprintf(format, args...)}
-	}
-	for i := range u.Ops {
-		op := &u.Ops[i]
-		switch op.Do {
-		case "upsert", "create", "update", "archive":
-		case "merge", "call":
-			return bad("odoo.unsupported", "operation %s is a %s, which this target cannot do yet; nothing of the unit was applied", safe(op.ID), op.Do)
-		default:
-			return bad("odoo.invalid", "operation %s does something unknown; correct the mapping", safe(op.ID))
-		}
-		if len(op.OnUpdate)+len(op.OnlyIf)+len(op.Context) > 0 {
-			return bad("odoo.unsupported", "operation %s has on_update, only_if or context, which this target cannot do yet; nothing of the unit was applied", safe(op.ID))
-		}
-		if !dottedName(op.Model) {
-			return bad("odoo.invalid", "operation %s names no model; correct the mapping", safe(op.ID))
-		}
-		if op.XID == "" && len(op.By) == 0 && op.Do != "create" {
-			return bad("odoo.invalid", "operation %s says neither by external id nor by fields which record it means; correct the mapping", safe(op.ID))
-		}
-		if !validXID(op.XID) {
-			return bad("odoo.invalid_xid", "the external id of operation %s holds a space, comma or control character; correct the mapping", safe(op.ID))
-		}
-		for _, vals := range []broker.Values{op.Vals, op.OnCreate} {
-			for f := range vals {
-				if !fieldName(f) {
-					return bad("odoo.invalid", "operation %s has a field whose name is not one; correct the mapping", safe(op.ID))
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // xidOf is the external id of the record that the operation is about, or "".
 // What is only ever made, or matched by fields and then made, gets one of its
 // own, so that a repeat finds it.
@@ -199,36 +171,6 @@ func xidOf(u *broker.Unit, op *broker.Operation) string {
 func validXID(xid string) bool {
 	for _, c := range xid {
 		if c <= ' ' || c == ',' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// safe returns an operation's id when it looks like one.
-func safe(id string) string {
-	if id == "" || len(id) > 80 || !madeOf(id, "_.#-") {
-		return "unnamed"
-	}
-	return id
-}
-
-// dottedName says whether s is the name of a model, a class, or a path of
-// fields: "res.partner", "country_id.code".
-func dottedName(s string) bool { return s != "" && !startsOdd(s[0]) && madeOf(s, "_.") }
-
-// fieldName says whether s is the name of a field: lower case first, no dots.
-func fieldName(s string) bool {
-	return s != "" && !startsOdd(s[0]) && (s[0] < 'A' || s[0] > 'Z') && madeOf(s, "_")
-}
-
-func startsOdd(c byte) bool { return c >= '0' && c <= '9' || c == '.' }
-
-// madeOf says whether s is made of ASCII letters, digits and the bytes of others.
-func madeOf(s, others string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte(others, c) < 0 {
 			return false
 		}
 	}

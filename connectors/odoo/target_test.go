@@ -352,7 +352,7 @@ func TestABacklogTravelsInFewCalls(t *testing.T) {
 		for i := range c.units {
 			u := admission(i, 1)
 			if all = append(all, u); i < c.known {
-				known = append(known, u)
+				known = append(known, admission(i, 0))
 			}
 		}
 		applyTo(t, target, known...)

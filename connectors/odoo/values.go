@@ -27,16 +27,17 @@ type cell struct {
 	column string
 	value  any
 	mode   mode
+	truth  bool // the value is a yes or no
 }
 
 // cellsOf turns values into cells, sorted by column. A field whose reference is
-// to be skipped is left out.
-func (p *pass) cellsOf(s *state, vals broker.Values) (cells []cell, bad *broker.Outcome) {
+// to be skipped is left out. Lines are none of its business.
+func (p *pass) cellsOf(s *state, model string, vals broker.Values) (cells []cell, bad *broker.Outcome) {
 	cells = make([]cell, 0, len(vals))
 	for field, v := range vals {
 		switch v := v.(type) {
 		case map[string]any:
-			c, keep, bad := p.symbol(s, field, v)
+			c, keep, bad := p.symbol(s, model, field, v)
 			if bad != nil {
 				return nil, bad
 			}
@@ -50,7 +51,8 @@ func (p *pass) cellsOf(s *state, vals broker.Values) (cells []cell, bad *broker.
 			if !ok {
 				return nil, invalid(field, "it is of a kind that no field takes")
 			}
-			cells = append(cells, cell{column: field, value: text})
+			_, truth := v.(bool)
+			cells = append(cells, cell{column: field, value: text, truth: truth})
 		}
 	}
 	sortCells(cells)
@@ -61,8 +63,13 @@ func sortCells(cells []cell) {
 	slices.SortFunc(cells, func(a, b cell) int { return strings.Compare(a.column, b.column) })
 }
 
-// symbol resolves {"$ref"…}, {"$op"…}, {"$add"…} and {"$replace"…}.
-func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bool, bad *broker.Outcome) {
+// symbol resolves a symbolic value that is not lines.
+func (p *pass) symbol(s *state, model, field string, v map[string]any) (c cell, keep bool, bad *broker.Outcome) {
+	if shares, ok := v["$distribution"]; ok {
+		c.column = field
+		c.value, keep, bad = p.distribution(s, field, shares)
+		return c, keep, bad
+	}
 	c = cell{column: p.byID(field)}
 	list, isList := v["$add"]
 	name := "$add"
@@ -72,7 +79,7 @@ func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bo
 	}
 	if !isList {
 		c.mode = plain
-		id, bad := p.one(s, field, v)
+		id, bad := p.one(s, model, field, v)
 		c.value = strconv.FormatInt(id, 10)
 		return c, id != 0, bad // a reference to skip: leave the field alone
 	}
@@ -82,7 +89,7 @@ func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bo
 	}
 	var ids []byte
 	for _, it := range items {
-		id, bad := p.one(s, field, it)
+		id, bad := p.one(s, model, field, it)
 		if bad != nil {
 			return c, false, bad
 		}
@@ -104,6 +111,34 @@ func (p *pass) symbol(s *state, field string, v map[string]any) (c cell, keep bo
 	return c, true, nil
 }
 
+// distribution is what a json field of analytic shares holds: percentages by
+// account, as text.
+func (p *pass) distribution(s *state, field string, v any) (text any, keep bool, bad *broker.Outcome) {
+	items, ok := v.([]any)
+	if !ok {
+		return nil, false, invalid(field, "$distribution takes a list")
+	}
+	shares := make(map[string]any, len(items))
+	for _, it := range items {
+		share, _ := it.(map[string]any)
+		id, bad := p.one(s, "", field, share["account"])
+		if bad != nil || id == 0 {
+			return nil, false, bad
+		}
+		percent, ok := scalar(share["percent"])
+		n, isText := percent.(string)
+		if _, err := strconv.ParseFloat(n, 64); !ok || !isText || err != nil {
+			return nil, false, invalid(field, "a share has no percent")
+		}
+		shares[strconv.FormatInt(id, 10)] = json.Number(n)
+	}
+	b, err := json.Marshal(shares)
+	if err != nil {
+		return nil, false, invalid(field, "a share has no percent")
+	}
+	return string(b), len(shares) > 0, nil
+}
+
 // byID is the column that gives a relation by database id.
 func (p *pass) byID(field string) string {
 	c, ok := p.columns[field]
@@ -114,18 +149,31 @@ func (p *pass) byID(field string) string {
 	return c
 }
 
-// one resolves an item of a symbolic value to a database id; 0 means to skip it.
-func (p *pass) one(s *state, field string, it any) (id int64, bad *broker.Outcome) {
+// one resolves an item of a symbolic value to a database id; 0 means to skip
+// it. Where the field's relation is known, the record must be of that model.
+func (p *pass) one(s *state, model, field string, it any) (id int64, bad *broker.Outcome) {
 	m, ok := it.(map[string]any)
 	if !ok {
 		return 0, invalid(field, "it is not a reference")
 	}
 	if name, ok := m["$op"].(string); ok {
-		id, ok := s.result(name)
+		r, ok := s.result(name)
 		if !ok {
 			return 0, invalid(field, "it names an operation that does not come before it")
 		}
-		return id, nil
+		return r.id, p.fits(model, field, r)
+	}
+	onNone, _ := m["on_none"].(string)
+	if xid, ok := m["$xid"].(string); ok {
+		r, ok := p.known[xid]
+		if ok {
+			return r.id, p.fits(model, field, r)
+		}
+		if onNone == "defer" {
+			s.waiting = append(s.waiting, waiting{field: field, xid: xid})
+			return 0, nil
+		}
+		return 0, missing(field, "no record has the external id", onNone)
 	}
 	r, ok := p.refOf(s, m)
 	if !ok {
@@ -142,15 +190,28 @@ func (p *pass) one(s *state, field string, it any) (id int64, bad *broker.Outcom
 		return 0, &broker.Outcome{Result: broker.Rejected, Class: "odoo.ambiguous",
 			Reason: field + ": more than one record of " + r.model + " matches; make them differ in Odoo, or match by more fields"}
 	}
-	o := &broker.Outcome{Result: broker.Retry, Class: "odoo.missing_reference",
-		Reason: field + ": no record of " + r.model + " matches; create it in Odoo, or let its feed bring it"}
-	switch r.onNone {
+	return 0, missing(field, "no record of "+r.model+" matches", onNone)
+}
+
+// missing is what becomes of a unit whose reference finds nothing.
+func missing(field, what, onNone string) *broker.Outcome {
+	o := &broker.Outcome{Result: broker.Rejected, Class: "odoo.missing_reference", Reason: field + ": " + what + "; create it in Odoo, or let its feed bring it"}
+	switch onNone {
 	case "skip":
-		return 0, nil
-	case "dead_letter", "reject":
-		o.Result = broker.Rejected
+		return nil
+	case "retry":
+		o.Result = broker.Retry
 	}
-	return 0, o
+	return o
+}
+
+// fits says what is wrong with a record of another model than the field's.
+func (p *pass) fits(model, field string, r record) *broker.Outcome {
+	if to := p.facts[model][field].relation; r.id == 0 || to == "" || r.model == to {
+		return nil
+	}
+	return &broker.Outcome{Result: broker.Rejected, Class: "odoo.other_model",
+		Reason: field + ": the record that it refers to is of another model than the field's; correct the mapping"}
 }
 
 func invalid(field, why string) *broker.Outcome {

@@ -1,0 +1,273 @@
+package odoo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// With the addon (deploy/odoo/addons/vagus) units go to Odoo as they are, and
+// each is applied in one transaction that also notes its id: a repeat is
+// answered from there. Nothing has to be looked up before.
+
+// addon remembers whether the database has it.
+type addon struct {
+	mu    sync.Mutex
+	mode  string // auto, require or off
+	asked time.Time
+	has   bool
+}
+
+const (
+	addonModel    = "vagus.unit"
+	addonAge      = 10 * time.Minute // how long an answer holds
+	addonUnits    = 200              // in one call, at most
+	addonOps      = 500              // of them together
+	addonProtocol = 1
+)
+
+// wholeUnits says whether the addon takes units. An error says that it should
+// and does not, or that Odoo cannot be asked.
+func (t *Target) wholeUnits(ctx context.Context) (bool, error) {
+	a := &t.addon
+	a.mu.Lock()
+	mode, has, fresh := a.mode, a.has, time.Since(a.asked) < addonAge
+	a.mu.Unlock()
+	if mode == "off" {
+		return false, nil
+	}
+	if !fresh {
+		var err error
+		if has, err = t.askAddon(ctx); err != nil {
+			return false, err
+		}
+	}
+	if !has && mode == "require" {
+		return false, &unwellError{class: "odoo.needs_addon", reason: "the database has no addon that this user may use; install it, or give the user its group Link"}
+	}
+	return has, nil
+}
+
+func (t *Target) askAddon(ctx context.Context) (bool, error) {
+	res, err := t.client.execute(ctx, addonModel, "version", nil, nil)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	has := false
+	var f *fault
+	switch {
+	case errors.As(err, &f):
+		v := judge(f, "", nil)
+		if v.act == unwell || v.act == suspect || v.act == retry || v.act == again {
+			return false, unwellFrom(err)
+		}
+		if v.class == accessError.class {
+			t.log.Warn("odoo: the addon is there, and this user may not use it: give it the group Vagus / Link; until then units go by Odoo's own interface")
+		}
+	case err != nil:
+		return false, err
+	default:
+		about, _ := res.(map[string]any)
+		protocol, _ := asInt(about["protocol"])
+		if has = protocol == addonProtocol; !has {
+			t.log.Warn("odoo: the addon speaks another protocol than this broker; install the one that comes with it")
+		}
+	}
+	a := &t.addon
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if has != a.has || a.asked.IsZero() {
+		t.log.Info("odoo: how units are applied", "promise", promise(has))
+	}
+	a.has, a.asked = has, time.Now()
+	return has, nil
+}
+
+// Promise says by which way units are applied exactly once: "addon", or
+// "external-id" for Odoo's own interface, as far as it is known by now.
+func (t *Target) Promise() string {
+	t.addon.mu.Lock()
+	defer t.addon.mu.Unlock()
+	return promise(t.addon.has)
+}
+
+func promise(addon bool) string {
+	if addon {
+		return "addon"
+	}
+	return "external-id"
+}
+
+// runWhole hands units to the addon.
+func (p *pass) runWhole(ctx context.Context) error {
+	var open []*state
+	for i := range p.states {
+		if p.states[i].outcome == nil {
+			open = append(open, &p.states[i])
+		}
+	}
+	for len(open) > 0 {
+		n, ops := 0, 0
+		for n < len(open) && n < addonUnits && (n == 0 || ops+len(open[n].unit.Ops) <= addonOps) {
+			ops += len(open[n].unit.Ops)
+			n++
+		}
+		if err := p.applyWhole(ctx, open[:n]); err != nil {
+			return err
+		}
+		open = open[n:]
+	}
+	return nil
+}
+
+func (p *pass) applyWhole(ctx context.Context, states []*state) error {
+	units := make([]any, len(states))
+	for i, s := range states {
+		u, err := wireUnit(s.unit)
+		if err != nil {
+			return err
+		}
+		units[i] = u
+	}
+	res, err := p.t.client.execute(ctx, addonModel, "apply", []arg{{"units", units}}, nil)
+	if err != nil {
+		v, err := p.assess(ctx, err, nil)
+		if err != nil {
+			return err
+		}
+		if v.class == "odoo.missing_model" || v.class == "odoo.missing_method" || v.class == accessError.class { // it was taken away
+			p.t.addon.mu.Lock()
+			p.t.addon.asked = time.Time{}
+			p.t.addon.mu.Unlock()
+			v.act = retry
+		}
+		if len(states) > 1 && !v.whole && v.class != "odoo.timeout" {
+			if err := p.applyWhole(ctx, states[:len(states)/2]); err != nil {
+				return err
+			}
+			return p.applyWhole(ctx, states[len(states)/2:])
+		}
+		for _, s := range states {
+			s.fail(addonModel, v)
+		}
+		return nil
+	}
+	answers, ok := res.([]any)
+	if !ok || len(answers) != len(states) {
+		return &fault{class: "net.garbage"}
+	}
+	for i, s := range states {
+		a, ok := answers[i].(map[string]any)
+		if !ok || a["unit"] != any(s.unit.ID) {
+			return &fault{class: "net.garbage"}
+		}
+		s.answered(a)
+	}
+	return nil
+}
+
+// wireUnit is a unit as a tree that every wire takes.
+func wireUnit(u *broker.Unit) (any, error) {
+	body, err := u.Encode()
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var tree any
+	if err := dec.Decode(&tree); err != nil {
+		return nil, &fault{class: "net.encode"}
+	}
+	return wireTree(tree), nil
+}
+
+func wireTree(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = wireTree(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = wireTree(v[i])
+		}
+	case string:
+		return clean(v)
+	case json.Number:
+		return number(v)
+	}
+	return v
+}
+
+// answered takes the addon's answer for the unit over.
+func (s *state) answered(a map[string]any) {
+	list, _ := a["records"].([]any)
+	again := a["again"] == true
+	for _, it := range list {
+		m, _ := it.(map[string]any)
+		r := broker.Record{}
+		r.Op, _ = m["op"].(string)
+		r.Model, _ = m["model"].(string)
+		r.ID, _ = asInt(m["id"])
+		r.Made = m["made"] == true && !again
+		s.records = append(s.records, r)
+	}
+	if a["result"] == "applied" {
+		return
+	}
+	class, _ := a["class"].(string)
+	reason, known := addonReasons[class]
+	if !known {
+		class, reason = "odoo.unknown", unknown.reason
+	}
+	o := &broker.Outcome{Result: broker.Rejected, Class: class, Reason: reason}
+	if a["result"] == "retry" {
+		o.Result = broker.Retry
+	}
+	// Names are repeated when they are the unit's own.
+	op, _ := a["op"].(string)
+	if i := slices.IndexFunc(s.unit.Ops, func(x broker.Operation) bool { return x.ID == op }); i >= 0 {
+		where := "operation " + safe(op)
+		if field, ok := a["field"].(string); ok && fieldName(field) {
+			for _, vals := range allValues(&s.unit.Ops[i]) {
+				if _, named := vals[field]; named {
+					where += ", " + field
+					break
+				}
+			}
+		}
+		o.Reason = where + ": " + o.Reason
+	}
+	s.outcome = o
+}
+
+// addonReasons are the classes that the addon answers with.
+var addonReasons = map[string]string{
+	"odoo.invalid":           "it is not what the addon understands; correct the mapping, or install the addon that comes with this broker",
+	"odoo.invalid_xid":       "the external id is none; correct the mapping",
+	"odoo.unsupported":       "Odoo cannot do this; correct the mapping",
+	"odoo.not_allowed":       "no policy of the addon allows this; add the model, and the method, under Vagus / Policies",
+	"odoo.asks_back":         "the method asks a question and does nothing; answer it by the operation's context, or by hand",
+	"odoo.missing_model":     "the database has no such model; install the module or correct the mapping",
+	"odoo.other_model":       "the external id belongs to a record of another model; give the operation an id of its own",
+	"odoo.ambiguous":         "more than one record matches; make them differ in Odoo, or match by an external id",
+	"odoo.missing_record":    "the record does not exist; let its feed bring it",
+	"odoo.missing_reference": "the record that it refers to does not exist; create it in Odoo, or let its feed bring it",
+	"odoo.missing_operation": "it names an operation that does not come before it; correct the mapping",
+	"odoo.unknown_field":     "the model has no such field; install the module or correct the mapping",
+	"odoo.duplicate_line":    "two lines have one key; correct the mapping",
+	"odoo.unknown_lines":     "a module of Odoo made more or fewer lines than were sent; leave the field to it",
+	"odoo.bad_call":          "the unit is too large, or not one",
+	"odoo.bad_value":         badValue.reason,
+	"odoo.constraint":        "a constraint of the table refuses the record; correct the record in Odoo or the mapping",
+	"odoo.ValidationError":   "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which",
+	"odoo.UserError":         "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which",
+	"odoo.AccessError":       accessError.reason,
+	"odoo.unknown":           unknown.reason,
+}
