@@ -102,7 +102,7 @@ type job struct {
 	again  bool         // this is its second go, after something that we remembered was gone
 }
 
-func (p *pass) run(ctx context.Context, waves int) error {
+func (p *pass) run(ctx context.Context) error {
 	p.known = map[string]record{}
 	p.lookups = map[string]*lookup{}
 	p.columns = map[string]string{}
@@ -112,15 +112,37 @@ func (p *pass) run(ctx context.Context, waves int) error {
 	if err := p.lookupAll(ctx); err != nil {
 		return err
 	}
-	for w := range waves {
-		all := make([]job, 0, len(p.states))
-		jobs := make([]*job, 0, len(p.states))
-		for i := range p.states {
-			if s := &p.states[i]; s.outcome == nil && w < len(s.unit.Ops) {
+	all := make([]*state, len(p.states))
+	for i := range p.states {
+		all[i] = &p.states[i]
+	}
+	if err := p.waves(ctx, all); err != nil {
+		return err
+	}
+	if early := p.tooEarly(); len(early) > 0 {
+		if err := p.lookupAll(ctx); err != nil {
+			return err
+		}
+		if err := p.waves(ctx, early); err != nil {
+			return err
+		}
+	}
+	return p.arrived(ctx)
+}
+
+// waves runs the first operations of all units, then the second, and so on.
+func (p *pass) waves(ctx context.Context, states []*state) error {
+	for w, more := 0, true; more; w++ {
+		more = false
+		all := make([]job, 0, len(states))
+		jobs := make([]*job, 0, len(states))
+		for _, s := range states {
+			if s.outcome == nil && w < len(s.unit.Ops) {
 				op := &s.unit.Ops[w]
 				all = append(all, job{s: s, op: op, xid: xidOf(s.unit, op)})
 				jobs = append(jobs, &all[len(all)-1])
 			}
+			more = more || w+1 < len(s.unit.Ops)
 		}
 		for len(jobs) > 0 {
 			var err error
@@ -129,7 +151,29 @@ func (p *pass) run(ctx context.Context, waves int) error {
 			}
 		}
 	}
-	return p.arrived(ctx)
+	return nil
+}
+
+// tooEarly starts those units anew that were rejected for a record which
+// another unit of the pass may have made since, in a later wave.
+func (p *pass) tooEarly() (early []*state) {
+	made := false
+	for i := range p.states {
+		s := &p.states[i]
+		for _, r := range s.records {
+			made = made || r.Made
+		}
+		if o := s.outcome; o != nil && o.Result == broker.Rejected && (o.Class == "odoo.missing_reference" || o.Class == "odoo.missing_record") {
+			early = append(early, s)
+		}
+	}
+	if !made {
+		return nil
+	}
+	for _, s := range early {
+		*s = state{unit: s.unit, records: s.records[:0]}
+	}
+	return early
 }
 
 // wave runs jobs and returns those that need another go: two that mean the
@@ -192,12 +236,27 @@ func (p *pass) wave(ctx context.Context, jobs []*job) (left []*job, err error) {
 			left = append(left, j)
 		}
 	}
+	p.forgetMissing(now)
 	for _, j := range merges {
 		if err := p.merge(ctx, j); err != nil {
 			return nil, err
 		}
 	}
 	return left, p.call(ctx, calls)
+}
+
+// forgetMissing makes the pass ask again for what it did not find and a job
+// may have made.
+func (p *pass) forgetMissing(jobs []*job) {
+	made := map[string]bool{}
+	for _, j := range jobs {
+		made[j.op.Model] = made[j.op.Model] || j.made
+	}
+	for key, ids := range p.found {
+		if l := p.lookups[key]; len(ids) == 0 && l != nil && made[l.model] {
+			delete(p.found, key)
+		}
+	}
 }
 
 // write takes jobs that make or change records from what is known to what is done.

@@ -26,15 +26,19 @@ type endpoint struct {
 	protocols          []string
 }
 
+// accounting is what a database with a chart of accounts has.
+var accounting = []simulated.Seed{{Model: "account.journal", Values: map[string]any{"name": "Bank", "code": "BNK1", "type": "bank"}},
+	{Model: "account.analytic.account", Values: map[string]any{"name": "Vagus", "code": "VAGUS-CC"}}}
+
 func endpoints(t *testing.T) []endpoint {
-	sim := simulated.New(simulated.Config{History: true, Users: []simulated.User{
+	sim := simulated.New(simulated.Config{History: true, Seeds: accounting, Users: []simulated.User{
 		{Login: "low", Key: "low", NoModelData: true}, {Login: "read", Key: "read", NoModelData: true, ReadOnly: true}}})
 	url, err := sim.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	newer := simulated.New(simulated.Config{Version: "19.0", History: true, Users: []simulated.User{
+	newer := simulated.New(simulated.Config{Version: "19.0", History: true, Seeds: accounting, Users: []simulated.User{
 		{Login: "low", Key: "low", NoModelData: true}, {Login: "read", Key: "read", NoModelData: true, ReadOnly: true}}})
 	newerURL, err := newer.Start("127.0.0.1:0")
 	if err != nil {

@@ -139,6 +139,9 @@ var rules = []rule{
 	{warnings, re(`All contacts must have the same email`), verdict{act: reject, class: "odoo.merge_refused", reason: "the two contacts have different e-mail addresses, and only an administrator may merge those; make them the same, then replay"}},
 	{warnings, re(`cannot merge more than 3 contacts|cannot merge contacts linked to more than one user`), verdict{act: reject, class: "odoo.merge_refused", reason: "Odoo does not merge these contacts, whose users or number forbid it; merge them by hand"}},
 
+	// What Odoo says in a message of its own comes from somebody.
+	{"row " + warnings, re(`configure the sender's email address`), verdict{act: reject, class: "odoo.no_sender", reason: "Odoo sends a message about this change, and the integration user has no e-mail address to send it from; give it one, then replay"}},
+
 	// A document that is closed.
 	{"row " + warnings, re(`on a posted (move|journal)|posted (journal )?entr(y|ies)|in a posted|locked (journal )?entr`), verdict{act: reject, class: "odoo.posted", reason: "the document is posted and takes no such change; set it back to draft or correct it by a credit note, then replay"}},
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf16"
 
@@ -26,9 +25,9 @@ type lineField struct {
 	name    string
 	fact    fact
 	items   []lineItem
-	replace bool // these lines and no others
-	rows    []*row
-	done    int // how many of items came into being with the record
+	replace bool   // these lines and no others
+	rows    []*row // that write them when the record is there
+	done    int    // how many of items came into being with the record
 }
 
 type lineItem struct {
@@ -307,19 +306,14 @@ func (p *pass) lineCells(j *job, f *lineField, vals broker.Values) ([]cell, *bro
 }
 
 // writeLines makes and changes the lines of records that are there by now, and
-// takes away those that are no more.
+// takes away those that are no more. All goes through the record that they
+// belong to: on its own, a line of a posted invoice takes changes that the
+// invoice refuses.
 func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
 	var open []*job
 	var names []string
-	ids := map[string]map[int64]bool{} // records to read, by model
-	note := func(model string, id int64) {
-		if ids[model] == nil {
-			ids[model] = map[int64]bool{}
-		}
-		ids[model][id] = true
-	}
 	for _, j := range jobs {
-		if j.s.outcome != nil || j.held || len(j.lines) == 0 || slices.ContainsFunc(j.steps, func(r *row) bool { return r.verdict != nil }) {
+		if j.s.outcome != nil || j.held || slices.ContainsFunc(j.steps, func(r *row) bool { return r.verdict != nil }) {
 			continue
 		}
 		j.lines = slices.DeleteFunc(j.lines, func(f *lineField) bool {
@@ -329,64 +323,36 @@ func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
 			continue
 		}
 		open = append(open, j)
-		if j.made || p.blind { // nothing is there yet, or nothing can be known
-			continue
-		}
 		for _, f := range j.lines {
-			for _, item := range f.items {
-				names = append(names, lineNames(j.owner, record{j.op.Model, j.record()}, f.name, item.key)...)
+			for i := range f.items {
+				// Without knowing, a line that is written as it is made is the same either way.
+				if !j.made && (!p.blind || len(f.items[i].onCreate) > 0 || j.op.Do == "create") {
+					names = append(names, lineNames(j.owner, record{j.op.Model, j.record()}, f.name, f.items[i].key)...)
+				}
 			}
 		}
 	}
 	if len(open) == 0 {
 		return nil
 	}
-	if len(names) > 0 {
-		if err := p.lookup(ctx, names); err != nil {
-			return err
-		}
-	}
-	// What the lines that are there hold.
-	fields := map[string]map[string]bool{}
-	for _, j := range open {
-		for _, f := range j.lines {
-			for i := range f.items {
-				if _, r, ok := p.lineAt(j, f, &f.items[i]); ok {
-					note(r.model, r.id)
-					if fields[r.model] == nil {
-						fields[r.model] = map[string]bool{}
-					}
-					for name := range f.items[i].vals {
-						fields[r.model][name] = true
-					}
-				}
-			}
-		}
-	}
-	for model := range ids {
-		if p.t.unread.has(model) {
-			continue
-		}
-		v, err := p.read(ctx, model, ids[model], fields[model])
-		if err != nil {
-			return err
-		}
-		if v != nil {
-			p.t.unread.add(model)
-		}
-	}
-	var first, second []*row
-	for _, j := range open {
-		one, two := p.lineRows(j)
-		if j.s.outcome == nil {
-			first, second = append(first, one...), append(second, two...)
-		}
-	}
-	if err := p.t.loadAll(ctx, p, first); err != nil {
+	if err := p.lookup(ctx, names); err != nil {
 		return err
 	}
-	second = slices.DeleteFunc(second, func(r *row) bool { return r.verdict != nil })
-	if err := p.t.loadAll(ctx, p, second); err != nil {
+	if err := p.observeLines(ctx, open); err != nil {
+		return err
+	}
+	var rows []*row
+	for _, j := range open {
+		bad := p.lineRows(j)
+		if bad != nil {
+			j.s.outcome = bad
+			continue
+		}
+		for _, f := range j.lines {
+			rows = append(rows, f.rows...)
+		}
+	}
+	if err := p.t.loadAll(ctx, p, rows); err != nil {
 		return err
 	}
 	for _, j := range open {
@@ -405,6 +371,56 @@ func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
 	return p.removeLines(ctx, open)
 }
 
+// observeLines reads what the lines hold that are there. One whose record was
+// deleted under it has an external id that leads nowhere.
+func (p *pass) observeLines(ctx context.Context, jobs []*job) error {
+	ids, fields := map[string]map[int64]bool{}, map[string]map[string]bool{}
+	each := func(visit func(j *job, f *lineField, item *lineItem, xid string, r record)) {
+		for _, j := range jobs {
+			for _, f := range j.lines {
+				for i := range f.items {
+					if xid, r, ok := p.lineAt(j, f, &f.items[i]); ok {
+						visit(j, f, &f.items[i], xid, r)
+					}
+				}
+			}
+		}
+	}
+	each(func(_ *job, _ *lineField, item *lineItem, _ string, r record) {
+		if ids[r.model] == nil {
+			ids[r.model], fields[r.model] = map[int64]bool{}, map[string]bool{"id": true}
+		}
+		ids[r.model][r.id] = true
+		for name, v := range item.vals {
+			if text, ok := v.(string); !ok || len(text) <= maxCompared {
+				fields[r.model][name] = true
+			}
+		}
+	})
+	for model := range ids {
+		if p.t.unread.has(model) {
+			fields[model] = map[string]bool{"id": true}
+		}
+		v, err := p.read(ctx, model, ids[model], fields[model])
+		if v != nil && err == nil && len(fields[model]) > 1 {
+			p.t.unread.add(model)
+			v, err = p.read(ctx, model, ids[model], map[string]bool{"id": true})
+		}
+		if err != nil {
+			return err
+		}
+		if v != nil {
+			delete(ids, model)
+		}
+	}
+	each(func(_ *job, _ *lineField, _ *lineItem, xid string, r record) {
+		if ids[r.model] != nil && p.seen[r.model][r.id] == nil {
+			delete(p.known, xid)
+		}
+	})
+	return nil
+}
+
 // lineAt is the line that an item means, and its external id.
 func (p *pass) lineAt(j *job, f *lineField, item *lineItem) (xid string, r record, ok bool) {
 	names := lineNames(j.owner, record{j.op.Model, j.record()}, f.name, item.key)
@@ -416,69 +432,55 @@ func (p *pass) lineAt(j *job, f *lineField, item *lineItem) (xid string, r recor
 	return names[0], record{}, false
 }
 
-// lineRows are the rows of a job's lines: those that make or change them, and,
-// where it cannot be known which it is, those that change them after all.
-func (p *pass) lineRows(j *job) (first, second []*row) {
+// lineRows are the rows that make or change a job's lines: as few as the
+// lines' columns allow.
+func (p *pass) lineRows(j *job) *broker.Outcome {
 	id := j.record()
-	base := row{owner: id, extra: j.op.Context, context: contextKey(j.op.Context)}
+	extra, context := j.op.Context, contextKey(j.op.Context)
 	for _, f := range j.lines {
-		base.model = f.fact.relation
-		parent := cell{column: p.byID(f.fact.inverse), value: strconv.FormatInt(id, 10)}
+		f.rows = nil
+		byColumns := map[string]*row{}
 		for i := range f.items {
-			if (j.made || j.op.Do == "create") && i < f.done {
-				continue
-			}
 			item := &f.items[i]
 			xid, line, there := p.lineAt(j, f, item)
-			if there && j.op.Do == "create" {
+			if j.op.Do == "create" && (there || i < f.done) || j.made && i < f.done {
 				continue
 			}
-			r := base
-			r.key = xid
-			if there {
-				cells, bad := p.lineCells(j, f, item.vals)
-				if bad != nil {
-					j.s.outcome = bad
-					return nil, nil
-				}
-				r.kind, r.id, r.done = updateByID, line.id, line.id
-				if len(cells) > 0 && !p.seen.holdsAll(line, cells) {
-					for _, u := range updates(r.model, xid, line.id, true, cells) {
-						u.owner, u.extra, u.context, u.done = r.owner, r.extra, r.context, line.id
-						f.rows = append(f.rows, u)
-						first = append(first, u)
-					}
-				} else {
-					f.rows = append(f.rows, &r)
-				}
-				continue
+			vals := item.vals
+			if !there {
+				vals = item.all()
 			}
-			cells, bad := p.lineCells(j, f, item.all())
+			cells, bad := p.lineCells(j, f, vals)
 			if bad != nil {
-				j.s.outcome = bad
-				return nil, nil
+				return bad
 			}
-			r.kind = insert
-			r.cells = append(cells, parent)
-			sortCells(r.cells)
-			f.rows = append(f.rows, &r)
-			first = append(first, &r)
-			if !p.blind || j.made || len(item.vals) == 0 || j.op.Do == "create" {
+			if there && (len(cells) == 0 || p.seen.holdsAll(line, cells)) {
 				continue
 			}
-			cells, bad = p.lineCells(j, f, item.vals)
-			if bad != nil {
-				j.s.outcome = bad
-				return nil, nil
+			if len(cells) == 0 {
+				return invalid(j.op.Model+"."+f.name, "a new line has no values")
 			}
-			for _, u := range updates(r.model, xid, 0, false, cells) {
-				u.owner, u.extra, u.context = r.owner, r.extra, r.context
-				f.rows = append(f.rows, u)
-				second = append(second, u)
+			parts := updates("", "", 0, true, cells)
+			if !there {
+				parts = []*row{{cells: cells}}
+			}
+			for _, part := range parts {
+				key := fmt.Sprint(there, part.add)
+				for _, c := range part.cells {
+					key += " " + c.column
+				}
+				r := byColumns[key]
+				if r == nil || len(r.nested.lines) >= p.t.batch {
+					r = &row{model: j.op.Model, kind: updateByID, id: id, owner: id, add: part.add, extra: extra, context: context,
+						nested: &nested{field: f.name, facts: p.facts[f.fact.relation]}}
+					byColumns[key] = r
+					f.rows = append(f.rows, r)
+				}
+				r.nested.lines = append(r.nested.lines, nestedLine{xid: xid, cells: part.cells})
 			}
 		}
 	}
-	return first, second
+	return nil
 }
 
 // removeLines deletes the lines of replaced fields that the operation does not name.
@@ -489,6 +491,13 @@ func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
 				continue
 			}
 			id := j.record()
+			var names []string
+			for i := range f.items {
+				names = append(names, lineNames(j.owner, record{j.op.Model, id}, f.name, f.items[i].key)...)
+			}
+			if err := p.lookup(ctx, names); err != nil {
+				return err
+			}
 			v, err := p.read(ctx, j.op.Model, map[int64]bool{id: true}, map[string]bool{f.name: true})
 			if err != nil {
 				return err
@@ -503,8 +512,16 @@ func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
 				continue
 			}
 			keep := map[int64]bool{}
-			for _, r := range f.rows {
-				keep[r.done] = true
+			for i := range f.items {
+				if _, line, ok := p.lineAt(j, f, &f.items[i]); ok {
+					keep[line.id] = true
+				} else { // unknown is not unwanted
+					v = &verdict{act: retry, class: "odoo.missing_record", reason: "a line of it is gone meanwhile"}
+				}
+			}
+			if v != nil {
+				j.s.fail(j.op.Model+"."+f.name, *v)
+				continue
 			}
 			var commands []any
 			for _, it := range list {

@@ -28,10 +28,11 @@ type row struct {
 	id    int64  // database id
 	add   bool   // many2many cells add
 	cells []cell
-	// nested are the lines of one field that come into being with the record.
+	// nested are the lines of one field that come into being with the record, or
+	// that are made and changed by an update of it.
 	nested *nested
-	// owner is the record that a line belongs to: two calls at once that touch
-	// lines of one record would only collide.
+	// owner is the record whose lines change: two calls at once that touch lines
+	// of one record would only collide.
 	owner int64
 	// extra is the operation's own context, and context its canonical form.
 	extra   broker.Values
@@ -352,6 +353,9 @@ func (t *Target) loadContext(r *row) map[string]any {
 	}
 	if r.kind == updateByID {
 		c["active_test"] = false // else an archived record's id is "unknown"
+		if r.nested != nil {
+			c["noupdate"] = true // of the new lines' external ids
+		}
 	}
 	return c
 }

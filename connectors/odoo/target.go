@@ -71,7 +71,6 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 		return nil, err
 	}
 	var xids []string
-	waves := 0
 	for i, u := range units {
 		s := &p.states[i]
 		s.unit = u
@@ -80,7 +79,6 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 			s.outcome = o
 			continue
 		}
-		waves = max(waves, len(u.Ops))
 		for j := range u.Ops {
 			if xid := xidOf(u, &u.Ops[j]); xid != "" {
 				xids = append(xids, xid)
@@ -94,7 +92,7 @@ func (t *Target) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outc
 	if whole {
 		err = p.runWhole(ctx)
 	} else {
-		err = p.run(ctx, waves)
+		err = p.run(ctx)
 	}
 	if err != nil {
 		if ctx.Err() != nil {

@@ -142,6 +142,9 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	if c.model == "ir.model.data" {
 		return s.modelData(t, u, c)
 	}
+	if c.model == "vagus.unit" && s.cfg.Addon {
+		return s.addon(t, u, c)
+	}
 	m, ok := t.models[c.model]
 	if !ok {
 		return nil, userError("Object %s doesn't exist", c.model)
@@ -178,7 +181,10 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 			if e != nil {
 				return e
 			}
-			return t.write(c.model, id, v)
+			if e := t.write(c.model, id, v); e != nil {
+				return e
+			}
+			return t.lines(c.model, id, values)
 		})
 	case "unlink":
 		return true, each(c.arg(0, "ids"), func(id int64) *exception { return t.unlink(c.model, id) })
@@ -226,6 +232,18 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 			return t.write(c.model, id, map[string]any{"active": c.method == "action_unarchive"})
 		})
 	}
+	if method := m.workflow[c.method]; method != nil {
+		if u.ReadOnly {
+			return nil, accessError("modify", m, c.model, "Extra Rights/Contact Creation")
+		}
+		ids := ints(c.arg(0, "ids"))
+		for _, id := range ids {
+			if t.tables[c.model].rows[id] == nil {
+				return nil, missingError(c.model, id, t.uid)
+			}
+		}
+		return method(t, ids, c.ctx)
+	}
 	return nil, &exception{class: "builtins.AttributeError", message: fmt.Sprintf("The method '%s' does not exist on the model '%s'", c.method, c.model)}
 }
 
@@ -238,11 +256,7 @@ var (
 func create(t *tx, c call) (any, *exception) {
 	one := func(v any) (int64, *exception) {
 		values, _ := v.(map[string]any)
-		n, e := t.natives(c.model, 0, values)
-		if e != nil {
-			return 0, e
-		}
-		return t.create(c.model, n)
+		return t.createWithLines(c.model, values)
 	}
 	list, many := c.arg(0, "vals_list").([]any)
 	if !many {
@@ -303,6 +317,9 @@ func fieldsGet(m *Model, names, attributes []any) any {
 		all["depends"] = depends
 		if f.Relation != "" {
 			all["relation"] = f.Relation
+		}
+		if f.Type == "one2many" {
+			all["relation_field"] = f.Inverse
 		}
 		if f.Type == "selection" {
 			list := []any{}

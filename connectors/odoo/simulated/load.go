@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -13,6 +14,7 @@ import (
 type column struct {
 	name, sub string
 	field     Field
+	line      *column // of a one2many field: the column of its lines
 }
 
 // loading is one call of load.
@@ -43,28 +45,29 @@ func (s *Server) load(t *tx, u *User, model string, fields []any, rows []any, ct
 	l.addToM2M = ctx["update_many2many"] == true
 	for _, f := range fields {
 		path, _ := f.(string)
-		name, sub, deep := strings.Cut(path, "/")
-		c := column{name: name, sub: sub}
-		if name != "id" && name != ".id" {
-			var ok bool
-			if c.field, ok = l.m.Fields[name]; !ok {
-				return nil, valueError("Invalid field name '%s'", name)
-			}
-			if deep && sub != "id" && sub != ".id" && c.field.Relation != "" {
-				return nil, valueError("Invalid field name '%s'", sub)
-			}
+		c, e := columnOf(t, l.m, path)
+		if e != nil {
+			return nil, e
 		}
 		l.columns = append(l.columns, c)
 	}
 	l.ids = make([]any, 0, len(rows))
 	l.pending = make([]plan, 0, len(rows))
-	for i, r := range rows {
-		cells, _ := r.([]any)
-		p, e := l.convert(i, cells)
+	for i, records := 0, 0; i < len(rows); records++ {
+		cells, _ := rows[i].([]any)
+		last := i
+		for last+1 < len(rows) && l.onlyLines(rows[last+1]) {
+			last++
+		}
+		p, e := l.convert(records, cells, l.columns, l.model)
 		if e != nil {
 			return nil, e
 		}
+		if e := l.convertLines(&p, rows[i:last+1]); e != nil {
+			return nil, e
+		}
 		l.pending = append(l.pending, p)
+		i = last + 1
 	}
 	l.flush()
 	if l.crash {
@@ -76,6 +79,88 @@ func (s *Server) load(t *tx, u *User, model string, fields []any, rows []any, ct
 		ids = false
 	}
 	return map[string]any{"ids": ids, "messages": l.messages, "nextrow": int64(0)}, nil
+}
+
+// columnOf reads the path of a column.
+func columnOf(t *tx, m *Model, path string) (column, *exception) {
+	name, sub, deep := strings.Cut(path, "/")
+	c := column{name: name, sub: sub}
+	if name == "id" || name == ".id" {
+		return c, nil
+	}
+	var ok bool
+	if c.field, ok = m.Fields[name]; !ok {
+		return c, valueError("Invalid field name '%s'", name)
+	}
+	if deep && c.field.Type == "one2many" {
+		line, e := columnOf(t, t.models[c.field.Relation], sub)
+		c.line = &line
+		return c, e
+	}
+	if deep && sub != "id" && sub != ".id" && c.field.Relation != "" {
+		return c, valueError("Invalid field name '%s'", sub)
+	}
+	return c, nil
+}
+
+// onlyLines says whether a row has cells of lines only: it belongs to the record above.
+func (l *loading) onlyLines(row any) bool {
+	cells, _ := row.([]any)
+	any := false
+	for k, c := range l.columns {
+		if k < len(cells) && cells[k] != nil && cells[k] != "" && cells[k] != false {
+			if c.line == nil {
+				return false
+			}
+			any = true
+		}
+	}
+	return any
+}
+
+// convertLines reads the lines in the rows of one record.
+func (l *loading) convertLines(p *plan, rows []any) *exception {
+	byField := map[string][]column{}
+	places := map[string][]int{}
+	var order []string
+	for k, c := range l.columns {
+		if c.line == nil {
+			continue
+		}
+		if byField[c.name] == nil {
+			order = append(order, c.name)
+		}
+		byField[c.name] = append(byField[c.name], *c.line)
+		places[c.name] = append(places[c.name], k)
+	}
+	for _, name := range order {
+		f := l.m.Fields[name]
+		for _, row := range rows {
+			all, _ := row.([]any)
+			cells := make([]any, 0, len(places[name]))
+			filled := false
+			for _, k := range places[name] {
+				var v any
+				if k < len(all) {
+					v = all[k]
+				}
+				filled = filled || v != nil && v != "" && v != false
+				cells = append(cells, v)
+			}
+			if !filled {
+				continue
+			}
+			line, e := l.convert(p.row, cells, byField[name], f.Relation)
+			if e != nil {
+				return e
+			}
+			if line.poison != 0 {
+				p.poison = line.poison
+			}
+			p.lines = append(p.lines, plannedLine{field: name, plan: line})
+		}
+	}
+	return nil
 }
 
 // workerDied is the class of an exception that nobody is told of.
@@ -97,11 +182,20 @@ type plan struct {
 	id     int64
 	values map[string]any // many2many as the ids to link or set
 	poison Poison
+	lines  []plannedLine
 }
 
-func (l *loading) convert(i int, cells []any) (plan, *exception) {
+type plannedLine struct {
+	field string
+	plan
+}
+
+func (l *loading) convert(i int, cells []any, columns []column, model string) (plan, *exception) {
 	p := plan{row: i, values: make(map[string]any, len(cells))}
-	for k, c := range l.columns {
+	for k, c := range columns {
+		if c.line != nil {
+			continue
+		}
 		var v any
 		if k < len(cells) {
 			v = cells[k]
@@ -123,7 +217,7 @@ func (l *loading) convert(i int, cells []any) (plan, *exception) {
 			if s, ok := v.(string); ok {
 				n, _ = strconv.ParseInt(s, 10, 64)
 			}
-			found, _ := l.search(l.model, []any{[]any{"id", "=", n}}, l.ctx)
+			found, _ := l.search(model, []any{[]any{"id", "=", n}}, l.ctx)
 			if len(found) == 0 {
 				l.messages = append(l.messages, map[string]any{"type": "error", "record": int64(i), "field": ".id", "rows": span(i),
 					"message": fmt.Sprintf("Unknown database identifier '%d'", n)})
@@ -238,6 +332,13 @@ func (l *loading) cell(c column, v any) (val any, bad string, e *exception) {
 		}
 		return ids, "", nil
 	}
+	if c.field.Type == "json" {
+		var val any
+		if json.Unmarshal([]byte(s), &val) != nil {
+			return nil, fmt.Sprintf("'%s' does not seem to be a valid JSON for field '%%f'", s), nil
+		}
+		return val, "", nil
+	}
 	if !text {
 		s = fmt.Sprint(v)
 	}
@@ -350,41 +451,30 @@ func (l *loading) one(p *plan) (int64, *exception) {
 		if x.model != l.model {
 			return 0, validationError("For external id %s when trying to create/update a record of model %s found record of different model %s (%d)", p.xid, l.model, x.model, x.id)
 		}
-		id, exists = x.res, true
-		if l.insert && x.noupdate {
-			return id, nil
+		if exists = l.tables[l.model].rows[x.res] != nil; exists {
+			id = x.res
+			if l.insert && x.noupdate {
+				return id, nil
+			}
 		}
 	}
-	values := make(map[string]any, len(p.values))
-	for name, v := range p.values {
-		ids, many := v.([]int64)
-		if n, ok := v.(int64); ok && l.m.Fields[name].Type == "integer" && (n > math.MaxInt32 || n < math.MinInt32) {
-			return 0, &exception{class: "psycopg2.errors.NumericValueOutOfRange", message: "integer out of range\n"}
-		}
-		if many {
-			ids = slices.Clone(ids)
-			if r := l.tables[l.model].rows[id]; l.addToM2M && r != nil {
-				old, _ := r.values[name].([]int64)
-				ids = append(ids, old...)
-			}
-			slices.Sort(ids)
-			v = slices.Compact(ids)
-		}
-		if s, ok := v.(string); ok && strings.ContainsRune(s, 0) {
-			return 0, valueError("A string literal cannot contain NUL (0x00) characters.")
-		}
-		values[name] = v
+	values, e := l.fit(l.model, id, p.values)
+	if e != nil {
+		return 0, e
 	}
 	if exists {
 		if l.user.ReadOnly {
 			return 0, accessError("modify", l.m, l.model, "Extra Rights/Contact Creation")
 		}
-		return id, l.tx.write(l.model, id, values)
+		if e := l.tx.write(l.model, id, values); e != nil {
+			return 0, e
+		}
+		return id, l.writeLines(id, p.lines)
 	}
 	if l.user.ReadOnly {
 		return 0, accessError("create", l.m, l.model, "Extra Rights/Contact Creation")
 	}
-	id, e := l.create(l.model, values)
+	id, e = l.create(l.model, values)
 	if e != nil {
 		return 0, e
 	}
@@ -393,7 +483,69 @@ func (l *loading) one(p *plan) (int64, *exception) {
 			return 0, e
 		}
 	}
-	return id, nil
+	return id, l.writeLines(id, p.lines)
+}
+
+// writeLines makes the lines of a record, or changes those whose external ids exist.
+func (l *loading) writeLines(id int64, lines []plannedLine) *exception {
+	if len(lines) > 0 {
+		if guard := l.m.guard; guard != nil {
+			if e := guard(l.tx, id, map[string]any{lines[0].field: true}); e != nil {
+				return e
+			}
+		}
+	}
+	for i := range lines {
+		p := &lines[i]
+		f := l.m.Fields[p.field]
+		values, e := l.fit(f.Relation, 0, p.values)
+		if e != nil {
+			return e
+		}
+		values[f.Inverse] = id
+		if x := l.xids[p.xid]; x != nil && x.model == f.Relation && l.tables[f.Relation].rows[x.res] != nil {
+			if e := l.tx.write(f.Relation, x.res, values); e != nil {
+				return e
+			}
+			continue
+		}
+		line, e := l.create(f.Relation, values)
+		if e != nil {
+			return e
+		}
+		if p.xid != "" {
+			if e := l.name(p.xid, f.Relation, line, l.noupdate); e != nil {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// fit makes converted values those of a record.
+func (l *loading) fit(model string, id int64, converted map[string]any) (map[string]any, *exception) {
+	m := l.models[model]
+	values := make(map[string]any, len(converted))
+	for name, v := range converted {
+		ids, many := v.([]int64)
+		if n, ok := v.(int64); ok && m.Fields[name].Type == "integer" && (n > math.MaxInt32 || n < math.MinInt32) {
+			return nil, &exception{class: "psycopg2.errors.NumericValueOutOfRange", message: "integer out of range\n"}
+		}
+		if many {
+			ids = slices.Clone(ids)
+			if r := l.tables[model].rows[id]; l.addToM2M && r != nil {
+				old, _ := r.values[name].([]int64)
+				ids = append(ids, old...)
+			}
+			slices.Sort(ids)
+			v = slices.Compact(ids)
+		}
+		if s, ok := v.(string); ok && strings.ContainsRune(s, 0) {
+			return nil, valueError("A string literal cannot contain NUL (0x00) characters.")
+		}
+		values[name] = v
+	}
+	return values, nil
 }
 
 func (l *loading) failed() bool {

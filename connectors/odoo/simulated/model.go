@@ -14,6 +14,10 @@ type Model struct {
 	// Rule, when set, is a constraint on a whole record: it returns a text when
 	// the values are refused, as a ValidationError.
 	Rule func(values map[string]any) string
+	// workflow are the methods of the model's buttons.
+	workflow map[string]func(t *tx, ids []int64, ctx map[string]any) (any, *exception)
+	// guard, when set, refuses a write to a record for what it is by now.
+	guard func(t *tx, id int64, values map[string]any) *exception
 
 	defaults []defaultValue
 	required []string
@@ -39,11 +43,12 @@ func (m *Model) prepare() {
 }
 
 // A Field declares one field. Types: char, text, html, boolean, integer, float,
-// monetary, date, datetime, selection, many2one, many2many.
+// monetary, date, datetime, selection, json, many2one, many2many, one2many.
 type Field struct {
 	Type      string
 	Label     string
-	Relation  string      // the other model, of many2one and many2many
+	Relation  string      // the other model, of many2one, many2many and one2many
+	Inverse   string      // of one2many: the field of the other model that points back
 	Required  bool        // the column is NOT NULL
 	Selection [][2]string // value and label
 	Default   any         // string, bool, int64, float64
@@ -95,15 +100,6 @@ func stockModels() map[string]*Model {
 		"res.country.state": {Label: "Country state", Fields: map[string]Field{
 			"name": {Type: "char", Label: "State Name", Required: true}, "code": {Type: "char", Label: "State Code", Required: true},
 			"country_id": {Type: "many2one", Label: "Country", Relation: "res.country", Required: true},
-		}},
-		"res.users": {Label: "User", Fields: map[string]Field{
-			"name": char("Name"), "login": {Type: "char", Label: "Login", Required: true}, "active": active,
-		}},
-		"product.product": {Label: "Product Variant", Fields: map[string]Field{
-			"name": {Type: "char", Label: "Name", Required: true}, "default_code": char("Internal Reference"), "barcode": char("Barcode"),
-			"list_price": {Type: "float", Label: "Sales Price", Default: 1.0}, "active": active,
-			"sale_ok": {Type: "boolean", Label: "Sales", Default: true},
-			"type":    {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
 	}
 }

@@ -69,13 +69,15 @@ func (s *Server) modelData(t *tx, u *User, c call) (any, *exception) {
 // with = and in on module, name, model and res_id, all of which must hold.
 func modelDataKeys(t *tx, domain []any) []string {
 	var keys []string
-	var module string
+	var modules []any
 	var names []any
 	for _, d := range domain {
 		if leaf, ok := d.([]any); ok && len(leaf) == 3 {
 			switch {
 			case leaf[0] == "module" && leaf[1] == "=":
-				module, _ = leaf[2].(string)
+				modules = []any{leaf[2]}
+			case leaf[0] == "module" && leaf[1] == "in":
+				modules, _ = leaf[2].([]any)
 			case leaf[0] == "name" && leaf[1] == "=":
 				names = []any{leaf[2]}
 			case leaf[0] == "name" && leaf[1] == "in":
@@ -83,11 +85,14 @@ func modelDataKeys(t *tx, domain []any) []string {
 			}
 		}
 	}
-	if module != "" && names != nil {
-		for _, n := range names {
-			name, _ := n.(string)
-			if key := module + "." + name; t.xids[key] != nil {
-				keys = append(keys, key)
+	if modules != nil && names != nil {
+		for _, m := range modules {
+			module, _ := m.(string)
+			for _, n := range names {
+				name, _ := n.(string)
+				if key := module + "." + name; t.xids[key] != nil {
+					keys = append(keys, key)
+				}
 			}
 		}
 	} else {

@@ -33,6 +33,8 @@ type Config struct {
 	Models map[string]Model
 	// Seeds are records from the start, in order.
 	Seeds []Seed
+	// Addon has the addon of deploy/odoo/addons/vagus installed, open for every user.
+	Addon bool
 	// History keeps every effect, see [Server.Effects]. Its memory grows.
 	History bool
 }
@@ -85,6 +87,7 @@ func New(c Config) *Server {
 		c.Key = "simulated"
 	}
 	models := stockModels()
+	maps.Copy(models, documents())
 	extend(models, c.Models)
 	s := &Server{cfg: c, store: newStore(models, c.History), poisons: map[string]Poison{}, calls: map[string]*Count{}}
 	s.users = append([]User{{Login: c.User, Key: c.Key}}, c.Users...)

@@ -12,6 +12,7 @@ type store struct {
 	models  map[string]*Model
 	tables  map[string]*table
 	xids    map[string]*xid // by complete external id
+	units   map[string]any  // by id: what the addon answered
 	xidSeq  int64
 	effects []Effect
 	keep    bool // effects are kept
@@ -25,8 +26,8 @@ type table struct {
 	next int64
 	// index[field][value] are the ids of the records with this text: char fields only, made at the first search.
 	index map[string]map[string]map[int64]bool
-	// children are the ids of the records whose parent_id this is.
-	children map[int64]map[int64]bool
+	// inverse[field][id] are the ids of the records whose field this is: of parent_id, and of what one2many fields show.
+	inverse map[string]map[int64]map[int64]bool
 }
 
 type record struct {
@@ -45,9 +46,16 @@ type xid struct {
 }
 
 func newStore(models map[string]*Model, keep bool) *store {
-	s := &store{models: models, tables: map[string]*table{}, xids: map[string]*xid{}, keep: keep, now: time.Now}
+	s := &store{models: models, tables: map[string]*table{}, xids: map[string]*xid{}, units: map[string]any{}, keep: keep, now: time.Now}
 	for name := range models {
-		s.tables[name] = &table{rows: map[int64]*record{}, next: 1, index: map[string]map[string]map[int64]bool{}, children: map[int64]map[int64]bool{}}
+		s.tables[name] = &table{rows: map[int64]*record{}, next: 1, index: map[string]map[string]map[int64]bool{}, inverse: map[string]map[int64]map[int64]bool{"parent_id": {}}}
+	}
+	for _, m := range models {
+		for _, f := range m.Fields {
+			if f.Type == "one2many" && s.tables[f.Relation].inverse[f.Inverse] == nil {
+				s.tables[f.Relation].inverse[f.Inverse] = map[int64]map[int64]bool{}
+			}
+		}
 	}
 	return s
 }
@@ -130,6 +138,11 @@ func (t *tx) write(model string, id int64, values map[string]any) *exception {
 	if !ok {
 		return missingError(model, id, t.uid)
 	}
+	if guard := t.models[model].guard; guard != nil {
+		if e := guard(t, id, values); e != nil {
+			return e
+		}
+	}
 	if e := t.assign(model, id, r, values, false); e != nil {
 		return e
 	}
@@ -198,12 +211,12 @@ func (tb *table) set(id int64, r *record, name string, v any) {
 			insert(ix, s, id)
 		}
 	}
-	if name == "parent_id" {
+	if of := tb.inverse[name]; of != nil {
 		if p, ok := r.values[name].(int64); ok {
-			remove(tb.children, p, id)
+			remove(of, p, id)
 		}
 		if p, ok := v.(int64); ok {
-			insert(tb.children, p, id)
+			insert(of, p, id)
 		}
 	}
 	if v == nil {
@@ -280,7 +293,7 @@ func hasAddress(r *record) bool {
 
 func (t *tx) childrenFollow(id int64, r *record) {
 	tb := t.tables["res.partner"]
-	for child := range tb.children[id] {
+	for child := range tb.inverse["parent_id"][id] {
 		if c := tb.rows[child]; c.values["type"] == "contact" {
 			for _, f := range addressFields {
 				t.put("res.partner", child, c, f, r.values[f])
@@ -289,10 +302,10 @@ func (t *tx) childrenFollow(id int64, r *record) {
 	}
 }
 
-// unlink deletes a record and its external ids.
+// unlink deletes a record and its external ids. Its lines go by the database's
+// own cascade, which leaves their external ids behind.
 func (t *tx) unlink(model string, id int64) *exception {
-	tb := t.tables[model]
-	r, ok := tb.rows[id]
+	r, ok := t.tables[model].rows[id]
 	if !ok {
 		return missingError(model, id, t.uid)
 	}
@@ -301,13 +314,33 @@ func (t *tx) unlink(model string, id int64) *exception {
 		delete(t.xids, x)
 		t.undo = append(t.undo, func() { t.xids[x] = old })
 	}
+	return t.remove(model, id, r)
+}
+
+func (t *tx) remove(model string, id int64, r *record) *exception {
+	tb := t.tables[model]
+	for _, f := range t.models[model].Fields {
+		if f.Type != "one2many" || !t.models[f.Relation].Fields[f.Inverse].Required {
+			continue
+		}
+		for _, line := range sorted(t.tables[f.Relation].inverse[f.Inverse][id]) {
+			if e := t.remove(f.Relation, line, t.tables[f.Relation].rows[line]); e != nil {
+				return e
+			}
+		}
+	}
 	for name := range r.values {
 		t.put(model, id, r, name, nil)
 	}
 	delete(tb.rows, id)
 	if i, ok := slices.BinarySearch(tb.ids, id); ok {
-		tb.ids = slices.Delete(tb.ids, i, i+1)
+		tb.ids = slices.Delete(slices.Clone(tb.ids), i, i+1)
 	}
+	t.undo = append(t.undo, func() {
+		tb.rows[id] = r
+		tb.ids = append(tb.ids, id)
+		slices.Sort(tb.ids)
+	})
 	t.effect("unlink", model, id, r, nil)
 	return nil
 }

@@ -111,6 +111,8 @@ func (t *tx) native(model, name string, f Field, old, v any) (any, *exception) {
 		return id, nil
 	case "many2many":
 		return t.commands(f.Relation, old, v)
+	case "json":
+		return v, nil
 	}
 	s, ok := v.(string)
 	if !ok {
@@ -172,11 +174,15 @@ func (t *tx) commands(relation string, old, v any) (any, *exception) {
 	return ids, nil
 }
 
-// natives converts the values of a create or write.
+// natives converts the values of a create or write, but for those of lines,
+// which need their record: see lines.
 func (t *tx) natives(model string, id int64, values map[string]any) (map[string]any, *exception) {
 	m := t.models[model]
 	out := make(map[string]any, len(values))
 	for name, v := range values {
+		if f := m.Fields[name]; f.Type == "one2many" {
+			continue
+		}
 		f, ok := m.Fields[name]
 		if !ok {
 			return nil, valueError("Invalid field '%s' on model '%s'", name, model)
@@ -208,6 +214,12 @@ func (t *tx) wire(model string, id int64, r *record, name string) any {
 		ids, _ := v.([]int64)
 		for _, id := range ids {
 			list = append(list, id)
+		}
+		return list
+	case "one2many":
+		list := []any{}
+		for _, line := range sorted(t.tables[f.Relation].inverse[f.Inverse][id]) {
+			list = append(list, line)
 		}
 		return list
 	case "integer":

@@ -1,0 +1,421 @@
+package simulated
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// The addon of deploy/odoo/addons/vagus: whole units, each under a savepoint of
+// its own that also notes the unit's id.
+
+// refusal is a unit that is not applied, by the addon's own judgement.
+type refusal struct{ result, class, field string }
+
+// applying is one unit.
+type applying struct {
+	*tx
+	op      string
+	done    map[string]int64 // by operation
+	models  map[string]string
+	records []any
+}
+
+func (s *Server) addon(t *tx, u *User, c call) (any, *exception) {
+	switch c.method {
+	case "version":
+		return map[string]any{"protocol": int64(1), "policies": map[string]any{}}, nil
+	case "apply":
+	default:
+		return nil, &exception{class: "builtins.AttributeError", message: "The method '" + c.method + "' does not exist on the model 'vagus.unit'"}
+	}
+	units := c.list(0, "units")
+	if len(units) > 200 {
+		return nil, validationError("units is a list of at most %d", 200)
+	}
+	answers := []any{}
+	for _, it := range units {
+		unit, _ := it.(map[string]any)
+		id, _ := unit["id"].(string)
+		answer := map[string]any{"unit": id, "records": []any{}}
+		answers = append(answers, answer)
+		if old, ok := t.units[id]; ok {
+			answer["result"], answer["again"], answer["records"] = "applied", true, old
+			continue
+		}
+		undo, effects := t.mark()
+		a := &applying{tx: t, done: map[string]int64{}, models: map[string]string{}, records: []any{}}
+		refused, e := a.run(unit)
+		switch {
+		case e != nil && strings.HasPrefix(e.class, "psycopg2.errors.Ser"):
+			return nil, e
+		case e != nil:
+			class, result := "odoo.bad_value", "rejected"
+			switch e.class {
+			case "odoo.exceptions.MissingError":
+				class, result = "odoo.missing_record", "retry"
+			case "odoo.exceptions.ValidationError", "odoo.exceptions.UserError", "odoo.exceptions.AccessError":
+				class = "odoo." + strings.TrimPrefix(e.class, "odoo.exceptions.")
+			}
+			refused = &refusal{result, class, ""}
+		case refused == nil:
+			answer["result"], answer["records"] = "applied", a.records
+			t.units[id] = a.records
+			t.undo = append(t.undo, func() { delete(t.units, id) })
+			continue
+		}
+		t.rollback(undo, effects)
+		answer["result"], answer["class"], answer["op"] = refused.result, refused.class, a.op
+		if refused.field != "" {
+			answer["field"] = refused.field
+		}
+	}
+	return answers, nil
+}
+
+func (a *applying) run(unit map[string]any) (*refusal, *exception) {
+	ops, _ := unit["ops"].([]any)
+	for _, it := range ops {
+		op, _ := it.(map[string]any)
+		a.op, _ = op["op"].(string)
+		if refused, e := a.one(op); refused != nil || e != nil {
+			return refused, e
+		}
+	}
+	return nil, nil
+}
+
+func text(m map[string]any, name string) string { s, _ := m[name].(string); return s }
+
+func object(m map[string]any, name string) map[string]any {
+	o, _ := m[name].(map[string]any)
+	return o
+}
+
+func (a *applying) one(op map[string]any) (*refusal, *exception) {
+	model, do := text(op, "model"), text(op, "do")
+	if a.tx.models[model] == nil {
+		return &refusal{"rejected", "odoo.missing_model", ""}, nil
+	}
+	if do == "call" && text(op, "on") != "" {
+		for name, id := range a.done {
+			if base, _, _ := strings.Cut(name, "#"); name == text(op, "on") || base == text(op, "on") {
+				if refused, e := a.call(model, id, op); refused != nil || e != nil {
+					return refused, e
+				}
+			}
+		}
+		return nil, nil
+	}
+	id, refused := a.find(model, text(op, "xid"), object(op, "by"))
+	if refused != nil {
+		return refused, nil
+	}
+	if id == 0 && do != "upsert" && do != "create" {
+		switch text(op, "on_none") {
+		case "skip":
+			return nil, nil
+		case "dead_letter":
+			return &refusal{"rejected", "odoo.missing_record", ""}, nil
+		}
+		return &refusal{"retry", "odoo.missing_record", ""}, nil
+	}
+	if id != 0 && do != "create" && !a.holds(model, id, object(op, "only_if")) {
+		a.touched(model, id, false)
+		return nil, nil
+	}
+	switch do {
+	case "upsert", "create", "update":
+		vals := maps.Clone(object(op, "vals"))
+		if vals == nil {
+			vals = map[string]any{}
+		}
+		switch {
+		case id == 0:
+			maps.Copy(vals, object(op, "on_create"))
+			return a.write(model, 0, text(op, "xid"), vals)
+		case do == "create":
+			a.touched(model, id, false)
+			return nil, nil
+		}
+		maps.Copy(vals, object(op, "on_update"))
+		return a.write(model, id, "", vals)
+	case "archive":
+		if a.tables[model].rows[id].values["active"] == true {
+			if e := a.tx.write(model, id, map[string]any{"active": false}); e != nil {
+				return nil, e
+			}
+		}
+		a.touched(model, id, false)
+		return nil, nil
+	case "merge":
+		into := a.done[text(op, "on")]
+		if into != id && into != 0 {
+			w, e := a.create(mergeWizard, map[string]any{"partner_ids": []int64{min(id, into), max(id, into)}, "dst_partner_id": into})
+			if e != nil {
+				return nil, e
+			}
+			if _, e := mergeContacts(a.tx, []int64{w}, nil); e != nil {
+				return nil, e
+			}
+		}
+		a.touched(model, into, false)
+		return nil, nil
+	case "call":
+		return a.call(model, id, op)
+	}
+	return &refusal{"rejected", "odoo.invalid", ""}, nil
+}
+
+func (a *applying) call(model string, id int64, op map[string]any) (*refusal, *exception) {
+	method := a.tx.models[model].workflow[text(op, "method")]
+	if method == nil {
+		return &refusal{"rejected", "odoo.not_allowed", ""}, nil
+	}
+	if a.holds(model, id, object(op, "only_if")) {
+		answer, e := method(a.tx, []int64{id}, object(op, "context"))
+		if e != nil {
+			return nil, e
+		}
+		if action, ok := answer.(map[string]any); ok && action["type"] == "ir.actions.act_window" {
+			return &refusal{"rejected", "odoo.asks_back", ""}, nil
+		}
+	}
+	a.touched(model, id, false)
+	return nil, nil
+}
+
+func (a *applying) touched(model string, id int64, made bool) {
+	a.done[a.op], a.models[a.op] = id, model
+	a.records = append(a.records, map[string]any{"op": a.op, "model": model, "id": id, "made": made})
+}
+
+func (a *applying) find(model, xid string, by map[string]any) (int64, *refusal) {
+	if xid != "" {
+		if x := a.xids[xid]; x != nil && a.tables[x.model].rows[x.res] != nil {
+			if x.model != model {
+				return 0, &refusal{"rejected", "odoo.other_model", ""}
+			}
+			return x.res, nil
+		}
+		return 0, nil
+	}
+	if len(by) == 0 {
+		return 0, nil
+	}
+	domain := []any{}
+	for name, v := range by {
+		if v == nil {
+			v = false
+		}
+		domain = append(domain, []any{name, "=", v})
+	}
+	ids, e := a.search(model, domain, map[string]any{"active_test": false})
+	switch {
+	case e != nil:
+		return 0, &refusal{"rejected", "odoo.bad_value", ""}
+	case len(ids) > 1:
+		return 0, &refusal{"rejected", "odoo.ambiguous", ""}
+	case len(ids) == 1:
+		return ids[0], nil
+	}
+	return 0, nil
+}
+
+func (a *applying) holds(model string, id int64, want map[string]any) bool {
+	for name, v := range want {
+		have := a.plain(model, id, a.tables[model].rows[id], name)
+		if !same(have, v) && (have != false || v != nil && v != "") {
+			return false
+		}
+	}
+	return true
+}
+
+// write makes a record, or changes the one of the id, with its lines.
+func (a *applying) write(model string, id int64, xid string, vals map[string]any) (*refusal, *exception) {
+	values, lines, refused := a.values(model, id, vals)
+	if refused != nil {
+		return refused, nil
+	}
+	n, e := a.natives(model, id, values)
+	if e != nil {
+		return nil, e
+	}
+	made := id == 0
+	if made {
+		if id, e = a.create(model, n); e == nil && xid != "" {
+			e = a.name(xid, model, id, true)
+		}
+	} else {
+		for name, v := range n {
+			if r := a.tables[model].rows[id]; fmt.Sprint(r.values[name]) == fmt.Sprint(v) {
+				delete(n, name)
+			}
+		}
+		if len(n) > 0 {
+			e = a.tx.write(model, id, n)
+		}
+	}
+	if e != nil {
+		return nil, e
+	}
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		if refused, e := a.lines(model, id, name, lines[name]); refused != nil || e != nil {
+			return refused, e
+		}
+	}
+	a.touched(model, id, made)
+	return nil, nil
+}
+
+func (a *applying) values(model string, id int64, vals map[string]any) (out, lines map[string]any, _ *refusal) {
+	out, lines = map[string]any{}, map[string]any{}
+	for name, v := range vals {
+		f, ok := a.tx.models[model].Fields[name]
+		if !ok {
+			return nil, nil, &refusal{"rejected", "odoo.unknown_field", name}
+		}
+		m, symbolic := v.(map[string]any)
+		switch {
+		case f.Type == "one2many":
+			lines[name] = v
+		case f.Type == "many2many" && symbolic:
+			key := "$replace"
+			ids := []any{}
+			if list, ok := m["$add"]; ok {
+				key = "$add"
+				_ = list
+				if r := a.tables[model].rows[id]; r != nil {
+					have, _ := r.values[name].([]int64)
+					for _, x := range have {
+						ids = append(ids, x)
+					}
+				}
+			}
+			list, _ := m[key].([]any)
+			for _, it := range list {
+				one, refused := a.ref(name, it)
+				if refused != nil {
+					return nil, nil, refused
+				}
+				if one != 0 {
+					ids = append(ids, one)
+				}
+			}
+			out[name] = []any{[]any{int64(6), int64(0), ids}}
+		case symbolic && m["$distribution"] != nil:
+			shares := map[string]any{}
+			list, _ := m["$distribution"].([]any)
+			for _, it := range list {
+				share, _ := it.(map[string]any)
+				account, refused := a.ref(name, share["account"])
+				if refused != nil {
+					return nil, nil, refused
+				}
+				shares[fmt.Sprint(account)], _ = asFloat(share["percent"])
+			}
+			out[name] = shares
+		case symbolic:
+			one, refused := a.ref(name, v)
+			if refused != nil {
+				return nil, nil, refused
+			}
+			if one != 0 {
+				out[name] = one
+			}
+		default:
+			out[name] = v
+		}
+	}
+	return out, lines, nil
+}
+
+func (a *applying) ref(name string, v any) (int64, *refusal) {
+	m, _ := v.(map[string]any)
+	var id int64
+	var refused *refusal
+	if op, ok := m["$op"].(string); ok {
+		return a.done[op], nil
+	} else if xid, ok := m["$xid"].(string); ok {
+		if x := a.xids[xid]; x != nil {
+			id = x.res
+		}
+	} else if model := text(m, "$ref"); a.tx.models[model] != nil {
+		if id, refused = a.find(model, "", object(m, "by")); refused != nil && text(m, "on_many") != "skip" {
+			return 0, &refusal{refused.result, refused.class, name}
+		}
+	}
+	if id != 0 {
+		return id, nil
+	}
+	switch text(m, "on_none") {
+	case "skip", "defer":
+		return 0, nil
+	case "retry":
+		return 0, &refusal{"retry", "odoo.missing_reference", name}
+	}
+	return 0, &refusal{"rejected", "odoo.missing_reference", name}
+}
+
+func (a *applying) lines(model string, id int64, name string, v any) (*refusal, *exception) {
+	f := a.tx.models[model].Fields[name]
+	m, _ := v.(map[string]any)
+	items, _ := m["$merge"].([]any)
+	replace, replaces := m["$replace"].([]any)
+	if replaces {
+		items = replace
+	}
+	keep := map[int64]bool{}
+	for _, it := range items {
+		item, _ := it.(map[string]any)
+		key, _ := json.Marshal(item["key"])
+		digest := sha256.Sum256(key)
+		xid := fmt.Sprintf("vagus_line.%s_%d_%s_%s", strings.ReplaceAll(model, ".", "_"), id, name, hex.EncodeToString(digest[:12]))
+		line, _ := a.find(f.Relation, xid, nil)
+		vals := map[string]any{}
+		maps.Copy(vals, object(item, "vals"))
+		if line == 0 {
+			maps.Copy(vals, object(item, "on_create"))
+			vals[f.Inverse] = id
+		}
+		values, _, refused := a.values(f.Relation, line, vals)
+		if refused != nil {
+			return refused, nil
+		}
+		n, e := a.natives(f.Relation, line, values)
+		if e != nil {
+			return nil, e
+		}
+		if guard := a.tx.models[model].guard; guard != nil {
+			if e := guard(a.tx, id, map[string]any{name: true}); e != nil {
+				return nil, e
+			}
+		}
+		if line == 0 {
+			if line, e = a.create(f.Relation, n); e == nil {
+				e = a.name(xid, f.Relation, line, true)
+			}
+		} else {
+			e = a.tx.write(f.Relation, line, n)
+		}
+		if e != nil {
+			return nil, e
+		}
+		keep[line] = true
+	}
+	if replaces || v == nil {
+		for _, line := range sorted(a.tables[f.Relation].inverse[f.Inverse][id]) {
+			if !keep[line] {
+				if e := a.unlink(f.Relation, line); e != nil {
+					return nil, e
+				}
+			}
+		}
+	}
+	return nil, nil
+}
