@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -347,5 +348,20 @@ func TestATableIsTheSameInTheMappingInACSVAndInAFileOfItsOwn(t *testing.T) {
 	_, err := Load(testFS("m.yaml", text, "sex.yaml", "kind: table\nrows: { F: 1 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
 	if err == nil || !strings.Contains(err.Error(), "sex.yaml:2:12: error[type]: F is text or nothing, not a number: write it in quotes") {
 		t.Error(err)
+	}
+}
+
+func TestOneRunNamesAllFaultsOfARuleWhoseFieldIsWrong(t *testing.T) {
+	t.Parallel()
+	text := withFields("name: { from: PID-8, map: sex }\nnofield: { from: \"PID-5[first].99\" }\nnothing: { from: PID-8, map: cuntry }")
+	var got []string
+	for _, i := range Lint(testFS("m.yaml", text), "m.yaml", []tree.Format{fakeFormat{}}) {
+		if i.Severity == Error {
+			got = append(got, i.Code)
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"odoo-field", "odoo-field", "path", "table"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -31,6 +31,7 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 	r := &rule{owner: rc.owner, field: field, at: at, conv: converter{zone: l.m.zone}}
 	before := len(l.c.issues)
 	if rc.model != "" && !l.odooField(r, rc.model) {
+		l.withoutField(r, v, rc)
 		return nil
 	}
 	if f := r.conv.field; f != nil && (f.Type == "one2many" || f.Type == "many2many") {
@@ -57,6 +58,18 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 		}
 	}
 	return r
+}
+
+// withoutField checks what can be checked of a rule whose field is wrong, so
+// that one run names all its faults.
+func (l *loader) withoutField(r *rule, v *value, rc ruleContext) {
+	if v.kind != yamlString && v.kind != yamlMap {
+		return
+	}
+	if v = l.ruleMap(r.field, v); v.get("each") == nil && l.ruleSource(r, v, rc.scope, rc) {
+		l.ruleTable(r, v.get("map"))
+		l.ruleCEL(r, v, rc.scope)
+	}
 }
 
 // ruleMap makes a map of a rule in its short form.
