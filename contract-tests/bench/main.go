@@ -53,6 +53,7 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/endtoend", "HeapGrowth", "1x", ""}, // it waits for the journal's trimming: minutes
 	{"./connectors/hl7", ".", "1s", "100x"},
 	{"./internal/mapping", ".", "1s", "100x"},
+	{"./internal/mapping/workbench", "LintAll|TestAll|Diff1000", "2s", "2x"},
 	{"./connectors/odoo/...", ".", "1s", "20x"},
 	{"./broker/ledger/...", ".", "1s", "20x"},
 }
@@ -162,6 +163,26 @@ func figures(runs map[string]run) []figure {
 		if v, ok := runs[e+m.run][m.unit]; ok {
 			add(m.name, v, m.unit, m.target, m.met != nil && m.met(v))
 		}
+	}
+	const w = "internal/mapping/workbench "
+	for _, m := range []struct {
+		name, run, unit string
+		scale           float64 // of the unit that is shown
+		shown, target   string
+		most            float64
+	}{
+		{"mapping an ADT, tree at hand, processor time", "internal/mapping RunADT", "cpu-ns/op", 1e3, "µs", "at most 60", 60},
+		{"mapping an ADT with decoding, processor time", "internal/mapping DecodeAndRunADT", "cpu-ns/op", 1e3, "µs", "at most 100", 100},
+		{"lint of all shipped mappings", w + "LintAll", "ns/op", 1e9, "s", "under 2", 2},
+		{"test of all shipped mappings", w + "TestAll", "ns/op", 1e9, "s", "under 5", 5},
+		{"diff of 1,000 stored messages", w + "Diff1000", "ns/op", 1e9, "s", "at most 2", 2},
+	} {
+		if v, ok := runs[m.run][m.unit]; ok {
+			add(m.name, v/m.scale, m.shown, m.target, v/m.scale <= m.most)
+		}
+	}
+	if v, ok := runs["internal/mapping DecodeAndRunADT"]["cpu-ns/op"]; ok {
+		add("mapping an ADT with decoding, one core", 1e9/v, "msg/s", "", false)
 	}
 	for _, s := range suites {
 		pkg := strings.TrimSuffix(strings.TrimPrefix(s.pkg, "./"), "/...")

@@ -54,8 +54,9 @@ func (o *outElement) how() string {
 	return ""
 }
 
-// documentLines encodes a document and cuts it into its segments.
-func documentLines(m *Mapping, doc *tree.Message) ([]string, error) {
+// DocumentLines encodes the document that an outbound mapping made and cuts it
+// into its segments, for people.
+func (m *Mapping) DocumentLines(doc *tree.Message) ([]string, error) {
 	body, err := m.document.encoder.Encode(doc)
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func documentLines(m *Mapping, doc *tree.Message) ([]string, error) {
 }
 
 func documentJSON(m *Mapping, doc *tree.Message) any {
-	lines, err := documentLines(m, doc)
+	lines, err := m.DocumentLines(doc)
 	if err != nil {
 		return err.Error()
 	}
@@ -86,7 +87,7 @@ func compareDocument(m *Mapping, c *testCase, res Result, fail differs) {
 		fail("document", show(strings.Join(c.document, "~")), "", "no document was written")
 		return
 	}
-	got, err := documentLines(m, res.Document)
+	got, err := m.DocumentLines(res.Document)
 	if err != nil {
 		fail("document", "", "", err.Error())
 		return

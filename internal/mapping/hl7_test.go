@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vagus-health/vagus/connectors/dicom"
@@ -25,6 +26,39 @@ import (
 )
 
 var formats = []tree.Format{dicom.Format{}, fhir.NewFormat(), hl7.NewFormat(), ldap.Format{}, scim.Format{}, tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}}
+
+// BenchmarkDecodeAndRunADT is BenchmarkRunADT from the bytes of the message on.
+func BenchmarkDecodeAndRunADT(b *testing.B) {
+	m, err := mapping.Load(mappings.FS, "examples/north/01-hl7-adt/adt-patient.map.yaml", formats)
+	if err != nil {
+		b.Fatal(err)
+	}
+	body, err := fs.ReadFile(mappings.FS, "examples/north/01-hl7-adt/in/a08.hl7")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	start, n := processorTime(), 0
+	for b.Loop() {
+		n++
+		msg, err := m.Dialect.Decode(body, m.Reads())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if res := m.Run(b.Context(), msg); len(res.Ops) != 3 {
+			b.Fatal(res.Reason)
+		}
+	}
+	b.ReportMetric(float64(processorTime()-start)/float64(n), "cpu-ns/op")
+}
+
+func processorTime() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}
 
 // filesOf lists the files of mappings/ with this ending.
 func filesOf(t *testing.T, fsys fs.FS, ending string) (out []string) {

@@ -15,10 +15,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vagus-health/vagus/connectors/dicom"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/ldap"
+	"github.com/vagus-health/vagus/connectors/scim"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -28,7 +32,7 @@ const adt = "examples/north/01-hl7-adt/adt-patient"
 
 // shipped is a bench over the mappings that the program ships.
 func shipped() Bench {
-	return Bench{FS: os.DirFS("../../../mappings"), Formats: []tree.Format{hl7.NewFormat(), fhir.NewFormat(), tabular.CSV{}, tabular.Fixed{}, webhook.Format{}}}
+	return Bench{FS: os.DirFS("../../../mappings"), Formats: []tree.Format{hl7.NewFormat(), fhir.NewFormat(), tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}, scim.Format{}, ldap.Format{}, dicom.Format{}}}
 }
 
 // changed is shipped with one file changed: old becomes new, which must happen.

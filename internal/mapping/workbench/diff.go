@@ -176,8 +176,58 @@ func (d *differ) compare(ctx context.Context, body []byte) (c compared) {
 	}
 	if was.Verdict == broker.Apply && is.Verdict == broker.Apply {
 		compareOps(was.Ops, is.Ops, add)
+		compareDocuments(was.Document, is.Document, add)
 	}
 	return c
+}
+
+// compareDocuments compares what outbound mappings wrote, element by element:
+// the second N1 of one with the second N1 of the other.
+func compareDocuments(was, is *tree.Message, add func(rank int, what, old, new string)) {
+	old, order := elements(was)
+	now, later := elements(is)
+	for _, e := range append(order, later...) {
+		if a, b := old[e], now[e]; a != b {
+			add(rankField, e.segment+"-"+e.name, a, b)
+		}
+		delete(old, e)
+		delete(now, e)
+	}
+}
+
+// A place is an element of a document.
+type place struct {
+	segment, name string
+	nth           int // of the segments of this name
+}
+
+func elements(doc *tree.Message) (map[place]string, []place) {
+	texts, counts := map[place]string{}, map[string]int{}
+	var order []place
+	var walk func(n *tree.Node, segment, name string)
+	walk = func(n *tree.Node, segment, name string) {
+		for _, k := range n.Kids {
+			switch isSegment := len(k.Name) > 0 && (k.Name[0] < '0' || k.Name[0] > '9'); {
+			case isSegment:
+				counts[k.Name]++
+				walk(k, k.Name, "")
+			case len(k.Kids) > 0:
+				walk(k, segment, name+k.Name+".")
+			default:
+				e := place{segment, name + k.Name, counts[segment]}
+				if _, again := texts[e]; again { // a repetition
+					texts[e] += "~" + k.Text
+					continue
+				}
+				texts[e] = k.Text
+				order = append(order, e)
+			}
+		}
+	}
+	if doc != nil {
+		walk(doc.Root, "", "")
+	}
+	return texts, order
 }
 
 // ruleLine is where a reason says in which line a rule stands: another one in

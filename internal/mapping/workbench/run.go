@@ -23,15 +23,21 @@ type Unit struct {
 	Idempotency string             `json:"idempotency,omitempty"`
 	Warnings    []string           `json:"warnings,omitempty"`
 	Ops         []broker.Operation `json:"ops,omitempty"`
+	Document    []string           `json:"document,omitempty"` // of an outbound mapping: its segments
 }
 
-func unitOf(m *mapping.Mapping, res mapping.Result) Unit {
+func unitOf(m *mapping.Mapping, res mapping.Result) (Unit, error) {
 	u := Unit{Mapping: fmt.Sprintf("%s@%d", m.ID, m.Version), Verdict: res.Verdict, Class: res.Class, Reason: string(res.Detail),
 		Ordering: res.Ordering, Idempotency: res.Idempotency, Ops: res.Ops}
 	for _, w := range res.Warnings {
 		u.Warnings = append(u.Warnings, string(w.Detail))
 	}
-	return u
+	if res.Document == nil {
+		return u, nil
+	}
+	var err error
+	u.Document, err = m.DocumentLines(res.Document)
+	return u, err
 }
 
 // A Run is one message on its way through a mapping.
@@ -93,7 +99,11 @@ func (b Bench) Run(ctx context.Context, file string, body []byte) ([]Run, error)
 			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(bodies), err)
 		}
 		res, events := m.RunTraced(ctx, msg)
-		r := Run{Message: msg.Type, Unit: unitOf(m, res), outline: m.Outline(), events: events, show: b.show}
+		unit, err := unitOf(m, res)
+		if err != nil {
+			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(bodies), err)
+		}
+		r := Run{Message: msg.Type, Unit: unit, outline: m.Outline(), events: events, show: b.show}
 		for _, e := range events {
 			r.Events = append(r.Events, b.explained(e))
 		}

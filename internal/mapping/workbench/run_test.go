@@ -103,6 +103,22 @@ func TestDiffGroupsWhatWouldChange(t *testing.T) {
 	}
 }
 
+func TestDocumentsAreComparedByElement(t *testing.T) {
+	t.Parallel()
+	const po = "examples/north/04-x12-procurement/po-850-out.map.yaml"
+	b := shipped()
+	body := read(t, b, "examples/north/04-x12-procurement/in-po.json")
+	b = b.With(map[string][]byte{"examples/north/04-x12-procurement/new.map.yaml": []byte(strings.Replace(string(read(t, b, po)), "dec(it).fixed2()", "dec(it).fixed2() + '0'", 1))})
+	rep, err := b.Diff(t.Context(), po, "examples/north/04-x12-procurement/new.map.yaml", []Stored{{"po", broker.PHI(body)}}, nil)
+	if err != nil || len(rep.Changes) != 1 || rep.Changes[0].What != "PO1-04" || rep.Changes[0].Count != 1 || rep.Changes[0].New != "12.500" {
+		t.Errorf("%v %+v", err, rep)
+	}
+	runs, err := b.Run(t.Context(), po, body)
+	if err != nil || len(runs) != 1 || len(runs[0].Unit.Document) != 10 || runs[0].Unit.Document[0] != "BEG*00*SA*P00912**20260504" {
+		t.Errorf("%v %+v", err, runs)
+	}
+}
+
 func TestLinesAreComparedByTheirKeys(t *testing.T) {
 	t.Parallel()
 	line := func(key, qty string) any {
@@ -269,4 +285,42 @@ func TestANewMappingLintsCleanAndItsTestPasses(t *testing.T) {
 	if _, err := b.NewMapping(t.Context(), ScaffoldPlan{Dir: "made", ID: "new", Model: "no.model", Snapshot: "snapshots/odoo18.json", Message: read(t, b, inA08), Key: make([]byte, 16)}); err == nil || !strings.Contains(err.Error(), "snapshot pull --model no.model") {
 		t.Error(err)
 	}
+}
+
+// What the shipped mappings and their tests take: all are linted, and run.
+func BenchmarkLintAll(b *testing.B) {
+	bench := shipped()
+	names := named(b, bench, ".map.yaml", ".test.yaml")
+	for b.Loop() {
+		if rep, err := bench.Lint(b.Context(), names, nil); err != nil || !rep.OK() {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTestAll(b *testing.B) {
+	bench := shipped()
+	names := named(b, bench, ".test.yaml")
+	for b.Loop() {
+		if rep, err := bench.Test(b.Context(), names, TestOptions{}, nil); err != nil || !rep.OK() {
+			b.Fatal(err)
+		}
+	}
+}
+
+// named lists the shipped files with these endings.
+func named(tb testing.TB, b Bench, endings ...string) (out []string) {
+	tb.Helper()
+	err := fs.WalkDir(b.FS, ".", func(name string, d fs.DirEntry, err error) error {
+		for _, e := range endings {
+			if err == nil && !d.IsDir() && strings.HasSuffix(name, e) {
+				out = append(out, name)
+			}
+		}
+		return err
+	})
+	if err != nil || len(out) == 0 {
+		tb.Fatalf("no %v: %v", endings, err)
+	}
+	return out
 }
