@@ -30,21 +30,19 @@ type endpoint struct {
 var accounting = []simulated.Seed{{Model: "account.journal", Values: map[string]any{"name": "Bank", "code": "BNK1", "type": "bank"}},
 	{Model: "account.analytic.account", Values: map[string]any{"name": "Vagus", "code": "VAGUS-CC"}}}
 
-func endpoints(t *testing.T) []endpoint {
-	sim := simulated.New(simulated.Config{History: true, Seeds: accounting, Users: []simulated.User{
-		{Login: "low", Key: "low", NoModelData: true}, {Login: "read", Key: "read", NoModelData: true, ReadOnly: true}}})
-	url, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func endpoints(t *testing.T, addon bool) []endpoint {
+	serve := func(version string) (*simulated.Server, string) {
+		sim := simulated.New(simulated.Config{Version: version, Addon: addon, History: true, Seeds: accounting, Users: []simulated.User{
+			{Login: "low", Key: "low", NoModelData: true}, {Login: "read", Key: "read", NoModelData: true, ReadOnly: true}}})
+		url, err := sim.Start("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = sim.Close() })
+		return sim, url
 	}
-	t.Cleanup(func() { _ = sim.Close() })
-	newer := simulated.New(simulated.Config{Version: "19.0", History: true, Seeds: accounting, Users: []simulated.User{
-		{Login: "low", Key: "low", NoModelData: true}, {Login: "read", Key: "read", NoModelData: true, ReadOnly: true}}})
-	newerURL, err := newer.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = newer.Close() })
+	sim, url := serve("18.0")
+	newer, newerURL := serve("19.0")
 	all := []endpoint{
 		{"simulated", url, "demo", "vagus", "simulated", "low", "low", "read", "read", sim, []string{"jsonrpc", "xmlrpc"}},
 		{"simulated 19", newerURL, "demo", "vagus", "simulated", "low", "low", "read", "read", newer, []string{"json2"}},
@@ -62,12 +60,13 @@ func endpoints(t *testing.T) []endpoint {
 type bench struct {
 	endpoint
 	protocol, prefix string
+	addon            string
 	target           *Target
 	n                int
 }
 
 func (b *bench) config(user, key string) Config {
-	return Config{URL: b.url, Database: b.db, User: user, Key: broker.NewSecret(key), Protocol: b.protocol, PlainHTTP: true}
+	return Config{URL: b.url, Database: b.db, User: user, Key: broker.NewSecret(key), Protocol: b.protocol, PlainHTTP: true, Addon: b.addon}
 }
 
 func (b *bench) as(t *testing.T, user, key string) *Target {
@@ -85,10 +84,10 @@ func (b *bench) xid(name string) string { return "vagus_test." + b.prefix + name
 // contract runs a check on every endpoint over each protocol.
 func contract(t *testing.T, check func(t *testing.T, b *bench)) {
 	t.Helper()
-	for _, e := range endpoints(t) {
+	for _, e := range endpoints(t, false) {
 		for _, protocol := range e.protocols {
 			t.Run(e.name+" "+protocol, func(t *testing.T) {
-				b := &bench{endpoint: e, protocol: protocol, prefix: strings.ToLower(protocol[:1]) + strconv.FormatInt(time.Now().UnixNano(), 36) + "_"}
+				b := &bench{endpoint: e, protocol: protocol, addon: "off", prefix: strings.ToLower(protocol[:1]) + strconv.FormatInt(time.Now().UnixNano(), 36) + "_"}
 				b.target = b.as(t, e.user, e.key)
 				check(t, b)
 			})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -46,8 +47,10 @@ func lineOf(key string, vals, onCreate map[string]any) map[string]any {
 	return map[string]any{"key": key, "vals": vals, "on_create": onCreate}
 }
 
-func merge(lines ...any) map[string]any   { return map[string]any{"$merge": lines} }
-func replace(lines ...any) map[string]any { return map[string]any{"$replace": lines} }
+func merge(lines ...any) map[string]any { return map[string]any{"$merge": lines} }
+func replace(lines ...any) map[string]any {
+	return map[string]any{"$replace": append([]any{}, lines...)}
+}
 func named2(o broker.Operation, change func(*broker.Operation)) broker.Operation {
 	change(&o)
 	return o
@@ -109,7 +112,7 @@ var effects = []effect{
 				lineOf("T1", map[string]any{"product_id": product, "name": "one", "product_uom_qty": 1, "price_unit": 10}, map[string]any{"sequence": 1}),
 				line("T2", map[string]any{"product_id": product, "name": "two", "product_uom_qty": 2})))),
 			b.unit(order(merge(
-				lineOf("T1", map[string]any{"product_uom_qty": 5, "name": "one"}, map[string]any{"sequence": 9}),
+				lineOf("T1", map[string]any{"product_uom_qty": 5, "price_unit": 10, "name": "one"}, map[string]any{"sequence": 9}),
 				line("T3", map[string]any{"product_id": product, "name": "three", "product_uom_qty": 3, "price_unit": 7})))),
 		}
 	}, func(b *bench) []look {
@@ -329,8 +332,9 @@ func everything(t *testing.T, target *Target, units []*broker.Unit, each bool) {
 	}
 }
 
+// eachEffect runs a check for every effect, by Odoo's own interface and by the addon.
 func eachEffect(t *testing.T, check func(t *testing.T, b *bench, e effect)) {
-	contract(t, func(t *testing.T, b *bench) {
+	run := func(t *testing.T, b *bench) {
 		for i, e := range effects {
 			if b.simulated == nil && !b.has(e.needs) {
 				t.Logf("the database has no %s: %q is not checked on it", e.needs, e.name)
@@ -342,7 +346,26 @@ func eachEffect(t *testing.T, check func(t *testing.T, b *bench, e effect)) {
 				check(t, &own, e)
 			})
 		}
-	})
+	}
+	contract(t, run)
+	withAddon(t, run)
+}
+
+// withAddon runs a check on every endpoint that has the addon.
+func withAddon(t *testing.T, check func(t *testing.T, b *bench)) {
+	for _, e := range endpoints(t, true) {
+		for _, protocol := range e.protocols {
+			t.Run("addon "+e.name+" "+protocol, func(t *testing.T) {
+				b := &bench{endpoint: e, protocol: protocol, addon: "require", prefix: "a" + protocol[:1] + strconv.FormatInt(time.Now().UnixNano(), 36) + "_"}
+				b.target = b.as(t, e.user, e.key)
+				if has, err := b.target.wholeUnits(context.Background()); !has {
+					t.Logf("this database has no addon: not checked on it (%v)", err)
+					return
+				}
+				check(t, b)
+			})
+		}
+	}
 }
 
 func TestEveryEffectAppliedTwiceChangesNothing(t *testing.T) {

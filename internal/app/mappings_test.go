@@ -190,10 +190,10 @@ func TestABrokenMappingIsRefusedWhereEverybodyCanSeeIt(t *testing.T) {
 		}
 	}
 	put(t, dir, versionedFiles(4))
-	eventually(t, "a good set", log, func() bool { return mappingsOf(t, all).Problem == "" })
-	if names, _ := wrote(t, all); names[0] != "v4" {
-		t.Errorf("in force are %v", names)
-	}
+	eventually(t, "a good set", log, func() bool {
+		names, _ := wrote(t, all)
+		return mappingsOf(t, all).Problem == "" && names[0] == "v4"
+	})
 }
 
 func TestASiteThatTrustsAKeyTakesItsBundlesOnly(t *testing.T) {

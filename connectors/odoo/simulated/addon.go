@@ -23,6 +23,13 @@ type applying struct {
 	done    map[string]int64 // by operation
 	models  map[string]string
 	records []any
+	later   []deferral
+}
+
+// deferral is a reference to be written when its record comes.
+type deferral struct {
+	model, field, xid string
+	id                int64
 }
 
 func (s *Server) addon(t *tx, u *User, c call) (any, *exception) {
@@ -238,6 +245,7 @@ func (a *applying) holds(model string, id int64, want map[string]any) bool {
 
 // write makes a record, or changes the one of the id, with its lines.
 func (a *applying) write(model string, id int64, xid string, vals map[string]any) (*refusal, *exception) {
+	a.later = nil
 	values, lines, refused := a.values(model, id, vals)
 	if refused != nil {
 		return refused, nil
@@ -252,13 +260,16 @@ func (a *applying) write(model string, id int64, xid string, vals map[string]any
 			e = a.name(xid, model, id, true)
 		}
 	} else {
-		for name, v := range n {
-			if r := a.tables[model].rows[id]; fmt.Sprint(r.values[name]) == fmt.Sprint(v) {
-				delete(n, name)
-			}
-		}
-		if len(n) > 0 {
-			e = a.tx.write(model, id, n)
+		e = a.change(model, id, n)
+	}
+	for _, d := range a.later {
+		d.id = id
+		a.deferred = append(a.deferred, d)
+		a.undo = append(a.undo, func() { a.deferred = a.deferred[:len(a.deferred)-1] })
+	}
+	for _, d := range a.deferred {
+		if e == nil && made && xid != "" && d.xid == xid && a.tables[d.model].rows[d.id] != nil {
+			e = a.change(d.model, d.id, map[string]any{d.field: id})
 		}
 	}
 	if e != nil {
@@ -271,6 +282,20 @@ func (a *applying) write(model string, id int64, xid string, vals map[string]any
 	}
 	a.touched(model, id, made)
 	return nil, nil
+}
+
+// change writes what the record does not hold yet.
+func (a *applying) change(model string, id int64, values map[string]any) *exception {
+	r := a.tables[model].rows[id]
+	for name, v := range values {
+		if have := r.values[name]; fmt.Sprint(have) == fmt.Sprint(v) || have == nil && v == false {
+			delete(values, name)
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	return a.tx.write(model, id, values)
 }
 
 func (a *applying) values(model string, id int64, vals map[string]any) (out, lines map[string]any, _ *refusal) {
@@ -327,6 +352,8 @@ func (a *applying) values(model string, id int64, vals map[string]any) (out, lin
 			}
 			if one != 0 {
 				out[name] = one
+			} else if text(m, "on_none") == "defer" {
+				a.later = append(a.later, deferral{model: model, field: name, xid: text(m, "$xid")})
 			}
 		default:
 			out[name] = v
@@ -346,7 +373,10 @@ func (a *applying) ref(name string, v any) (int64, *refusal) {
 			id = x.res
 		}
 	} else if model := text(m, "$ref"); a.tx.models[model] != nil {
-		if id, refused = a.find(model, "", object(m, "by")); refused != nil && text(m, "on_many") != "skip" {
+		if id, refused = a.find(model, "", object(m, "by")); refused != nil {
+			if text(m, "on_many") == "skip" {
+				return 0, nil
+			}
 			return 0, &refusal{refused.result, refused.class, name}
 		}
 	}
@@ -391,7 +421,7 @@ func (a *applying) lines(model string, id int64, name string, v any) (*refusal, 
 		if e != nil {
 			return nil, e
 		}
-		if guard := a.tx.models[model].guard; guard != nil {
+		if guard := a.tx.models[model].guard; guard != nil && line == 0 {
 			if e := guard(a.tx, id, map[string]any{name: true}); e != nil {
 				return nil, e
 			}
@@ -401,7 +431,7 @@ func (a *applying) lines(model string, id int64, name string, v any) (*refusal, 
 				e = a.name(xid, f.Relation, line, true)
 			}
 		} else {
-			e = a.tx.write(f.Relation, line, n)
+			e = a.change(f.Relation, line, n)
 		}
 		if e != nil {
 			return nil, e

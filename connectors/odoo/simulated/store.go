@@ -9,15 +9,16 @@ import (
 // store is the database. One lock guards all of it: a transaction is what runs
 // under it, with an undo log for what fails.
 type store struct {
-	models  map[string]*Model
-	tables  map[string]*table
-	xids    map[string]*xid // by complete external id
-	units   map[string]any  // by id: what the addon answered
-	xidSeq  int64
-	effects []Effect
-	keep    bool // effects are kept
-	seq     int64
-	now     func() time.Time
+	models   map[string]*Model
+	tables   map[string]*table
+	xids     map[string]*xid // by complete external id
+	units    map[string]any  // by id: what the addon answered
+	deferred []deferral      // references that the addon is to write later
+	xidSeq   int64
+	effects  []Effect
+	keep     bool // effects are kept
+	seq      int64
+	now      func() time.Time
 }
 
 type table struct {
