@@ -93,9 +93,17 @@ class Effects:
             self.touched(op, into)
 
     def call(self, op):
-        record = self.earlier(op["on"]) if op.get("on") else self.existing(op)
-        if not record:
-            return
+        for record in self.meant(op["on"]) if op.get("on") else self.existing(op):
+            self.call_one(op, record)
+
+    def meant(self, name):
+        """The records of an earlier operation, of all its repetitions when it is
+        named without their number."""
+        if name not in (str(o.get("op")).partition("#")[0] for o in self.unit["ops"]):
+            return self.earlier(name)
+        return [r for op, r in list(self.done.items()) if op.partition("#")[0] == name]
+
+    def call_one(self, op, record):
         name = op.get("method")
         if not isinstance(name, str) or name not in self.policy(record._name)[1]:
             raise Refusal("rejected", "odoo.not_allowed")
@@ -188,7 +196,7 @@ class Effects:
         record = model.create(vals)
         if op.get("xid"):
             self.name(op["xid"], record)
-        self.lines(record, lines)
+        self.lines(record, lines, op)
         self.defer(record, later)
         if op.get("xid"):
             self.env["vagus.deferred"]._arrived(op["xid"], record)
@@ -196,10 +204,10 @@ class Effects:
 
     def change(self, record, op):
         vals, lines, later = self.values(record, {**(op.get("vals") or {}), **(op.get("on_update") or {})})
-        vals = {name: value for name, value in vals.items() if not self.same(record, name, value)}
-        if vals:
+        # All or nothing: a value that is left out may be computed anew from one that is not.
+        if not all(self.same(record, name, value) for name, value in vals.items()):
             record.write(vals)
-        self.lines(record, lines)
+        self.lines(record, lines, op)
         self.defer(record, later)
         self.touched(op, record)
 
@@ -210,17 +218,18 @@ class Effects:
     def same(self, record, name, value):
         """Whether the record has the value: what has not changed is not written."""
         field = self.field(record, name)
-        if field.type in ("one2many", "html", "json", "properties", "binary"):
+        if field.type in ("one2many", "html", "properties", "binary"):
             return False
+        if field.type == "json":
+            return record[name] == value
         if field.type == "many2many":
             command, _, ids = value[0]
             have = set(record[name].ids)
             return have == set(ids) if command == 6 else len(value) == len([c for c in value if c[1] in have])
         if field.type == "many2one":
             return record[name].id == value
-        if field.type in ("float", "monetary"):
-            return False  # rounding is the field's business
-        return field.convert_to_write(record[name], record) == (value or False)
+        # As the field reads it: rounded, and a date for a text.
+        return field.convert_to_record(field.convert_to_cache(value or False, record), record) == record[name]
 
     def field(self, record, name):
         field = record._fields.get(name)
@@ -301,18 +310,35 @@ class Effects:
 
     # --- lines
 
-    def lines(self, record, fields):
+    def lines(self, record, fields, op):
         for name, value in fields.items():
             if value is None:
                 record.write({name: [(5, 0, 0)]})
                 continue
             if not isinstance(value, dict) or ("$merge" in value) == ("$replace" in value):
                 raise invalid(name)
-            self.some_lines(record, name, value.get("$merge", value.get("$replace")), "$replace" in value)
+            self.some_lines(record, name, value.get("$merge", value.get("$replace")), "$replace" in value, self.owner(op))
 
-    def some_lines(self, record, name, items, replace):
+    def owner(self, op):
+        """What names a record before it exists, as the broker writes it: without
+        this addon it names lines by that."""
+        if op.get("xid"):
+            return op["xid"]
+        text = op["model"] + "+"
+        for name, value in sorted((op.get("by") or {}).items()):
+            value = self.plain(name, value)
+            if value is None or isinstance(value, bool):
+                text += " %s?%s" % (name, str(bool(value)).lower())
+            elif isinstance(value, str):
+                text += ' %s"%d:%s' % (name, len(value.encode()), value)
+            else:
+                text += " %s=%s" % (name, value)
+        return text
+
+    def some_lines(self, record, name, items, replace, owner):
         """A line is known by an external id made of its record and a digest of
-        its key: a key may be a number that only the hospital should read."""
+        its key: a key may be a number that only the hospital should read. One
+        that was made without this addon has another name."""
         comodel = self.env[record._fields[name].comodel_name].with_context(active_test=False)
         commands, made, named = [], [], set()
         for item in items:
@@ -321,14 +347,17 @@ class Effects:
             if xid in named:
                 raise Refusal("rejected", "odoo.duplicate_line", name)
             named.add(xid)
+            other = "%s.%s_%s_%s" % (LINES, hashlib.sha256(owner.encode()).hexdigest()[:24], name, digest)
             line = self.by_xid(xid)
+            if not line:
+                line = self.by_xid(other)
+                named.add(other)
             vals, inner, later = self.values(comodel, {**(item.get("vals") or {}), **({} if line else item.get("on_create") or {})})
             if inner or later:
                 raise invalid(name)
             if line:
                 line = comodel.browse(line.ids)
-                vals = {k: v for k, v in vals.items() if not self.same(line, k, v)}
-                if vals:
+                if not all(self.same(line, k, v) for k, v in vals.items()):
                     commands.append((1, line.id, vals))
             else:
                 commands.append((0, 0, vals))
