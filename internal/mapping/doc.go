@@ -16,4 +16,13 @@
 //   - what may leave the hospital is what egress.allow names: the labels of the
 //     source dictionary flow through every path, table, template and
 //     expression, and are checked when the file loads and again on the result
+//
+// # Cost
+//
+// Measured on two shared cores: the ADT of the examples (36 rules, 8
+// expressions, 3 operations) takes 43 to 60 µs of processor time with the tree
+// at hand, and 25 to 30 more to decode the 1.2 kB of HL7. A profile shows a third in
+// CEL (evaluation, not cost: only expressions that loop count theirs), a fifth
+// in the maps of symbolic references, a fifth in allocation and collection, and
+// the rest in paths. Loading takes 20 ms, most of it CEL's environment.
 package mapping

@@ -33,17 +33,17 @@ func (r *run) segments(blocks []*outBlock, into *tree.Node) *fault {
 			}
 			continue
 		}
-		items, more := b.each.nodes(r.frames[b.each.depth])
+		items, more := b.each.items(r.frames[b.each.depth])
 		if more {
 			return (&fault{class: ClassLimit, text: fmt.Sprintf("%s: %s repeats more than %d times", b.id, b.each.text, maxRepetitions)}).of(b.at)
 		}
 		for n, item := range items {
-			if item.State != tree.Value {
+			if item.node.State != tree.Value {
 				continue
 			}
-			r.frames = append(r.frames, item)
+			outer := r.enter(item)
 			f := r.block(b, into, &open, n+1)
-			r.frames = r.frames[:len(r.frames)-1]
+			r.frames = r.frames[:outer]
 			if f != nil {
 				return f.of(b.at)
 			}

@@ -33,7 +33,7 @@ func (r *run) many(x *rule, out *sink) *fault {
 				}
 				return f.under(b.onError)
 			}
-			said = said || item != nil || state != tree.Absent
+			said = said || item.node != nil || state != tree.Absent
 			null = null || state == tree.Null
 			if state == tree.Value {
 				list = append(list, v)
@@ -57,13 +57,13 @@ func (r *run) many(x *rule, out *sink) *fault {
 }
 
 // once is the list of a block that repeats over none.
-var once = []*tree.Node{nil}
+var once = []item{{}}
 
-func (r *run) items(b *block) ([]*tree.Node, *fault) {
+func (r *run) items(b *block) ([]item, *fault) {
 	if b.each == nil {
 		return once, nil
 	}
-	items, more := b.each.nodes(r.frames[b.each.depth])
+	items, more := b.each.items(r.frames[b.each.depth])
 	if more {
 		return nil, &fault{class: ClassLimit, text: fmt.Sprintf("%s repeats more than %d times", b.each.text, maxRepetitions)}
 	}
@@ -71,13 +71,13 @@ func (r *run) items(b *block) ([]*tree.Node, *fault) {
 }
 
 // blockItem makes the line or the reference of one item.
-func (r *run) blockItem(x *rule, b *block, item *tree.Node, keys map[string]bool, do string) (v any, state tree.State, f *fault) {
-	if item != nil {
-		if item.State == tree.Absent {
+func (r *run) blockItem(x *rule, b *block, item item, keys map[string]bool, do string) (v any, state tree.State, f *fault) {
+	if item.node != nil {
+		if item.node.State == tree.Absent {
 			return nil, tree.Absent, nil
 		}
-		r.frames = append(r.frames, item)
-		defer func() { r.frames = r.frames[:len(r.frames)-1] }()
+		outer := r.enter(item)
+		defer func() { r.frames = r.frames[:outer] }()
 	}
 	r.taint, r.left = 0, ""
 	if !x.lines {
@@ -86,7 +86,7 @@ func (r *run) blockItem(x *rule, b *block, item *tree.Node, keys map[string]bool
 		}
 		return v, state, f
 	}
-	if item != nil && item.State == tree.Null {
+	if item.node != nil && item.node.State == tree.Null {
 		return nil, tree.Null, nil
 	}
 	if b.when != nil {

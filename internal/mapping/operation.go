@@ -74,7 +74,7 @@ func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 	if name == "" {
 		name = lastName(p)
 	}
-	return p, sc.inner(p, name)
+	return p, sc.each(p, name)
 }
 
 // fields compiles an operation's fields; those of the fragments that it

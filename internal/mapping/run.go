@@ -82,7 +82,7 @@ type run struct {
 	m        *Mapping
 	ctx      context.Context
 	frames   []*tree.Node // root, the operation's item, the rule's item
-	frameBuf [4]*tree.Node
+	frameBuf [8]*tree.Node
 	lets     []datum
 	item     int      // of the operation's list, from 0
 	repeats  bool     // the operation has a list
@@ -220,18 +220,18 @@ func (r *run) operation(index int, op *operation) (broker.Verdict, *fault) {
 		r.item = 0
 		return r.one(index, op, op.id)
 	}
-	items, more := op.each.nodes(r.frames[op.each.depth])
+	items, more := op.each.items(r.frames[op.each.depth])
 	if more {
 		return r.m.onError, &fault{class: ClassLimit, text: fmt.Sprintf("%s: %s repeats more than %d times", op.id, op.each.text, maxRepetitions)}
 	}
 	for n, item := range items {
-		if item.State != tree.Value {
+		if item.node.State != tree.Value {
 			continue
 		}
-		r.frames = append(r.frames, item)
+		outer := r.enter(item)
 		r.item = n
 		v, f := r.one(index, op, op.id+"#"+strconv.Itoa(n+1))
-		r.frames = r.frames[:len(r.frames)-1]
+		r.frames = r.frames[:outer]
 		if f != nil {
 			return v, f
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// A scope is one item that paths can start from: the message's root, or the
-// item of an each.
+// A scope is one item that paths can start from: the message's root, the
+// item of an each, or a group on the way to it.
 type scope struct {
 	outer *scope
 	depth int             // 0 is the root; the frame of the item at run time
@@ -18,6 +18,7 @@ type scope struct {
 	typ   *tree.Type      // of the item
 	elem  tree.Labels     // labels that the way to the item carries
 	elems []*tree.Element // the way to the item
+	named bool            // paths begin here by the item's name only: a segment, whose parts are numbers
 	alts  []*scope        // the same place in the other message types of source.when
 	reads tree.Selection  // of the mapping: what its paths lead through; may be nil
 	// unordered is FHIR: the order of an array has no meaning (R4 section 2.1.0.4
@@ -34,6 +35,59 @@ func (s *scope) inner(p *boundPath, name string) *scope {
 	}
 	return in
 }
+
+// each opens the scopes of an each: of every group that its path goes through,
+// and of the item. At run time each of them is a frame.
+func (s *scope) each(p *boundPath, name string) *scope {
+	in := *s.inner(p, name)
+	way := len(p.elems) - len(p.steps) // elements before the path's own
+	for i := range len(p.steps) - 1 {
+		el := p.elems[way+i]
+		g := &scope{outer: in.outer, depth: in.depth, name: el.Name, typ: el.Type, elems: p.elems[:way+i+1], reads: s.reads, unordered: s.unordered, standard: s.standard}
+		for _, e := range g.elems {
+			g.elem |= e.Labels
+		}
+		g.named = isSegment(el.Type)
+		in.outer, in.depth = g, in.depth+1
+	}
+	in.alts = nil
+	for i, a := range s.alts {
+		in.alts = append(in.alts, a.each(p.alts[i], name))
+	}
+	return &in
+}
+
+// isSegment says whether a type's elements are numbered.
+func isSegment(t *tree.Type) bool {
+	return t != nil && len(t.Elements) > 0 && isNumber(t.Elements[0].Name)
+}
+
+// has says whether a path that begins with this name begins here.
+func (s *scope) has(name string) bool {
+	return s.name == name || !s.named && lookup(s.typ, name) != nil
+}
+
+// within finds a segment in the groups of a type, and the way to it.
+func within(t *tree.Type, name string, depth int) string {
+	if t == nil || depth == 0 || isSegment(t) {
+		return ""
+	}
+	for _, e := range t.Elements {
+		if e.Type == nil || isSegment(e.Type) {
+			continue
+		}
+		if in := e.Type.Element(name); in != nil && isSegment(in.Type) {
+			return e.Name
+		}
+		if way := within(e.Type, name, depth-1); way != "" {
+			return e.Name + "." + way
+		}
+	}
+	return ""
+}
+
+// maxGroups is how deep groups are looked through for a segment.
+const maxGroups = 6
 
 // A boundPath is a pathExpr bound to a schema.
 type boundPath struct {
@@ -94,8 +148,11 @@ func (s *scope) bindOne(e *pathExpr) (*boundPath, error) {
 			start = start.outer
 		}
 	} else {
-		for start.outer != nil && start.name != e.steps[0].name && lookup(start.typ, e.steps[0].name) == nil {
-			start = start.outer
+		for first := e.steps[0].name; start.outer != nil && !start.has(first); start = start.outer {
+			// What the each goes through has one of its own: the one further out is another's.
+			if way := within(start.typ, first, maxGroups); way != "" {
+				return nil, &pathError{e.steps[0].at, fmt.Sprintf("%s stands in %s of this each: write %s.%s, or /%s for that of the whole message", first, way, way, first, first)}
+			}
 		}
 	}
 	p := &boundPath{text: e.text, depth: start.depth, way: start.elem, elems: start.elems}

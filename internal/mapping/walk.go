@@ -189,6 +189,61 @@ func (p *boundPath) nodes(start *tree.Node) (out []*tree.Node, more bool) {
 	return out, false
 }
 
+// An item is one of an each: its node, and those of the groups on the way.
+type item struct {
+	node *tree.Node
+	way  []*tree.Node
+}
+
+// items follows the path of an each, in document order; more as nodes says it.
+func (p *boundPath) items(start *tree.Node) (out []item, more bool) {
+	if len(p.steps) == 1 {
+		nodes, more := p.nodes(start)
+		out = make([]item, len(nodes))
+		for i, n := range nodes {
+			out[i].node = n
+		}
+		return out, more
+	}
+	last := len(p.steps) - 1
+	var walk func(n *tree.Node, i int, way []*tree.Node) bool
+	walk = func(n *tree.Node, i int, way []*tree.Node) bool {
+		if n.State == tree.Absent {
+			return true
+		}
+		next := []*tree.Node{n} // what is null is null in all its parts
+		if n.State == tree.Value {
+			s := &p.steps[i]
+			if next = s.all(n, nil); !s.lists() && len(next) > 1 {
+				next = next[:1]
+			}
+		}
+		if i == last {
+			for _, k := range next {
+				out = append(out, item{k, way})
+			}
+			return len(out) <= maxRepetitions
+		}
+		for _, k := range next {
+			if !walk(k, i+1, append(way[:len(way):len(way)], k)) {
+				return false
+			}
+		}
+		return true
+	}
+	if start != nil && !walk(start, 0, nil) {
+		return nil, true
+	}
+	return out, false
+}
+
+// enter makes an item the innermost frames, and returns where they begin.
+func (r *run) enter(i item) int {
+	at := len(r.frames)
+	r.frames = append(append(r.frames, i.way...), i.node)
+	return at
+}
+
 func (s *step) lists() bool {
 	for i := range s.sels {
 		if s.sels[i].kind == selectAll {
