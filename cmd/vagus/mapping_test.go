@@ -86,7 +86,7 @@ func TestMappingLintAsAUserRunsIt(t *testing.T) {
 			t.Errorf("%s: %d\n%s", format, code, out)
 		}
 	}
-	if out, _, _ := vagusMapping(t, "lint", file, "-o", "github"); !strings.Contains(out, "\n::error file=") {
+	if out, _, _ := vagusMapping(t, "lint", file, "-o", "github"); !strings.HasPrefix(out, "::error file=") {
 		t.Error(out)
 	}
 	if out, _, code := vagusMapping(t, "lint", dir, "--against", "../../mappings"); code != 1 {
