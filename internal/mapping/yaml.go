@@ -128,6 +128,19 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(fsys, name)
 }
 
+// ReadBounded reads a file of the mapping tree and refuses one that no parser
+// of YAML is to see: one too large, or with lines too long or brackets too deep.
+func ReadBounded(fsys fs.FS, name string) ([]byte, error) {
+	data, err := readFile(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNesting(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
+}
+
 // parseYAML reads one document. Anchors, aliases, merge keys and tags are not
 // part of the language: a rule reads the same wherever it stands.
 func parseYAML(name string, data []byte, c *collector) *value {

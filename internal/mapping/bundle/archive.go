@@ -151,11 +151,14 @@ func Unpack(data []byte, trust ed25519.PublicKey) (*Manifest, Files, error) {
 	if len(data) > maxTotal {
 		return nil, nil, fmt.Errorf("the archive has %d bytes; one may have %d", len(data), maxTotal)
 	}
-	zip, err := gzip.NewReader(bytes.NewReader(data))
+	in := bytes.NewReader(data)
+	zip, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, nil, errors.New("this is no bundle: not a gzip file")
 	}
-	r := &reader{tar: tar.NewReader(io.LimitReader(zip, min(2*maxTotal, maxRatio*int64(len(data)))))}
+	zip.Multistream(false)
+	out := &io.LimitedReader{R: zip, N: min(2*maxTotal, maxRatio*int64(len(data)))}
+	r := &reader{tar: tar.NewReader(out)}
 	manifest, err := r.next(manifestName, maxManifest)
 	if err != nil {
 		return nil, nil, err
@@ -194,11 +197,25 @@ func Unpack(data []byte, trust ed25519.PublicKey) (*Manifest, Files, error) {
 		}
 		files[f.Name] = content
 	}
+	before := out.N
 	if r.ahead(); r.name != "" {
 		return nil, nil, errors.New("the bundle holds a file that its manifest does not name")
 	}
+	// What package tar takes for the end is also a tar that stops short, and
+	// gzip checks its sum at its own end only.
+	if end := int64(2 * tarBlock); before-out.N < end || before-out.N >= end+tarBlock {
+		return nil, nil, errors.New("the bundle is cut off: fetch it again")
+	}
+	switch n, err := io.ReadFull(zip, make([]byte, 1)); {
+	case n > 0 || err == io.EOF && in.Len() > 0:
+		return nil, nil, errors.New("something follows the end of the bundle: fetch it again")
+	case err != io.EOF:
+		return nil, nil, errors.New("the bundle is cut off or altered at its end: fetch it again")
+	}
 	return m, files, nil
 }
+
+const tarBlock = 512
 
 // A reader reads the entries of an archive in the order that they must have.
 type reader struct {

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -173,6 +174,14 @@ func TestAnAlteredArchiveIsRefused(t *testing.T) {
 		"no gzip":                       {[]byte("PK"), public, "not a gzip file"},
 		"nothing":                       {nil, public, "not a gzip file"},
 		"the half of it":                {good[:len(good)/2], public, ""},
+		"the last bytes cut":            {good[:len(good)-9], public, "is cut off"},
+		"no checksum at the end":        {good[:len(good)-8], public, "is cut off"},
+		"another checksum":              {append(slices.Clone(good[:len(good)-8]), 0, 0, 0, 0, good[len(good)-4], good[len(good)-3], good[len(good)-2], good[len(good)-1]), public, "altered at its end"},
+		"a byte more":                   {append(slices.Clone(good), 0), public, "something follows the end"},
+		"itself once more":              {append(slices.Clone(good), good...), public, "something follows the end"},
+		"a tar without its end":         {retar(t, good, func(b []byte) []byte { return b[:len(b)-1024] }), public, "is cut off"},
+		"a tar with half of its end":    {retar(t, good, func(b []byte) []byte { return b[:len(b)-512] }), public, "is cut off"},
+		"bytes after the tar's end":     {retar(t, good, func(b []byte) []byte { return append(b, "more"...) }), public, "something follows the end"},
 		"zeros without end":             {bomb(t), public, ""},
 	} {
 		m, files, err := Unpack(c.data, c.trust)
@@ -180,6 +189,28 @@ func TestAnAlteredArchiveIsRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
+}
+
+// retar changes the tar within an archive.
+func retar(t *testing.T, data []byte, change func([]byte) []byte) []byte {
+	t.Helper()
+	zip, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(change(plain)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // bomb is a manifest and a file of many zeros.

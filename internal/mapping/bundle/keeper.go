@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	}
 	take()
 	k.took(set, true)
-	k.refused(err)
+	k.refused(err, false)
 	cfg.Logger.Error("mappings refused at the start, a copy of the last good ones is in force", "set", short(set.Hash), "err", first(err))
 	return k, nil
 }
@@ -180,15 +180,18 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-k.cfg.Now:
 			why = "signal"
 		case <-tick.C:
-			if k.look() {
+			if again := k.state == [sha256.Size]byte{}; k.look() {
 				why = "change"
+				if again {
+					why = "again"
+				}
 			}
 		}
 		if why == "" {
 			continue
 		}
 		if err := k.try(ctx, why); err != nil && ctx.Err() == nil {
-			if k.refused(err) {
+			if k.refused(err, why == "again") {
 				k.cfg.Logger.Error("mappings refused, those in force stay", "set", short(k.hash), "why", why, "err", first(err))
 			}
 		}
@@ -233,9 +236,9 @@ func (k *Keeper) cleared(set *Set, why string) {
 	}
 }
 
-// refused notes a problem and says whether it is a new one.
-func (k *Keeper) refused(err error) bool {
-	k.count("refused")
+// refused notes a problem and says whether it is to be logged: what is tried
+// again because its fault is not in the files is not, while it stays the same.
+func (k *Keeper) refused(err error, again bool) bool {
 	text := first(err)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -244,7 +247,11 @@ func (k *Keeper) refused(err error) bool {
 		k.status.ProblemAt = time.Now().UTC()
 	}
 	k.status.Problem = text
-	return fresh
+	if again && !fresh {
+		return false
+	}
+	k.count("refused")
+	return true
 }
 
 // first is the first fault of an error in one line.

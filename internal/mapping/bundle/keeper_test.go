@@ -333,6 +333,12 @@ func TestASignalLooksAtOnceAndANewFileOfADirectoryIsSeen(t *testing.T) {
 	s.write("a/z.map.yaml", theMapping("adt", 1, "twin"))
 	s.now <- syscall.SIGHUP
 	s.until("the twin's refusal", func() bool { return strings.Contains(s.k.Status().Problem, "are both called adt") })
+	said := func() int { return strings.Count(s.log.String(), "mappings refused, those in force stay") }
+	s.now <- syscall.SIGHUP
+	s.until("the same refusal, which is said again", func() bool { return said() == 2 })
+	if n := s.counted("refused"); n != 2 {
+		t.Errorf("%d refusals are counted", n)
+	}
 	s.write("a/z.map.yaml", "kind: mapping\nformat: 1\nextends: adt.map.yaml\nid: over\nversion: 1\nset: { p.ref: { value: over } }\n")
 	s.now <- syscall.SIGHUP
 	s.until("the overlay, whose base does not run by itself", func() bool { return strings.Contains(s.inForce(), "over") })

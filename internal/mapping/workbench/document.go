@@ -8,6 +8,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/vagus-health/vagus/internal/mapping"
 )
 
 // A node is a YAML value with its line: what a tool changes and writes again.
@@ -22,9 +24,9 @@ type node struct {
 	isList bool
 }
 
-// readDocument reads a YAML file that is known to be one of the language.
+// readDocument reads a YAML file, within the bounds of the language.
 func readDocument(fsys fs.FS, name string) (*node, error) {
-	data, err := fs.ReadFile(fsys, name)
+	data, err := mapping.ReadBounded(fsys, name)
 	if err != nil {
 		return nil, err
 	}
