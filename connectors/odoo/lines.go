@@ -388,7 +388,7 @@ func (p *pass) observeLines(ctx context.Context, jobs []*job) error {
 	}
 	each(func(_ *job, _ *lineField, item *lineItem, _ string, r record) {
 		if ids[r.model] == nil {
-			ids[r.model], fields[r.model] = map[int64]bool{}, map[string]bool{"id": true}
+			ids[r.model], fields[r.model] = map[int64]bool{}, map[string]bool{"write_date": true}
 		}
 		ids[r.model][r.id] = true
 		for name, v := range item.vals {
@@ -399,12 +399,12 @@ func (p *pass) observeLines(ctx context.Context, jobs []*job) error {
 	})
 	for model := range ids {
 		if p.t.unread.has(model) {
-			fields[model] = map[string]bool{"id": true}
+			fields[model] = map[string]bool{"write_date": true}
 		}
 		v, err := p.read(ctx, model, ids[model], fields[model])
 		if v != nil && err == nil && len(fields[model]) > 1 {
 			p.t.unread.add(model)
-			v, err = p.read(ctx, model, ids[model], map[string]bool{"id": true})
+			v, err = p.read(ctx, model, ids[model], map[string]bool{"write_date": true})
 		}
 		if err != nil {
 			return err

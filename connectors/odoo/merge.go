@@ -44,7 +44,7 @@ func (p *pass) merge(ctx context.Context, j *job) error {
 		}
 	}
 	delete(p.seen, j.op.Model)
-	bad, err := p.read(ctx, j.op.Model, map[int64]bool{j.rec.id: true, into.id: true}, map[string]bool{"id": true})
+	bad, err := p.read(ctx, j.op.Model, map[int64]bool{j.rec.id: true, into.id: true}, map[string]bool{"write_date": true}) // Odoo "reads" the id alone of what is gone
 	if err != nil {
 		return err
 	}

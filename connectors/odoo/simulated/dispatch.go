@@ -294,6 +294,10 @@ func read(t *tx, model string, ids []int64, fields []any) (any, *exception) {
 	out := []any{}
 	for _, id := range ids {
 		r := t.tables[model].rows[id]
+		if r == nil && len(fields) == 1 && fields[0] == "id" { // nothing has to be read
+			out = append(out, map[string]any{"id": id})
+			continue
+		}
 		if r == nil {
 			continue
 		}
