@@ -14,10 +14,10 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-// What a record holds already is not written again: reading fifty records costs
-// a thirtieth of writing them, and a write takes locks, changes write_date and
-// wakes whatever listens. A person's change in between is seen, which a
-// memory of what was sent would miss.
+// What a record holds already is not written again: looking up and reading fifty
+// records costs a fifteenth of writing them, and a write takes locks, changes
+// write_date and wakes whatever listens. A person's change in between is seen,
+// which a memory of what was sent would miss.
 
 // seen are the values of records, by model, id and field, as read returns them.
 type seen map[string]map[int64]map[string]any

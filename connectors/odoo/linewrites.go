@@ -1,0 +1,251 @@
+package odoo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// writeLines makes and changes the lines of records that are there by now, and
+// takes away those that are no more. All goes through the record that they
+// belong to: on its own, a line of a posted invoice takes changes that the
+// invoice refuses.
+func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
+	var open []*job
+	var names []string
+	for _, j := range jobs {
+		if j.s.outcome != nil || j.held || slices.ContainsFunc(j.steps, func(r *row) bool { return r.verdict != nil }) {
+			continue
+		}
+		j.lines = slices.DeleteFunc(j.lines, func(f *lineField) bool {
+			return (j.made || j.op.Do == "create") && f.done == len(f.items)
+		})
+		if len(j.lines) == 0 {
+			continue
+		}
+		open = append(open, j)
+		for _, f := range j.lines {
+			for i := range f.items {
+				// Without knowing, a line that is written as it is made is the same either way.
+				if !j.made && (!p.blind || len(f.items[i].onCreate) > 0 || j.op.Do == "create") {
+					names = append(names, lineNames(j.owner, record{j.op.Model, j.record()}, f.name, f.items[i].key)...)
+				}
+			}
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if err := p.lookup(ctx, names); err != nil {
+		return err
+	}
+	if err := p.observeLines(ctx, open); err != nil {
+		return err
+	}
+	var rows []*row
+	for _, j := range open {
+		bad := p.lineRows(j)
+		if bad != nil {
+			j.s.outcome = bad
+			continue
+		}
+		for _, f := range j.lines {
+			rows = append(rows, f.rows...)
+		}
+	}
+	if err := p.t.loadAll(ctx, p, rows); err != nil {
+		return err
+	}
+	for _, j := range open {
+		for _, f := range j.lines {
+			for _, r := range f.rows {
+				switch {
+				case r.verdict == nil || j.s.outcome != nil:
+				case r.verdict.act == stale && !j.again:
+					j.stale = true
+				default:
+					j.s.fail(j.op.Model+"."+f.name, *r.verdict)
+				}
+			}
+		}
+	}
+	return p.removeLines(ctx, open)
+}
+
+// observeLines reads what the lines hold that are there. One whose record was
+// deleted under it has an external id that leads nowhere.
+func (p *pass) observeLines(ctx context.Context, jobs []*job) error {
+	ids, fields := map[string]map[int64]bool{}, map[string]map[string]bool{}
+	each := func(visit func(j *job, f *lineField, item *lineItem, xid string, r record)) {
+		for _, j := range jobs {
+			for _, f := range j.lines {
+				for i := range f.items {
+					if xid, r, ok := p.lineAt(j, f, &f.items[i]); ok {
+						visit(j, f, &f.items[i], xid, r)
+					}
+				}
+			}
+		}
+	}
+	each(func(_ *job, _ *lineField, item *lineItem, _ string, r record) {
+		if ids[r.model] == nil {
+			ids[r.model], fields[r.model] = map[int64]bool{}, map[string]bool{"write_date": true}
+		}
+		ids[r.model][r.id] = true
+		for name, v := range item.vals {
+			if text, ok := v.(string); !ok || len(text) <= maxCompared {
+				fields[r.model][name] = true
+			}
+		}
+	})
+	for model := range ids {
+		if p.t.unread.has(model) {
+			fields[model] = map[string]bool{"write_date": true}
+		}
+		v, err := p.read(ctx, model, ids[model], fields[model])
+		if v != nil && err == nil && len(fields[model]) > 1 {
+			p.t.unread.add(model)
+			v, err = p.read(ctx, model, ids[model], map[string]bool{"write_date": true})
+		}
+		if err != nil {
+			return err
+		}
+		if v != nil {
+			delete(ids, model)
+		}
+	}
+	each(func(_ *job, _ *lineField, _ *lineItem, xid string, r record) {
+		if ids[r.model] != nil && p.seen[r.model][r.id] == nil {
+			delete(p.known, xid)
+		}
+	})
+	return nil
+}
+
+// lineAt is the line that an item means, and its external id.
+func (p *pass) lineAt(j *job, f *lineField, item *lineItem) (xid string, r record, ok bool) {
+	names := lineNames(j.owner, record{j.op.Model, j.record()}, f.name, item.key)
+	for _, n := range names {
+		if r, ok := p.known[n]; ok && r.model == f.fact.relation {
+			return n, r, true
+		}
+	}
+	return names[0], record{}, false
+}
+
+// lineRows are the rows that make or change a job's lines: as few as the
+// lines' columns allow.
+func (p *pass) lineRows(j *job) *broker.Outcome {
+	id := j.record()
+	extra, context := j.op.Context, contextKey(j.op.Context)
+	for _, f := range j.lines {
+		f.rows = nil
+		byColumns := map[string]*row{}
+		for i := range f.items {
+			item := &f.items[i]
+			xid, line, there := p.lineAt(j, f, item)
+			if j.op.Do == "create" && (there || i < f.done) || j.made && i < f.done {
+				continue
+			}
+			vals := item.vals
+			if !there {
+				vals = item.all()
+			}
+			cells, bad := p.lineCells(j, f, vals)
+			if bad != nil {
+				return bad
+			}
+			if there && (len(cells) == 0 || p.seen.holdsAll(line, cells)) {
+				continue
+			}
+			if len(cells) == 0 {
+				return invalid(j.op.Model+"."+f.name, "a new line has no values")
+			}
+			parts := updates("", "", 0, true, cells)
+			if !there {
+				parts = []*row{{cells: cells}}
+			}
+			for _, part := range parts {
+				key := fmt.Sprint(there, part.add)
+				for _, c := range part.cells {
+					key += " " + c.column
+				}
+				r := byColumns[key]
+				if r == nil || len(r.nested.lines) >= p.t.batch {
+					r = &row{model: j.op.Model, kind: updateByID, id: id, owner: id, add: part.add, extra: extra, context: context,
+						nested: &nested{field: f.name, facts: p.facts[f.fact.relation]}}
+					byColumns[key] = r
+					f.rows = append(f.rows, r)
+				}
+				r.nested.lines = append(r.nested.lines, nestedLine{xid: xid, cells: part.cells})
+			}
+		}
+	}
+	return nil
+}
+
+// removeLines deletes the lines of replaced fields that the operation does not name.
+func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
+	for _, j := range jobs {
+		for _, f := range j.lines {
+			if j.stale || !f.replace || j.made || j.op.Do == "create" || j.s.outcome != nil {
+				continue
+			}
+			id := j.record()
+			var names []string
+			for i := range f.items {
+				names = append(names, lineNames(j.owner, record{j.op.Model, id}, f.name, f.items[i].key)...)
+			}
+			if err := p.lookup(ctx, names); err != nil {
+				return err
+			}
+			v, err := p.read(ctx, j.op.Model, map[int64]bool{id: true}, map[string]bool{f.name: true})
+			if err != nil {
+				return err
+			}
+			have, _ := p.seen.value(record{j.op.Model, id}, f.name)
+			list, ok := have.([]any)
+			if v != nil || !ok {
+				if v == nil {
+					v = &verdict{act: retry, class: "odoo.missing_record", reason: "the record was deleted meanwhile"}
+				}
+				j.s.fail(j.op.Model, *v)
+				continue
+			}
+			keep := map[int64]bool{}
+			for i := range f.items {
+				if _, line, ok := p.lineAt(j, f, &f.items[i]); ok {
+					keep[line.id] = true
+				} else { // unknown is not unwanted
+					v = &verdict{act: retry, class: "odoo.missing_record", reason: "a line of it is gone meanwhile"}
+				}
+			}
+			if v != nil {
+				j.s.fail(j.op.Model+"."+f.name, *v)
+				continue
+			}
+			var commands []any
+			for _, it := range list {
+				if line, ok := asInt(it); ok && !keep[line] {
+					commands = append(commands, []any{2, line, 0})
+				}
+			}
+			if len(commands) == 0 {
+				continue
+			}
+			_, err = p.t.client.execute(ctx, j.op.Model, "write", []arg{{"ids", []any{id}}, {"vals", map[string]any{f.name: commands}}},
+				map[string]any{"context": p.t.writeContext(j.op.Context)})
+			if err == nil {
+				continue
+			}
+			verdict, err := p.assess(ctx, err, []string{f.name})
+			if err != nil {
+				return err
+			}
+			j.s.fail(j.op.Model+"."+f.name, verdict)
+		}
+	}
+	return nil
+}
