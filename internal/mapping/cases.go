@@ -22,7 +22,7 @@ type testCase struct {
 	golden   string
 	ops      *value
 	check    []entry
-	notSent  []string
+	notSent  []*value
 	document []string // the segments of an outbound mapping; nil: not compared
 	warnings []string
 	warned   bool // warnings were given, also as an empty list
@@ -44,7 +44,9 @@ func readCase(v *value, c *collector) testCase {
 	e := v.get("expect")
 	t := testCase{name: v.textOf("name"), at: v.at, file: v.textOf("file"), input: v.textOf("input"),
 		verdict: e.textOf("verdict"), reason: e.textOf("reason"), golden: e.textOf("golden"), ops: e.get("ops"), check: e.get("check").entries()}
-	t.notSent, _ = texts(e.get("not_sent"))
+	if x := e.get("not_sent"); x != nil {
+		t.notSent = x.list
+	}
 	t.warnings, t.warned = texts(e.get("warnings"))
 	if x := v.get("row"); x != nil {
 		t.row, _ = strconv.Atoi(x.text)

@@ -2,11 +2,14 @@ package mapping
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
@@ -283,6 +286,7 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 	}
 	var of *scope
 	if c.IsMemberFunction() {
+		w.zone(c)
 		of = w.walk(c.Target(), items)
 	}
 	for _, a := range args {
@@ -290,6 +294,27 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 	}
 	return of // filter, slice, reverse: still these nodes
 }
+
+// zone checks the time zone of getHours and its like. It is a literal that
+// means the same on every machine, so that the mapping is a pure function.
+func (w *celWalker) zone(c ast.CallExpr) {
+	if len(c.Args()) != 1 || !slices.Contains(zoned, c.FunctionName()) {
+		return
+	}
+	name, ok := literal(c.Args()[0])
+	if ok && name != "" && name != "Local" {
+		if _, err := time.LoadLocation(name); err == nil || zoneOffset.MatchString(name) {
+			return
+		}
+	}
+	w.errorAt(c.Args()[0], "cel", "the zone of %s() is a literal name of the IANA database, such as 'America/Los_Angeles', or an offset such as '-08:00'", c.FunctionName())
+}
+
+var (
+	zoned = []string{overloads.TimeGetFullYear, overloads.TimeGetMonth, overloads.TimeGetDayOfYear, overloads.TimeGetDate, overloads.TimeGetDayOfMonth,
+		overloads.TimeGetDayOfWeek, overloads.TimeGetHours, overloads.TimeGetMinutes, overloads.TimeGetSeconds, overloads.TimeGetMilliseconds}
+	zoneOffset = regexp.MustCompile(`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`)
+)
 
 // memberCall binds l.num('IT1-02'), where l is an item of nodes().
 func (w *celWalker) memberCall(e ast.Expr, list bool, items map[string]*scope) *scope {

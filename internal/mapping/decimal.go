@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"cel.dev/cel-go/common/types"
@@ -22,10 +23,23 @@ const maxDigits = 40
 // A decimal is an exact number: a value of decimalType.
 type decimal struct{ r *big.Rat }
 
-// parseDecimal reads [+-]digits[.digits]. No exponents, no thousands marks:
-// what is not plainly a number is not guessed.
+// parseDecimal reads [+-]digits[.digits] with an exponent as JSON has it (RFC
+// 8259 section 6; FHIR's decimal and X12's R are written so too). No thousands
+// marks: what is not plainly a number is not guessed.
 func parseDecimal(s string) (*big.Rat, error) {
 	s = strings.TrimSpace(s)
+	exponent := 0
+	if n := strings.IndexAny(s, "eE"); n > 0 {
+		mark := s[n+1:]
+		if d := strings.TrimLeft(mark, "+-"); d == "" || !digits(d) || len(mark)-len(d) > 1 {
+			return nil, errors.New("is not a decimal number")
+		}
+		var err error
+		if exponent, err = strconv.Atoi(mark); err != nil || exponent > maxDigits || exponent < -maxDigits {
+			return nil, fmt.Errorf("has more than %d digits", maxDigits)
+		}
+		s = s[:n]
+	}
 	body := strings.TrimLeft(s, "+-")
 	whole, frac, point := strings.Cut(body, ".")
 	if len(s)-len(body) > 1 || !digits(whole) || !digits(frac) || whole+frac == "" || (point && frac == "" && whole == "") {
@@ -38,7 +52,17 @@ func parseDecimal(s string) (*big.Rat, error) {
 	if !ok {
 		return nil, errors.New("is not a decimal number")
 	}
-	return r, nil
+	if exponent == 0 || r.Sign() == 0 {
+		return r, nil
+	}
+	if len(strings.TrimLeft(whole, "0"))+exponent > maxDigits || len(frac)-exponent > maxDigits {
+		return nil, fmt.Errorf("has more than %d digits", maxDigits)
+	}
+	power := new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(exponent, -exponent))), nil))
+	if exponent < 0 {
+		power.Inv(power)
+	}
+	return r.Mul(r, power), nil
 }
 
 func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }

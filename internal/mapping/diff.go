@@ -121,26 +121,57 @@ func plain(v *value) any {
 	return nil
 }
 
-// sentAt finds "patient.name": a key of an operation, or a field of its vals
-// or on_create.
+// sentAt finds "operation.field" in a unit: what an operation writes, or a
+// part of it such as xid or args.reason. "kin" is any operation of that id, and
+// "kin#2" one of them; "order.lines.qty" is a field of any line.
 func sentAt(ops []any, key string) (any, bool) {
 	id, field, _ := strings.Cut(key, ".")
 	for _, o := range ops {
 		op, _ := o.(map[string]any)
-		if op["op"] != id {
+		name, _ := op["op"].(string)
+		if whole, _, _ := strings.Cut(name, "#"); name != id && whole != id {
 			continue
 		}
-		for _, part := range []string{"vals", "on_create", "on_update"} {
-			if vals, ok := op[part].(map[string]any); ok {
-				if v, sent := vals[field]; sent {
+		if v, sent := written(op, field); sent {
+			return v, true
+		}
+		part, inner, dotted := strings.Cut(field, ".")
+		if !slices.Contains(operationParts, part) {
+			continue
+		}
+		v, ok := op[part]
+		if dotted {
+			of, _ := v.(map[string]any)
+			v, ok = of[inner]
+		}
+		if ok {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
+// written finds a field in what an operation or a line writes.
+func written(op map[string]any, field string) (any, bool) {
+	first, rest, dotted := strings.Cut(field, ".")
+	for _, part := range []string{"vals", "on_create", "on_update"} {
+		vals, _ := op[part].(map[string]any)
+		v, sent := vals[first]
+		if !sent {
+			continue
+		}
+		if !dotted {
+			return v, true
+		}
+		commands, _ := v.(map[string]any)
+		for _, c := range commands {
+			lines, _ := c.([]any)
+			for _, l := range lines {
+				line, _ := l.(map[string]any)
+				if v, sent := written(line, rest); sent {
 					return v, true
 				}
 			}
-		}
-		switch field {
-		case "xid", "do", "model", "on", "on_none", "by", "method", "args", "only_if", "context":
-			v, ok := op[field]
-			return v, ok
 		}
 	}
 	return nil, false

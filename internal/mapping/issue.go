@@ -91,6 +91,9 @@ func firstRunes(s string, n int) string {
 func didYouMean(got string, names []string) string {
 	best, least := "", len(got)/3+2
 	for _, n := range names {
+		if n == got || len(got) == 1 && !strings.Contains(n, got) {
+			continue // no help: it is what was written, or shares nothing with it
+		}
 		if d := distance(strings.ToLower(got), strings.ToLower(n), least); d < least || (d == least && best == "" && d <= len(got)/3+1) {
 			best, least = n, d
 		}

@@ -1,8 +1,9 @@
 package mapping
 
 import (
-	"github.com/vagus-health/vagus/internal/tree"
 	"io/fs"
+
+	"github.com/vagus-health/vagus/internal/tree"
 )
 
 // Lint checks one file of any kind (mapping, fragment, table, tests) and returns all
@@ -20,7 +21,9 @@ func Lint(fsys fs.FS, name string, formats []tree.Format) []Issue {
 	}
 	switch kind := doc.get("kind"); {
 	case kind != nil && kind.text == "tests":
-		readTests(doc, c)
+		if t := readTests(doc, c); t != nil {
+			lintTests(fsys, doc, t, formats, c)
+		}
 	case kind != nil && kind.text == "table":
 		c.shape(doc, "table")
 	case kind != nil && kind.text == "fragment":

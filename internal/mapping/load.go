@@ -26,12 +26,12 @@ import (
 // Paths in the file are relative to it and stay within fsys. The error is an
 // [Issues] that names every fault with its place.
 func Load(fsys fs.FS, path string, formats []tree.Format) (*Mapping, error) {
-	m, issues := load(fsys, path, formats)
+	l, issues := load(fsys, path, formats)
 	if issues.failed() {
 		return nil, issues
 	}
-	m.Warnings = issues
-	return m, nil
+	l.m.Warnings = issues
+	return l.m, nil
 }
 
 // LoadSet loads the mappings of a feed, in their order. Two of them may want
@@ -78,7 +78,7 @@ type read struct {
 	labels tree.Labels
 }
 
-func load(fsys fs.FS, name string, formats []tree.Format) (*Mapping, Issues) {
+func load(fsys fs.FS, name string, formats []tree.Format) (*loader, Issues) {
 	l := &loader{fsys: fsys, dir: path.Dir(name), formats: formats, c: &collector{}, sum: sha256.New(),
 		m: &Mapping{file: name, tables: map[string]*table{}}}
 	f := &flattener{fsys: fsys, c: l.c, content: l.content}
@@ -86,7 +86,7 @@ func load(fsys fs.FS, name string, formats []tree.Format) (*Mapping, Issues) {
 	if l.args, l.m.Bases = f.args, f.bases; doc != nil && l.mapping(doc) {
 		l.m.Hash = hex.EncodeToString(l.sum.Sum(nil))
 	}
-	return l.m, l.c.issues.sorted()
+	return l, l.c.issues.sorted()
 }
 
 // content adds a file to the mapping's hash.

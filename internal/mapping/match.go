@@ -166,8 +166,11 @@ func (l *loader) call(op *operation, v *value, sc *scope) {
 	if m := v.get("match"); m != nil {
 		l.c.errorf(m.at, "operations", "call has on:, the operation that finds the record, and no match")
 	}
-	if op.method = v.textOf("method"); op.method == "" {
+	switch op.method = v.textOf("method"); {
+	case op.method == "":
 		l.c.errorf(v.at, "operations", "method: names a public method of %s, such as action_post", op.model)
+	case !workflow(op.method):
+		l.c.errorf(v.get("method").at, "operations", "%s is a method that every model has, and what it does no rule checks: write records with upsert, update and archive, and call what moves a %s on: action_…, button_… or a method of its own", op.method, op.model)
 	}
 	if v.get("only_if") == nil && len(strings.TrimSpace(op.because)) < 10 {
 		l.c.errorf(v.at, "not-repeatable", "a replay calls %s again: say only_if: {field: value}, the state in which it is to be called, or because: why a second call changes nothing", op.method)
@@ -223,6 +226,10 @@ func (l *loader) context(op *operation, v *value, sc *scope) {
 	}
 	l.reads = nil
 	for _, e := range v.keys {
+		if e.key == "uid" || e.key == "su" {
+			l.c.errorf(e.at, "operations", "context: %s says who Odoo takes the caller for: that is the connection's user, and no mapping changes it", e.key)
+			continue
+		}
 		c := contextValue{key: e.key}
 		switch e.val.kind {
 		case yamlBool:

@@ -112,9 +112,24 @@ func (l *loader) checkTypes(r *rule) {
 			}
 			if err := r.conv.accepts(l.inputKind(in)); err != nil {
 				bad(fmt.Errorf("%s, and %s is %w", in.text, in.text, err))
+			} else if l.inputKind(in) == tree.Text && r.conv.as == nil && slices.Contains(notText, f.Type) {
+				l.c.warnf(r.at, "odoo-type", "%s is text and %s %s: what does not convert ends as on_error says; say map:, or as:", in.text, name, articled(f.Type))
 			}
 		}
 	}
+}
+
+// notText are the types that not every text fits.
+var notText = []string{"integer", "float", "monetary", "boolean", "selection"}
+
+func articled(fieldType string) string {
+	switch fieldType {
+	case "integer":
+		return "an integer"
+	case "monetary":
+		return "an amount"
+	}
+	return "a " + fieldType
 }
 
 // checkTable compares what a table gives with a selection's options.

@@ -144,7 +144,7 @@ func TestConversionIsDrivenByBothTypesAndInventsNothing(t *testing.T) {
 		{"credit_limit", "PID-25", "0012.50", "12.5"},
 		{"credit_limit", "PID-25", "-.5", "-0.5"},
 		{"credit_limit", "PID-25", "1,5", "PID-25 is not a decimal number"},
-		{"credit_limit", "PID-25", "1e9", "PID-25 is not a decimal number"},
+		{"credit_limit", "PID-25", "1e9", "1000000000"},
 		{"credit_limit", "PID-25", "0.1234567890123456789", "0.1234567890123456789"},
 		{"credit_limit", "{ from: PID-25, as: n2 }", "1250", "12.5"},
 		{"credit_limit", "{ cel: \"dec('0.1') + dec('0.2')\" }", "", "0.3"},

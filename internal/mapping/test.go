@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -99,12 +98,14 @@ func TestCases(ctx context.Context, fsys fs.FS, name string, formats []tree.Form
 		return rep
 	}
 	rep.Mapping = path.Join(path.Dir(name), t.mapping)
-	m, err := Load(fsys, rep.Mapping, formats)
-	if err != nil {
-		if !errors.As(err, &rep.Issues) {
-			c.errorf(t.at, "file", "%v", err)
-			rep.Issues = c.issues
-		}
+	l, issues := load(fsys, rep.Mapping, formats)
+	if rep.Issues = issues; issues.failed() {
+		return rep
+	}
+	m := l.m
+	m.Warnings, rep.Issues = issues, nil
+	if l.checkCases(t.cases, c); c.issues.failed() {
+		rep.Issues = c.issues.sorted()
 		return rep
 	}
 	rep.Outline = m.Outline()
@@ -162,8 +163,8 @@ func (t *caseTest) run(c *testCase) CaseReport {
 		diff(k.key, plain(k.val), v, fail)
 	}
 	for _, k := range c.notSent {
-		if v, sent := sentAt(plainOps, k); sent {
-			fail(k, "", show(v), "sent")
+		if v, sent := sentAt(plainOps, k.text); sent {
+			fail(k.text, "", show(v), "sent")
 		}
 	}
 	if c.document != nil {

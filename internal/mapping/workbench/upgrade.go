@@ -15,7 +15,7 @@ import (
 type UpgradeReport struct {
 	Snapshot string          `json:"snapshot"` // its file
 	Mappings int             `json:"mappings"`
-	Broken   int             `json:"broken"` // mappings that have new errors
+	Broken   int             `json:"broken"` // mappings that have new errors, or get text into what is no text
 	Files    []UpgradedFiles `json:"files"`  // mappings with new issues
 }
 
@@ -59,7 +59,7 @@ func (b Bench) Upgrade(ctx context.Context, names []string, snapshot, replaced s
 			return
 		}
 		rep.Files = append(rep.Files, UpgradedFiles{b.show(names[i]), b.shown(r.issues)})
-		if slices.ContainsFunc(r.issues, func(i mapping.Issue) bool { return i.Severity == mapping.Error }) {
+		if slices.ContainsFunc(r.issues, func(i mapping.Issue) bool { return i.Severity == mapping.Error || i.Code == "odoo-type" }) {
 			rep.Broken++
 		}
 	})
