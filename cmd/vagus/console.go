@@ -45,10 +45,10 @@ func newConsole(ctx context.Context) *console {
 		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
 			c.width = w
 		}
+		if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+			c.width = n
+		}
 		c.color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	}
-	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
-		c.width = n
 	}
 	c.live = tty(os.Stderr) && os.Getenv("TERM") != "dumb"
 	c.ask = tty(os.Stdin) && tty(os.Stderr)

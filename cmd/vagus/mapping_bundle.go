@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (cmd mappingBundleCmd) Run(c *console) error {
 		}
 	}
 	if err != nil {
-		return err
+		return c.faulty(err)
 	}
 	if err := os.WriteFile(cmd.Out, data, 0o644); err != nil {
 		return err
@@ -88,7 +89,7 @@ func readKey(c *console, ref string) ([]byte, error) {
 
 type mappingVerifyCmd struct {
 	File   string `arg:"" type:"existingfile" help:"Archive."`
-	Trust  string `type:"existingfile" placeholder:"PUBKEY" help:"Public key that must have signed it."`
+	Trust  string `type:"path" placeholder:"FILE" help:"File of the public key that must have signed it."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
@@ -107,6 +108,8 @@ func (cmd mappingVerifyCmd) Run(c *console) error {
 		pem, err := os.ReadFile(cmd.Trust)
 		if err == nil {
 			trust, err = bundle.PublicKey(pem)
+		} else if aKey.MatchString(cmd.Trust) {
+			err = errors.New("this is a key, and not the name of its file: write the key to a file and name that")
 		}
 		if err != nil {
 			return fmt.Errorf("--trust: %w", err)
@@ -131,6 +134,10 @@ func (cmd mappingVerifyCmd) Run(c *console) error {
 	c.table([]column{{head: "FILE"}, {head: "BYTES", right: true}, {head: "SHA-256"}}, rows)
 	return nil
 }
+
+// aKey is what a person gives who has the key's text and not its file: PEM, or
+// the base64 within it.
+var aKey = regexp.MustCompile(`-----BEGIN|[A-Za-z0-9+/]{42,}=`)
 
 type mappingKeygenCmd struct {
 	Name string `arg:"" type:"path" placeholder:"NAME" help:"NAME.key gets the private key, NAME.pub the public one."`

@@ -80,6 +80,16 @@ func TestMappingsArePackedSignedAndVerified(t *testing.T) {
 	expect(0, "not signed", "bundle", maps, "-o", in("unsigned.vmb"), "--release", "1")
 	expect(1, "is not signed", "verify", in("unsigned.vmb"), "--trust", in("site.pub"))
 	expect(1, "this is a private key", "verify", in("north.vmb"), "--trust", in("site.key"))
+	public, err := os.ReadFile(in("site.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{string(public), strings.Split(string(public), "\n")[1]} {
+		if out := expect(1, "write the key to a file and name that", "verify", in("north.vmb"), "--trust", key); strings.Contains(out, key) {
+			t.Error(out)
+		}
+	}
+	expect(1, "no such file", "verify", in("north.vmb"), "--trust", in("none.pub"))
 	expect(1, "environment variable NONE is empty", "bundle", maps, "-o", in("x.vmb"), "--release", "1", "--key", "env:NONE")
 	expect(1, "version is a number from 1", "bundle", maps, "-o", in("x.vmb"), "--release", "0")
 	if err := os.WriteFile(filepath.Join(maps, "admissions", "golden", "a01-full.json"), []byte("{}"), 0o600); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,14 @@ type mappingTestCmd struct {
 func (mappingTestCmd) Help() string { return workbench.CoverageMeaning }
 
 func (cmd mappingTestCmd) Run(c *console) error {
+	switch {
+	case !(cmd.MinCoverage >= 0 && cmd.MinCoverage <= 100): // NaN is neither
+		return fmt.Errorf("--min-coverage is a percentage from 0 to 100, not %g", cmd.MinCoverage)
+	case cmd.Run_ != "" && cmd.MinCoverage > 0:
+		return errors.New("--min-coverage is of all cases: leave out --run")
+	case cmd.Run_ != "" && cmd.Coverage:
+		return errors.New("--coverage is of all cases: leave out --run")
+	}
 	b, err := cmd.bench()
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func (cmd mappingDiffCmd) Run(c *console) error {
 	rep, err := b.Diff(c.ctx, oldName, newName, stored, c.progress(bar))
 	bar.end()
 	if err != nil {
-		return err
+		return c.faulty(err)
 	}
 	if cmd.Output == "json" {
 		err = c.printJSON(rep)
@@ -116,29 +116,34 @@ func (cmd mappingDiffCmd) messages(c *console) ([]workbench.Stored, error) {
 
 const maxStored = 2 << 30 // bytes of all messages of a replay
 
-// storedFiles reads the files below a directory, in the order of their names.
+// storedFiles reads the files below a directory, in the order of their names. A
+// file that is empty or can not be read is there with the reason.
 func storedFiles(c *console, dir string) ([]workbench.Stored, error) {
 	var out []workbench.Stored
 	size := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(dir, path) // path is below dir
+		one := workbench.Stored{Name: filepath.ToSlash(name)}
 		switch {
-		case err != nil:
+		case err != nil && path == dir:
 			return err
+		case err != nil: // a directory that can not be listed
+			one.Unread = err.Error()
+			out = append(out, one)
+			return nil
 		case strings.HasPrefix(d.Name(), ".") && path != dir && d.IsDir():
 			return filepath.SkipDir
 		case d.IsDir() || strings.HasPrefix(d.Name(), ".") || !d.Type().IsRegular():
 			return nil
 		}
-		body, err := readMessage(c, path)
-		if err != nil {
-			return err
+		if one.Body, err = readMessage(c, path); err != nil {
+			one.Unread = strings.TrimPrefix(err.Error(), path+" ")
 		}
-		if size += len(body); size > maxStored {
+		if size += len(one.Body); size > maxStored {
 			return fmt.Errorf("%s holds over %d MiB: replay a part of it", dir, maxStored>>20)
 		}
-		name, err := filepath.Rel(dir, path)
-		out = append(out, workbench.Stored{Name: filepath.ToSlash(name), Body: body})
-		return err
+		out = append(out, one)
+		return nil
 	})
 	if err == nil && len(out) == 0 {
 		err = fmt.Errorf("%s holds no message", dir)

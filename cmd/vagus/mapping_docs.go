@@ -36,7 +36,7 @@ func (cmd mappingDocsCmd) Run(c *console) error {
 	for _, name := range names {
 		p, err := b.Page(name)
 		if err != nil {
-			return err
+			return c.faulty(err)
 		}
 		if i := slices.IndexFunc(pages, func(o workbench.Page) bool { return o.ID == p.ID }); i >= 0 && cmd.Out != "" {
 			return fmt.Errorf("%s and %s are both called %s: their pages would have one name", pages[i].File, p.File, p.ID)
@@ -71,6 +71,10 @@ func (cmd mappingDocsCmd) Run(c *console) error {
 			return err
 		}
 	}
-	c.note("wrote %d pages and an index to %s", len(pages), cmd.Out)
+	s := "s"
+	if len(pages) == 1 {
+		s = ""
+	}
+	c.note("wrote %d page%s and an index to %s", len(pages), s, cmd.Out)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vagus-health/vagus/internal/app"
+	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/mapping/workbench"
 )
 
@@ -166,6 +167,17 @@ func (b bench) write(name string, data []byte) error {
 		return err
 	}
 	return os.WriteFile(full, data, 0o644)
+}
+
+// faulty tells what is wrong with a mapping that was to be used as lint does,
+// and hands on any other error.
+func (c *console) faulty(err error) error {
+	var issues mapping.Issues
+	if !errors.As(err, &issues) {
+		return err
+	}
+	workbench.Screen{W: c.err, Width: c.width, Colour: c.color}.Issues(issues)
+	return exitError(1)
 }
 
 // screen is the console as the workbench prints on it.

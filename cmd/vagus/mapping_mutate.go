@@ -38,7 +38,7 @@ func (cmd mappingMutateCmd) Run(c *console) error {
 		rep, err := b.Mutate(c.ctx, name, tests, c.progress(bar))
 		bar.end()
 		if err != nil {
-			return err
+			return c.faulty(err)
 		}
 		ok = ok && rep.Score >= cmd.MinScore
 		reports = append(reports, rep)

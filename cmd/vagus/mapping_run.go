@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
+	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/mapping/workbench"
 )
 
@@ -26,6 +28,9 @@ values of the message: mind who reads it.`
 }
 
 func (cmd mappingRunCmd) Run(c *console) error {
+	if len(cmd.Only) > 0 && (!cmd.Explain || cmd.Output == "json") {
+		return errors.New("--only chooses what --explain tells as text")
+	}
 	b, err := cmd.bench()
 	if err != nil {
 		return err
@@ -39,6 +44,9 @@ func (cmd mappingRunCmd) Run(c *console) error {
 		return err
 	}
 	runs, err := b.Run(c.ctx, name, body)
+	if issues := (mapping.Issues)(nil); errors.As(err, &issues) { // of the mapping, and not of the message
+		return c.faulty(err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", cmd.Input, err)
 	}
@@ -56,7 +64,9 @@ func (cmd mappingRunCmd) Run(c *console) error {
 			if i > 0 {
 				c.say("")
 			}
-			r.Explain(c.screen(), cmd.Only)
+			if err := r.Explain(c.screen(), cmd.Only); err != nil {
+				return fmt.Errorf("--only: %w", err)
+			}
 		}
 		return nil
 	case cmd.Output == "json" && len(runs) != 1:

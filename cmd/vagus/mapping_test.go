@@ -77,7 +77,7 @@ func TestMappingLintAsAUserRunsIt(t *testing.T) {
 	dir := copyOf(t, patientMap, "gender: ", "gendre: ")
 	file := filepath.Join(dir, patientMap)
 	out, _, code := vagusMapping(t, "lint", file)
-	if code != 1 || !strings.Contains(out, `adt-patient.map.yaml:58:7: error[odoo-field]: res.partner has no field "gendre" (did you mean "gender"?)`) || !strings.Contains(out, "\n         |       ^") && !strings.Contains(out, "|       ^\n") {
+	if code != 1 || !strings.Contains(out, "adt-patient.map.yaml:58:7: error[odoo-field]:\n  "+`res.partner has no field "gendre" (did you mean "gender"?)`) || !strings.Contains(out, "\n         |       ^") && !strings.Contains(out, "|       ^\n") {
 		t.Errorf("%d\n%s", code, out)
 	}
 	for _, format := range []string{"json", "sarif"} {
@@ -141,6 +141,18 @@ func TestMappingTestAsAUserRunsIt(t *testing.T) {
 	if _, err, code := vagusMapping(t, "test", north, "--min-coverage", "99"); code != 1 || !strings.Contains(err, "--min-coverage 99") {
 		t.Error(code, err)
 	}
+	for want, args := range map[string][]string{"leave out --run": {"--min-coverage", "50", "--run", "x"}, "--coverage is of all": {"--coverage", "--run", "x"},
+		"from 0 to 100, not 101": {"--min-coverage", "101"}, "from 0 to 100, not -1": {"--min-coverage=-1"}, "from 0 to 100, not NaN": {"--min-coverage", "NaN"}} {
+		if _, err, code := vagusMapping(t, append([]string{"test", north}, args...)...); code != 1 || !strings.Contains(err, want) {
+			t.Error(want, code, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(file, "golden", "a08.json")); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := vagusMapping(t, "test", file); code != 1 || !strings.Contains(out, "golden/a08.json is not there") || !strings.Contains(out, "--update") {
+		t.Errorf("%d\n%s", code, out)
+	}
 	if out, _, _ := vagusMapping(t, "test", north, "-o", "json"); !json.Valid([]byte(out)) {
 		t.Error(out)
 	}
@@ -162,6 +174,18 @@ func TestMappingRunAsAUserRunsIt(t *testing.T) {
 	if _, err, code := vagusMapping(t, append(args, "--message", "2")...); code != 1 || !strings.Contains(err, "messages 1 to 1") {
 		t.Error(code, err)
 	}
+	if _, err, code := vagusMapping(t, append(args, "--explain", "--only", "nope")...); code != 1 || !strings.Contains(err, `no operation "nope" of this message; there are: patient, `) || !strings.Contains(err, "kin#2") {
+		t.Error(code, err)
+	}
+	if _, err, code := vagusMapping(t, append(args, "--only", "kin")...); code != 1 || !strings.Contains(err, "--explain") {
+		t.Error(code, err)
+	}
+	faulty := filepath.Join(copyOf(t, patientMap, "gender: ", "gendre: "), patientMap)
+	for _, more := range [][]string{{"run", "-i", north + "in/a08.hl7"}, {"diff", north + "adt-patient.map.yaml", "--replay", north + "in"}, {"docs"}, {"mutate"}} {
+		if out, err, code := vagusMapping(t, append(more, faulty)...); code != 1 || out != "" || !strings.HasPrefix(err, faulty+":58:7: error[odoo-field]:\n") || !strings.Contains(err, "|       ^\n") {
+			t.Errorf("%s: %d\n%s%s", more[0], code, out, err)
+		}
+	}
 	if _, err, code := vagusMapping(t, "run", north, "-i", "x"); code != 1 || !strings.Contains(err, "is a directory: name a file") {
 		t.Error(code, err)
 	}
@@ -176,6 +200,20 @@ func TestMappingDiffAsAUserRunsIt(t *testing.T) {
 	}
 	golden(t, "mapping-diff", out)
 	if out, _, code := vagusMapping(t, "diff", north+"adt-patient.map.yaml", north+"adt-patient.map.yaml", "--replay", north+"in", "--exit-code", "-o", "json"); code != 0 || !json.Valid([]byte(out)) {
+		t.Errorf("%d\n%s", code, out)
+	}
+	messages := t.TempDir()
+	if err := os.CopyFS(messages, os.DirFS(north+"in")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(messages, "empty.hl7"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(messages, "other.hl7"), []byte("PK"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code = vagusMapping(t, "diff", north+"adt-patient.map.yaml", north+"adt-patient.map.yaml", "--replay", messages)
+	if code != 0 || !strings.Contains(out, "not read  empty.hl7: is empty\n") || !strings.Contains(out, "not read  other.hl7: ") || !strings.Contains(out, "2 can not be read") {
 		t.Errorf("%d\n%s", code, out)
 	}
 	if _, err, code := vagusMapping(t, "diff", north+"adt-patient.map.yaml", north+"adt-patient.map.yaml"); code != 1 || !strings.Contains(err, "--replay DIR") {
@@ -205,6 +243,9 @@ func TestMappingDocsAsAUserRunsIt(t *testing.T) {
 		if data, err := os.ReadFile(filepath.Join(out, name)); err != nil || len(data) < 200 {
 			t.Errorf("%s: %v, %d bytes", name, err, len(data))
 		}
+	}
+	if _, err, code := vagusMapping(t, "docs", north+"adt-merge.map.yaml", "--out", out); code != 0 || !strings.Contains(err, "wrote 1 page and an index") {
+		t.Error(code, err)
 	}
 	if page, _, code := vagusMapping(t, "docs", north+"adt-merge.map.yaml"); code != 0 || !strings.HasPrefix(page, "# ") {
 		t.Errorf("%d\n%s", code, page)

@@ -134,7 +134,7 @@ func (t *caseTest) run(c *testCase) CaseReport {
 	if c.file != "" {
 		var err error
 		if body, err = readFile(t.fsys, path.Join(t.dir, c.file)); err != nil {
-			fail("file", "", "", err.Error())
+			fail("file", "", "", c.file+": "+cause(err))
 			return rep
 		}
 	}
@@ -175,6 +175,15 @@ func (t *caseTest) run(c *testCase) CaseReport {
 	}
 	rep.OK = len(rep.Diff) == 0
 	return rep
+}
+
+// cause is an error of a file without the file's name in the tree: the test
+// names it as it is written there.
+func cause(err error) string {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = p.Err
+	}
+	return err.Error()
 }
 
 // decode reads the case's message: the input, or one of the many that it holds.
@@ -238,8 +247,10 @@ func (t *caseTest) compareGolden(c *testCase, got map[string]any, rep *CaseRepor
 		want, err = decodeJSON(data)
 	}
 	var found []Difference
-	if err != nil {
-		found = append(found, Difference{Path: "golden", Note: err.Error()})
+	if errors.Is(err, fs.ErrNotExist) {
+		found = append(found, Difference{Path: "golden", Note: c.golden + " is not there: vagus mapping test --update writes it"})
+	} else if err != nil {
+		found = append(found, Difference{Path: "golden", Note: c.golden + ": " + cause(err)})
 	} else {
 		diff("", want, any(got), func(path, want, got, note string) { found = append(found, Difference{path, want, got, note}) })
 	}

@@ -17,10 +17,12 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// A Stored is one message to replay: what a person knows it by, and its bytes.
+// A Stored is one message to replay: what a person knows it by, and its bytes,
+// or why there are none.
 type Stored struct {
-	Name string
-	Body broker.PHI
+	Name   string
+	Body   broker.PHI
+	Unread string
 }
 
 // A DiffReport says what another version of a mapping would make of the same
@@ -29,10 +31,11 @@ type DiffReport struct {
 	Old      string   `json:"old"` // "id@version"
 	New      string   `json:"new"`
 	Messages int      `json:"messages"`
-	Same     int      `json:"same"`     // both make the same unit of them
-	NotMine  int      `json:"not_mine"` // neither takes them
-	Unread   int      `json:"unread"`   // neither can decode them
-	Changes  []Change `json:"changes"`  // verdicts first, then operations, then fields, the most frequent first
+	Same     int      `json:"same"`               // both make the same unit of them
+	NotMine  int      `json:"not_mine"`           // neither takes them
+	Unread   int      `json:"unread"`             // they can not be read, or neither can decode them
+	NotRead  []Unread `json:"not_read,omitempty"` // the first of these
+	Changes  []Change `json:"changes"`            // verdicts first, then operations, then fields, the most frequent first
 }
 
 // A Change is one thing that differs in some of the messages.
@@ -46,6 +49,14 @@ type Change struct {
 	rank int
 }
 
+// An Unread is a message, or a file of messages, that could not be replayed.
+type Unread struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+const maxUnread = 20 // that a report lists
+
 // Diff maps messages with two versions of a mapping and groups what differs.
 // Nothing is sent. The messages of a file that the format splits count each.
 func (b Bench) Diff(ctx context.Context, oldFile, newFile string, stored []Stored, tell Progress) (DiffReport, error) {
@@ -58,9 +69,7 @@ func (b Bench) Diff(ctx context.Context, oldFile, newFile string, stored []Store
 		return DiffReport{}, err
 	}
 	rep := DiffReport{Old: fmt.Sprintf("%s@%d", was.ID, was.Version), New: fmt.Sprintf("%s@%d", is.ID, is.Version), Changes: []Change{}}
-	if stored, err = splitAll(was.Dialect, stored); err != nil {
-		return rep, err
-	}
+	stored = splitAll(was.Dialect, stored)
 	rep.Messages = len(stored)
 	d := differ{was: was, is: is}
 	if reflect.DeepEqual(was.Source, is.Source) && was.Format == is.Format {
@@ -69,10 +78,12 @@ func (b Bench) Diff(ctx context.Context, oldFile, newFile string, stored []Store
 		d.reads.AddAll(is.Reads())
 	}
 	found := map[string]*Change{}
-	err = inOrder(ctx, len(stored), func(i int) compared { return d.compare(ctx, stored[i].Body) }, func(i int, c compared) {
+	err = inOrder(ctx, len(stored), func(i int) compared { return d.compare(ctx, stored[i]) }, func(i int, c compared) {
 		switch {
-		case c.unread:
-			rep.Unread++
+		case c.unread != "":
+			if rep.Unread++; rep.Unread <= maxUnread {
+				rep.NotRead = append(rep.NotRead, Unread{stored[i].Name, c.unread})
+			}
 		case c.notMine:
 			rep.NotMine++
 		case len(c.changes) == 0:
@@ -102,26 +113,33 @@ func (b Bench) Diff(ctx context.Context, oldFile, newFile string, stored []Store
 }
 
 // splitAll takes files apart that hold many messages.
-func splitAll(d tree.Dialect, stored []Stored) ([]Stored, error) {
+func splitAll(d tree.Dialect, stored []Stored) []Stored {
 	s, ok := d.(tree.Splitter)
 	if !ok {
-		return stored, nil
+		return stored
 	}
 	var out []Stored
 	for _, f := range stored {
-		parts, err := s.Split(f.Body)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		var parts [][]byte
+		if f.Unread == "" {
+			var err error
+			if parts, err = s.Split(f.Body); err != nil {
+				f.Unread = err.Error()
+			}
+		}
+		if f.Unread != "" {
+			out = append(out, f)
+			continue
 		}
 		for i, p := range parts {
 			name := f.Name
 			if len(parts) > 1 {
 				name = fmt.Sprintf("%s, message %d", f.Name, i+1)
 			}
-			out = append(out, Stored{name, p})
+			out = append(out, Stored{Name: name, Body: p})
 		}
 	}
-	return out, nil
+	return out
 }
 
 // A differ maps one message with both versions.
@@ -131,8 +149,9 @@ type differ struct {
 }
 
 type compared struct {
-	unread, notMine bool
-	changes         []Change
+	unread  string // why
+	notMine bool
+	changes []Change
 }
 
 // The order of changes.
@@ -143,7 +162,11 @@ const (
 	rankField
 )
 
-func (d *differ) compare(ctx context.Context, body []byte) (c compared) {
+func (d *differ) compare(ctx context.Context, s Stored) (c compared) {
+	if s.Unread != "" {
+		return compared{unread: s.Unread}
+	}
+	body := s.Body
 	reads := d.reads
 	if reads == nil {
 		reads = d.was.Reads()
@@ -154,7 +177,7 @@ func (d *differ) compare(ctx context.Context, body []byte) (c compared) {
 		newMsg, newErr = d.is.Dialect.Decode(body, d.is.Reads())
 	}
 	if oldErr != nil && newErr != nil {
-		return compared{unread: true}
+		return compared{unread: oldErr.Error()}
 	}
 	was, is := result(ctx, d.was, oldMsg, oldErr), result(ctx, d.is, newMsg, newErr)
 	if was.Class == mapping.ClassNotMine && is.Class == mapping.ClassNotMine {
@@ -427,13 +450,19 @@ func (r DiffReport) Print(s Screen) {
 	if len(r.Changes) > 0 {
 		s.line("")
 	}
+	for _, u := range r.NotRead {
+		s.line(s.in(yellow, "not read  "), s.in(bold, printable(u.Name)), ": ", printable(u.Why))
+	}
+	if more := r.Unread - len(r.NotRead); more > 0 {
+		s.line(s.in(yellow, "not read  "), fmt.Sprintf("and %d more", more))
+	}
 	different := r.Messages - r.Same - r.NotMine - r.Unread
 	parts := []string{count(r.Messages, "message") + " replayed", fmt.Sprintf("%d give the same unit", r.Same), fmt.Sprintf("%d differ", different)}
 	if r.NotMine > 0 {
 		parts = append(parts, fmt.Sprintf("%d are for neither", r.NotMine))
 	}
 	if r.Unread > 0 {
-		parts = append(parts, fmt.Sprintf("%d can not be decoded", r.Unread))
+		parts = append(parts, fmt.Sprintf("%d can not be read", r.Unread))
 	}
 	s.line(strings.Join(parts, ", "), s.in(faint, "; nothing was sent"))
 }

@@ -13,8 +13,11 @@ import (
 // Explain prints what each rule made of the message, operation by operation:
 // the result, then where it came from and each step on the way; and in one
 // faint line what did nothing, and why. only, when not empty, names the
-// operations ("kin", "kin#2") to show.
-func (r Run) Explain(s Screen, only []string) {
+// operations ("kin", "kin#2") to show; the error is for one that is not there.
+func (r Run) Explain(s Screen, only []string) error {
+	if err := r.named(only); err != nil {
+		return err
+	}
 	s.line(s.in(bold, printable(r.Message)), " through ", s.in(bold, r.Unit.Mapping))
 	file := ""
 	for _, op := range grouped(r.Events) {
@@ -33,6 +36,31 @@ func (r Run) Explain(s Screen, only []string) {
 	for _, w := range r.Unit.Warnings {
 		s.line(s.in(yellow, "warning  "), printable(w))
 	}
+	return nil
+}
+
+// named says which operations there are when one is asked for that is not:
+// those of the mapping, and what this message made of each.
+func (r Run) named(only []string) error {
+	var there []string
+	for _, o := range r.outline.Operations {
+		there = append(there, o.ID)
+	}
+	for _, e := range r.Events {
+		if e.Op != "" && !slices.Contains(there, e.Op) {
+			there = append(there, e.Op)
+		}
+	}
+	for _, o := range only {
+		if slices.Contains(there, o) {
+			continue
+		}
+		if len(there) == 0 {
+			return fmt.Errorf("no operation %q: %s has none", o, r.Unit.Mapping)
+		}
+		return fmt.Errorf("no operation %q of this message; there are: %s", o, strings.Join(there, ", "))
+	}
+	return nil
 }
 
 // An explainedOp is what belongs to one operation, or to none.

@@ -80,10 +80,15 @@ func (r *LintReport) settle() {
 
 // Print writes each issue with its line and a caret, and the sum.
 func (r LintReport) Print(s Screen) {
-	for _, i := range r.Issues {
+	s.Issues(r.Issues)
+	s.line(s.verdict(r.OK()), "  ", count(r.Files, "file"), ", ", count(r.Errors, "error"), ", ", count(r.Warnings, "warning"))
+}
+
+// Issues prints each issue with its line and a caret.
+func (s Screen) Issues(issues []mapping.Issue) {
+	for _, i := range issues {
 		s.issue("", i)
 	}
-	s.line(s.verdict(r.OK()), "  ", count(r.Files, "file"), ", ", count(r.Errors, "error"), ", ", count(r.Warnings, "warning"))
 }
 
 // verdict is "ok" or "FAIL".
@@ -102,7 +107,15 @@ func (s Screen) issue(indent string, i mapping.Issue) {
 		shade = yellow
 	}
 	place, text, _ := strings.Cut(i.String(), string(i.Severity)+"["+i.Code+"]: ")
-	s.line(indent, s.in(bold, printable(place)), s.in(shade, string(i.Severity)), s.in(faint, "["+i.Code+"]"), ": ", printable(text))
+	parts := []string{indent, s.in(bold, printable(place)), s.in(shade, string(i.Severity)), s.in(faint, "["+i.Code+"]"), ": "}
+	if s.Width <= 0 || utf8.RuneCountInString(indent+i.String()) <= s.Width {
+		s.line(append(parts, printable(text))...)
+	} else {
+		s.line(parts...)
+		for _, l := range wrap(printable(text), max(minFolded, s.Width-len(indent)-2)) {
+			s.line(indent, "  ", l)
+		}
+	}
 	line := i.SourceLine()
 	if line == "" || i.Col < 1 {
 		return

@@ -22,13 +22,13 @@ func TestExplainTellsWhereEachValueComesFrom(t *testing.T) {
 		if err != nil || len(runs) != 1 {
 			t.Fatal(err)
 		}
-		golden(t, "explain-"+name+".txt", printed(func(s Screen) { runs[0].Explain(s, nil) }))
+		golden(t, "explain-"+name+".txt", printed(func(s Screen) { _ = runs[0].Explain(s, nil) }))
 	}
 	runs, err := b.Run(t.Context(), adt+".map.yaml", read(t, b, inA08))
 	if err != nil {
 		t.Fatal(err)
 	}
-	only := printed(func(s Screen) { runs[0].Explain(s, []string{"kin#2"}) })
+	only := printed(func(s Screen) { _ = runs[0].Explain(s, []string{"kin#2"}) })
 	if !strings.Contains(only, "kin#2") || strings.Contains(only, "kin#1") || strings.Contains(only, "ordering") {
 		t.Errorf("only kin#2:\n%s", only)
 	}
@@ -71,7 +71,7 @@ func stored(t testing.TB, n int) []Stored {
 		if i%25 == 7 {
 			s = strings.Replace(s, "^MR", "^XX", 1)
 		}
-		out[i] = Stored{fmt.Sprintf("%04d.hl7", i), broker.PHI(s)}
+		out[i] = Stored{Name: fmt.Sprintf("%04d.hl7", i), Body: broker.PHI(s)}
 	}
 	return out
 }
@@ -83,10 +83,10 @@ func TestDiffGroupsWhatWouldChange(t *testing.T) {
 	t.Parallel()
 	b := changed(t, adt+".map.yaml", newADT...)
 	both := shipped().With(map[string][]byte{"examples/north/01-hl7-adt/new.map.yaml": read(t, b, adt+".map.yaml")})
-	messages := append(stored(t, 100), Stored{"broken.hl7", broker.PHI("no message")}, Stored{"other.hl7", broker.PHI("MSH|^~\\&|A|B|C|D|20260101||ORU^R01|1|P|2.5.1\r")})
+	messages := append(stored(t, 100), Stored{Name: "broken.hl7", Body: broker.PHI("no message")}, Stored{Name: "locked.hl7", Unread: "permission denied"}, Stored{Name: "other.hl7", Body: broker.PHI("MSH|^~\\&|A|B|C|D|20260101||ORU^R01|1|P|2.5.1\r")})
 	told := 0
 	rep, err := both.Diff(t.Context(), adt+".map.yaml", "examples/north/01-hl7-adt/new.map.yaml", messages, func(done, all int) { told = done })
-	if err != nil || told != 102 || rep.Unread != 1 || rep.NotMine != 1 {
+	if err != nil || told != 103 || rep.Unread != 2 || len(rep.NotRead) != 2 || rep.NotRead[1] != (Unread{"locked.hl7", "permission denied"}) || rep.NotMine != 1 {
 		t.Fatalf("%v %d %+v", err, told, rep)
 	}
 	golden(t, "diff.txt", printed(rep.Print))
@@ -109,7 +109,7 @@ func TestDocumentsAreComparedByElement(t *testing.T) {
 	b := shipped()
 	body := read(t, b, "examples/north/04-x12-procurement/in-po.json")
 	b = b.With(map[string][]byte{"examples/north/04-x12-procurement/new.map.yaml": []byte(strings.Replace(string(read(t, b, po)), "dec(it).fixed2()", "dec(it).fixed2() + '0'", 1))})
-	rep, err := b.Diff(t.Context(), po, "examples/north/04-x12-procurement/new.map.yaml", []Stored{{"po", broker.PHI(body)}}, nil)
+	rep, err := b.Diff(t.Context(), po, "examples/north/04-x12-procurement/new.map.yaml", []Stored{{Name: "po", Body: broker.PHI(body)}}, nil)
 	if err != nil || len(rep.Changes) != 1 || rep.Changes[0].What != "PO1-04" || rep.Changes[0].Count != 1 || rep.Changes[0].New != "12.500" {
 		t.Errorf("%v %+v", err, rep)
 	}
