@@ -85,7 +85,7 @@ func TestMappingsArePackedSignedAndVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []string{string(public), strings.Split(string(public), "\n")[1]} {
-		if out := expect(1, "write the key to a file and name that", "verify", in("north.vmb"), "--trust", key); strings.Contains(out, key) {
+		if out := expect(1, "write the key to a file and name that", "verify", in("north.vmb"), "--trust="+key); strings.Contains(out, key) {
 			t.Error(out)
 		}
 	}
