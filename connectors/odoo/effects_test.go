@@ -113,13 +113,13 @@ var effects = []effect{
 				line("T2", map[string]any{"product_id": product, "name": "two", "product_uom_qty": 2})))),
 			b.unit(order(merge(
 				lineOf("T1", map[string]any{"product_uom_qty": 5, "price_unit": 10, "name": "one"}, map[string]any{"sequence": 9}),
-				line("T3", map[string]any{"product_id": product, "name": "three", "product_uom_qty": 3, "price_unit": 7})))),
+				lineOf("T3", map[string]any{"product_id": product, "name": "three", "product_uom_qty": 3, "price_unit": 7}, map[string]any{"sequence": 4})))),
 		}
 	}, func(b *bench) []look {
 		return []look{{"sale.order", []any{[]any{"client_order_ref", "=", b.prefix}}, []string{"state"}},
 			{"sale.order.line", []any{[]any{"order_id.client_order_ref", "=", b.prefix}}, []string{"name", "product_uom_qty", "price_unit", "sequence"}}}
 	}, []map[string]any{{"state": "draft"}, {"name": "one", "product_uom_qty": 5, "price_unit": 10, "sequence": 1}, {"name": "two", "product_uom_qty": 2},
-		{"name": "three", "product_uom_qty": 3, "price_unit": 7}}},
+		{"name": "three", "product_uom_qty": 3, "price_unit": 7, "sequence": 4}}},
 
 	{"lines of a record that is found by its fields", "sale.order", func(b *bench) []*broker.Unit {
 		order := func(lines any) broker.Operation {
@@ -173,14 +173,14 @@ var effects = []effect{
 		bill := op("bill", "account.move", "create", b.xid("m"), broker.Values{"move_type": "in_invoice", "ref": b.prefix, "invoice_date": "2026-05-09",
 			"partner_id": map[string]any{"$xid": b.xid("p")}, "invoice_line_ids": merge(
 				line("4001", map[string]any{"name": "gloves", "quantity": 20, "price_unit": 12.5, "product_id": map[string]any{"$xid": b.xid("x")}}),
-				line("free", map[string]any{"name": "sample", "quantity": 1}),
-				line("SAC", map[string]any{"name": "freight", "quantity": 1, "price_unit": 25}))})
+				line("SAC", map[string]any{"name": "freight", "quantity": 1, "price_unit": 25}),
+				line("free", map[string]any{"name": "sample", "quantity": 1}))})
 		return []*broker.Unit{b.unit(b.partner("p"), b.product("x"), bill), b.unit(bill)}
 	}, func(b *bench) []look {
 		return []look{{"account.move", []any{[]any{"ref", "=", b.prefix}}, []string{"state", "move_type"}},
 			{"account.move.line", []any{[]any{"move_id.ref", "=", b.prefix}, []any{"name", "in", []any{"gloves", "sample", "freight"}}}, []string{"name", "quantity", "price_unit"}}}
 	}, []map[string]any{{"state": "draft", "move_type": "in_invoice"}, {"name": "gloves", "quantity": 20, "price_unit": 12.5},
-		{"name": "sample", "quantity": 1}, {"name": "freight", "quantity": 1, "price_unit": 25}}},
+		{"name": "freight", "quantity": 1, "price_unit": 25}, {"name": "sample", "quantity": 1}}},
 
 	{"an invoice that is posted", "account.move", func(b *bench) []*broker.Unit {
 		invoice := op("inv", "account.move", "upsert", b.xid("m"), broker.Values{"move_type": "out_invoice", "ref": b.prefix, "invoice_date": "2026-05-09",

@@ -74,53 +74,37 @@ func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
 	return p.removeLines(ctx, open)
 }
 
-// observeLines reads what the lines hold that are there. One whose record was
-// deleted under it has an external id that leads nowhere.
+// observeLines reads what the lines hold that are there.
 func (p *pass) observeLines(ctx context.Context, jobs []*job) error {
 	ids, fields := map[string]map[int64]bool{}, map[string]map[string]bool{}
-	each := func(visit func(j *job, f *lineField, item *lineItem, xid string, r record)) {
-		for _, j := range jobs {
-			for _, f := range j.lines {
-				for i := range f.items {
-					if xid, r, ok := p.lineAt(j, f, &f.items[i]); ok {
-						visit(j, f, &f.items[i], xid, r)
+	for _, j := range jobs {
+		for _, f := range j.lines {
+			for i := range f.items {
+				_, r, ok := p.lineAt(j, f, &f.items[i])
+				if !ok || p.t.unread.has(r.model) {
+					continue
+				}
+				if ids[r.model] == nil {
+					ids[r.model], fields[r.model] = map[int64]bool{}, map[string]bool{}
+				}
+				ids[r.model][r.id] = true
+				for name, v := range f.items[i].vals {
+					if text, ok := v.(string); !ok || len(text) <= maxCompared {
+						fields[r.model][name] = true
 					}
 				}
 			}
 		}
 	}
-	each(func(_ *job, _ *lineField, item *lineItem, _ string, r record) {
-		if ids[r.model] == nil {
-			ids[r.model], fields[r.model] = map[int64]bool{}, map[string]bool{"write_date": true}
-		}
-		ids[r.model][r.id] = true
-		for name, v := range item.vals {
-			if text, ok := v.(string); !ok || len(text) <= maxCompared {
-				fields[r.model][name] = true
-			}
-		}
-	})
 	for model := range ids {
-		if p.t.unread.has(model) {
-			fields[model] = map[string]bool{"write_date": true}
-		}
 		v, err := p.read(ctx, model, ids[model], fields[model])
-		if v != nil && err == nil && len(fields[model]) > 1 {
-			p.t.unread.add(model)
-			v, err = p.read(ctx, model, ids[model], map[string]bool{"write_date": true})
-		}
 		if err != nil {
 			return err
 		}
 		if v != nil {
-			delete(ids, model)
+			p.t.unread.add(model)
 		}
 	}
-	each(func(_ *job, _ *lineField, _ *lineItem, xid string, r record) {
-		if ids[r.model] != nil && p.seen[r.model][r.id] == nil {
-			delete(p.known, xid)
-		}
-	})
 	return nil
 }
 

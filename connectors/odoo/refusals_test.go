@@ -260,6 +260,54 @@ func TestAReferenceIsDeferredUntilItsRecordComes(t *testing.T) {
 	}
 }
 
+func TestRecordsThatReferToEachOtherWaitForNothingInOneApply(t *testing.T) {
+	t.Parallel()
+	sim, url := start(t, simulated.Config{})
+	target := newTarget(t, url, "jsonrpc")
+	one := func(n, manager string) *broker.Unit {
+		return &broker.Unit{ID: n, Ops: []broker.Operation{op("e", "hr.employee", "upsert", "t."+n, broker.Values{"name": n, "parent_id": map[string]any{"$xid": "t." + manager, "on_none": "defer"}})}}
+	}
+	for i, o := range applyTo(t, target, one("a", "b"), one("b", "c"), one("c", "a")) {
+		if o.Result != broker.Applied {
+			t.Errorf("%d: %s %s", i, o.Result, o.Class)
+		}
+	}
+	for _, r := range sim.Records("hr.employee") {
+		if r.Values["parent_id"] == nil {
+			t.Errorf("%v has no manager", r.Values["name"])
+		}
+	}
+}
+
+// A bill whose lines could not share a call, of which the second was lost.
+func TestARecordThatIsOnlyMadeGetsTheLinesThatItLacks(t *testing.T) {
+	t.Parallel()
+	sim, url := start(t, simulated.Config{})
+	target := newTarget(t, url, "jsonrpc")
+	bill := &broker.Unit{ID: "u", Ops: []broker.Operation{op("b", "account.move", "create", "t.m", broker.Values{"move_type": "in_invoice", "invoice_line_ids": merge(
+		line("1", map[string]any{"name": "one", "price_unit": 1}), line("2", map[string]any{"name": "two"}), line("3", map[string]any{"name": "three", "price_unit": 3}))})}}
+	sim.Poison("two", simulated.PoisonRetry)
+	if o := applyTo(t, target, bill)[0]; o.Result != broker.Retry {
+		t.Fatalf("%s %s", o.Result, o.Class)
+	}
+	if n := len(sim.Records("account.move.line")); n != 2 { // the first, and the third, which goes by a call of its own
+		t.Errorf("%d lines", n)
+	}
+	sim.Heal()
+	for range 2 {
+		if o := applyTo(t, target, bill)[0]; o.Result != broker.Applied {
+			t.Fatalf("%s %s", o.Result, o.Class)
+		}
+	}
+	var names []string
+	for _, r := range sim.Records("account.move.line") {
+		names = append(names, fmt.Sprint(r.Values["name"], r.Writes))
+	}
+	if s := strings.Join(names, " "); len(names) != 3 || strings.Contains(s, "1") {
+		t.Error(s)
+	}
+}
+
 func TestTheAddonIsAskedForAndTakesManyUnits(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
