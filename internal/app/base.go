@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -42,7 +43,17 @@ type base struct {
 	server    *ops.Server
 }
 
+// collectAt is how much the heap grows, in percent of what is in use, before it
+// is collected. A message is many small objects that die young: at 200 the
+// end-to-end benchmark does 1,690 to 1,930 messages per second of processor time,
+// at Go's 100 it does 1,480 in the same hour, for 50 MB more at full load and nothing at
+// rest. GOGC in the environment goes before it.
+const collectAt = 200
+
 func startBase(ctx context.Context, service, instance string, o Options, p config.Process, grace time.Duration) (*base, error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}
