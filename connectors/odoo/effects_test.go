@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 )
 
 // An effect is what some units are to bring about, one after the other, and
@@ -435,4 +436,31 @@ func TestAllUnitsOfAnEffectInOneApply(t *testing.T) {
 		everything(t, b.target, e.units(b), false)
 		b.check(t, e)
 	})
+}
+
+func TestOperationsOfDifferentContextsDoNotShareACall(t *testing.T) {
+	t.Parallel()
+	_, url := start(t, simulated.Config{})
+	var mu sync.Mutex
+	var contexts []string
+	asked := regexp.MustCompile(`"no_reset_password":(true|false)`)
+	target := newTarget(t, flaky(t, url, func(_ string, body []byte) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.Contains(string(body), `"load"`) {
+			contexts = append(contexts, asked.FindString(string(body)))
+		}
+		return false
+	}), "jsonrpc")
+	var units []*broker.Unit
+	for i, c := range []broker.Values{nil, {"no_reset_password": true}, nil, {"no_reset_password": true}, {"no_reset_password": false}} {
+		o := upsert(fmt.Sprint("t.p", i), broker.Values{"name": "n"})
+		o.Context = c
+		units = append(units, &broker.Unit{ID: fmt.Sprint("u", i), Ops: []broker.Operation{o}})
+	}
+	applyTo(t, target, units...)
+	slices.Sort(contexts)
+	if s := strings.Join(contexts, " "); s != ` "no_reset_password":false "no_reset_password":true` {
+		t.Error(s)
+	}
 }
