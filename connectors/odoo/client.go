@@ -98,8 +98,10 @@ var wires = map[string]func(*poster) wire{
 	"json2":   func(p *poster) wire { return &json2{p} },
 }
 
-// choose returns the wire, asking the server once which are the best: JSON-2
-// from 19 on, else JSON-RPC.
+// choose returns the wire. JSON-2 is the best from 19 on, JSON-RPC before. It
+// is settled when a server has told its version: the page where 19 does is
+// missing before, and what stands in its place differs (a page for people, a
+// redirect to the login), so JSON-RPC is asked then.
 func (c *client) choose(ctx context.Context) (wire, error) {
 	c.mu.Lock()
 	w := c.wire
@@ -108,19 +110,19 @@ func (c *client) choose(ctx context.Context) (wire, error) {
 		return w, nil
 	}
 	name := "json2"
-	res, err := c.send(ctx, "", "version", func(ctx context.Context) (any, error) { return wires[name](c.poster).version(ctx) })
-	version, _ := res.(string)
-	var f *fault
-	switch {
-	case errors.As(err, &f) && (f.class == "http.404" || f.class == "http.400" || f.class == "net.garbage"): // a server before 19 has no such page
+	version, err := c.versionBy(ctx, name)
+	if f := (*fault)(nil); errors.As(err, &f) && f.isPage() {
 		name = "jsonrpc"
-	case err != nil:
+		version, err = c.versionBy(ctx, name)
+	}
+	if err != nil {
 		return nil, err
-	case major(version) < 19:
+	}
+	if name == "json2" && major(version) < 19 {
 		name = "jsonrpc"
 	}
 	if name == "jsonrpc" {
-		c.log.Warn("odoo: JSON-RPC is deprecated in Odoo 19 and gone in 22; an Odoo of 19 or newer is spoken to by JSON-2, without any change here")
+		c.log.Warn("odoo: JSON-RPC is deprecated in Odoo 19 and gone in 22; a server of 19 or newer is spoken to by JSON-2, without any change here", "version", version)
 	} else {
 		c.log.Info("odoo: the server speaks JSON-2", "version", version)
 	}
@@ -130,6 +132,12 @@ func (c *client) choose(ctx context.Context) (wire, error) {
 		c.wire = wires[name](c.poster)
 	}
 	return c.wire, nil
+}
+
+func (c *client) versionBy(ctx context.Context, name string) (string, error) {
+	res, err := c.send(ctx, "", "version", func(ctx context.Context) (any, error) { return wires[name](c.poster).version(ctx) })
+	version, _ := res.(string)
+	return version, err
 }
 
 func major(version string) int {

@@ -2,8 +2,12 @@ package odoo
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
@@ -48,6 +52,52 @@ func TestAutoTakesTheBestThatTheServerHas(t *testing.T) {
 		if got != want {
 			t.Errorf("%s is spoken to by %s, want %s", version, got, want)
 		}
+	}
+}
+
+// Also a real server, when the environment names one: what stands where 19 has
+// its version is not the same everywhere.
+func TestAutoWorksOnEveryServer(t *testing.T) {
+	for _, e := range endpoints(t, false) {
+		b := &bench{endpoint: e, protocol: "auto", prefix: strconv.FormatInt(time.Now().UnixNano(), 36) + "_"}
+		b.target = b.as(t, e.user, e.key)
+		if err := b.target.Check(t.Context()); err != nil {
+			t.Errorf("%s: %v", e.name, err)
+			continue
+		}
+		b.applied(t, b.unit(upsert(b.xid("auto"), broker.Values{"name": "n"})))
+	}
+}
+
+func TestAServerThatIsOverloadedDecidesNothing(t *testing.T) {
+	t.Parallel()
+	srv, cfg := server(t, simulated.Config{Version: "19.0"})
+	status := http.StatusServiceUnavailable
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if status != 0 {
+			w.WriteHeader(status)
+			return
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	cfg.URL = proxy.URL
+	target := connect(t, cfg)
+	for _, c := range []struct {
+		status int
+		class  string
+	}{{http.StatusServiceUnavailable, "odoo.unavailable"}, {http.StatusTooManyRequests, "odoo.refused_request"}, {http.StatusFound, "odoo.redirected"}, {http.StatusNotFound, "odoo.wrong_url"}} {
+		status = c.status
+		if err := target.Check(t.Context()); err == nil || !strings.HasPrefix(err.Error(), c.class) {
+			t.Errorf("%d: %v", c.status, err)
+		}
+	}
+	status = 0
+	if err := target.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, ok := target.client.wire.(*json2); !ok {
+		t.Errorf("a server of 19 is spoken to by %T after trouble", target.client.wire)
 	}
 }
 

@@ -22,6 +22,13 @@ type fault struct {
 // Error names the class only.
 func (f *fault) Error() string { return "odoo answered " + token(f.class) }
 
+// isPage tells an answer that is no answer of the interface: a redirect, a page
+// for people, a refusal. That a server or its proxy is overloaded is none.
+func (f *fault) isPage() bool {
+	status, isHTTP := strings.CutPrefix(f.class, "http.")
+	return f.class == "net.garbage" || isHTTP && (status[0] == '3' || status[0] == '4') && status != "429"
+}
+
 // What to do about a fault.
 type action int
 

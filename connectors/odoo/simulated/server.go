@@ -243,6 +243,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		_, _ = fmt.Fprintf(w, `{"version_info": [%d, 0, 0, "final", 0, ""], "version": "%s"}`, s.major(), s.cfg.Version)
 		return
+	case r.URL.Path == "/json/version": // taken for a page of the web client, which wants a login
+		w.Header().Set("Location", "/web/login?redirect=%2Fjson%2Fversion%3F")
+		html(w, http.StatusSeeOther, "Redirecting...", "Redirecting...", "You should be redirected automatically to the target URL.")
+		return
 	case strings.HasPrefix(r.URL.Path, "/json/2/") && s.speaksJSON2():
 	case !isXML && r.URL.Path != "/jsonrpc":
 		html(w, http.StatusNotFound, "404 Not Found", "Not Found", "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")
