@@ -268,3 +268,40 @@ func TestARoundThatWasHandedOverIsCommittedAlsoByACallerWhoGivesUp(t *testing.T)
 		}
 	}
 }
+
+func TestDrainingEndsWithTheLastCommit(t *testing.T) {
+	t.Parallel()
+	j := openTest(t, t.TempDir(), "adt")
+	l, err := j.lane("adt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.syncMu.Lock() // the disk is slow
+	stored, drained := make(chan error, 1), make(chan struct{})
+	go func() { stored <- j.Append(context.Background(), "adt", testMessage(1)) }()
+	for out := int64(0); out == 0; {
+		l.mu.Lock()
+		out = l.outBytes
+		l.mu.Unlock()
+	}
+	go func() { l.drain(time.Hour); close(drained) }()
+	for waiting := false; !waiting; {
+		select {
+		case <-drained:
+			t.Fatal("drained with a message in hand")
+		default:
+		}
+		l.mu.Lock()
+		waiting = l.settled != nil && len(l.slots) == 0
+		l.mu.Unlock()
+	}
+	l.syncMu.Unlock()
+	select {
+	case <-drained:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is in hand any more, and it waits on")
+	}
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+}

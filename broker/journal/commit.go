@@ -1,0 +1,250 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// A round is what one sync serves.
+type round struct {
+	ready   []*step
+	partial int // steps of which some messages are acknowledged
+	bytes   int64
+	last    uint64
+}
+
+// serve takes acknowledgements until the session is down.
+func (l *lane) serve(s *session) {
+	defer close(s.done)
+	for {
+		var r round
+		select {
+		case m := <-s.acks:
+			l.settle(s, m, &r)
+		case <-s.down:
+			return
+		}
+	gather:
+		for {
+			select {
+			case m := <-s.acks:
+				l.settle(s, m, &r)
+				continue
+			default:
+			}
+			if r.partial == 0 {
+				break
+			}
+			select {
+			case m := <-s.acks:
+				l.settle(s, m, &r)
+			case <-s.down:
+				break gather
+			}
+		}
+		if !l.hand(s, &r) {
+			l.commit(s, &r)
+		}
+	}
+}
+
+// hand gives the round of a lone sender to that sender to commit.
+func (l *lane) hand(s *session, r *round) bool {
+	if len(r.ready) != 1 || r.bytes == 0 || r.ready[0].size != 1 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := r.ready[0]
+	if p.gone || len(l.slots) > 0 {
+		return false
+	}
+	mine := *r // serve's own stays on its stack
+	s.handed.Add(1)
+	p.alone <- func() {
+		defer s.handed.Done()
+		l.commit(s, &mine)
+	}
+	return true
+}
+
+// settle notes one acknowledgement.
+func (l *lane) settle(s *session, m *nats.Msg, r *round) {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(m.Subject, s.prefix), 10, 64)
+	seq, refused := readAck(m.Data)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sl, ok := l.slots[n]
+	if !ok {
+		return
+	}
+	delete(l.slots, n)
+	l.lessInHand()
+	l.progress = time.Now()
+	for range sl.tokens {
+		<-s.tokens
+	}
+	p := sl.p
+	if p.size > 1 && p.left == p.size {
+		r.partial++
+	}
+	p.left--
+	switch {
+	case refused == nil:
+		p.stored = append(p.stored, seq)
+		r.bytes += sl.bytes
+		r.last = max(r.last, seq)
+	case errors.Is(refused, errPresent):
+		l.outBytes -= sl.bytes
+		p.dups = append(p.dups, sl.i)
+	default:
+		l.outBytes -= sl.bytes
+		if p.err == nil {
+			p.err = refused
+		}
+	}
+	if p.left == 0 {
+		if p.size > 1 {
+			r.partial--
+		}
+		r.ready = append(r.ready, p)
+	}
+}
+
+// commit makes a round durable and lets its callers go.
+func (l *lane) commit(s *session, r *round) {
+	var err error
+	if p := l.j.poison.Load(); p != nil {
+		err = *p
+	}
+	steps, tookBack := 0, false
+	for _, p := range r.ready {
+		if p.size == 1 {
+			continue
+		}
+		steps++
+		if p.err != nil {
+			l.takeBack(s, p)
+			tookBack = true
+		}
+	}
+	l.syncMu.Lock()
+	grown, known := int64(0), false
+	if err == nil && r.bytes > 0 && l.j.group {
+		start := time.Now()
+		if tookBack { // the server may have removed or rewritten blocks
+			err = l.blocks.rebase()
+		} else {
+			grown, known, err = l.blocks.sync()
+		}
+		if err != nil {
+			err = l.j.fail(err)
+		}
+		l.j.met.synced(l.feed, len(r.ready), time.Since(start))
+	}
+	l.mu.Lock()
+	l.outBytes -= r.bytes
+	l.lessInHand()
+	l.steps -= steps
+	if err == nil && l.broken {
+		err = errDown
+	}
+	if err == nil && known {
+		err = l.audit(grown, r.bytes)
+	} else {
+		l.blocks.ahead = l.outBytes
+	}
+	if err == nil && l.marked {
+		// A step that is on its way now began after this round's last entry.
+		if l.steps == 0 {
+			err, l.marked = l.mark.clear(), false
+		} else {
+			err = l.mark.set(max(r.last, l.durable))
+		}
+		if err != nil {
+			err = l.j.fail(err)
+		}
+	}
+	if err == nil && r.last > l.durable {
+		l.durable = r.last
+		l.wake()
+	}
+	for _, p := range r.ready {
+		p.finish(err)
+	}
+	l.mu.Unlock()
+	l.syncMu.Unlock()
+}
+
+// audit compares by how much the block files have grown with what the server
+// has acknowledged. What was found too much belongs to messages whose
+// acknowledgement is on its way.
+func (l *lane) audit(grown, acked int64) error {
+	if l.blocks.ahead += grown - acked; l.blocks.ahead < 0 {
+		return l.j.fail(fmt.Errorf("feed %s: the server acknowledged %d bytes more than its block files have grown by: group commit does not fit this server, set sync_always", l.feed, -l.blocks.ahead))
+	}
+	l.blocks.ahead = min(l.blocks.ahead, l.outBytes)
+	return nil
+}
+
+// takeBack removes what was stored of a step that failed. When the server can
+// not do that, nothing more is acknowledged in this session: the next one
+// finds the mark and does it.
+func (l *lane) takeBack(s *session, p *step) {
+	ctx, cancel := context.WithTimeout(context.Background(), stuckAfter)
+	defer cancel()
+	for _, seq := range p.stored {
+		if err := s.stream.DeleteMsg(ctx, seq); err != nil {
+			l.j.log.Error("journal: take back an unfinished step", "feed", l.feed, "error", err)
+			l.mu.Lock()
+			l.broken = true
+			l.mu.Unlock()
+			return
+		}
+	}
+}
+
+// Error codes of the JetStream API (nats-server errors.json).
+const (
+	codeWrongLastSequence = 10071
+	codeTooLarge          = 10054
+)
+
+var errPresent = errors.New("an entry with this id is there")
+
+// readAck reads a PubAck: the sequence, or why the message was refused.
+func readAck(data []byte) (uint64, error) {
+	var ack struct {
+		Seq   uint64 `json:"seq"`
+		Error *struct {
+			Code        int    `json:"code"`
+			ErrCode     int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	switch err := json.Unmarshal(data, &ack); {
+	case err != nil:
+		return 0, fmt.Errorf("the server's acknowledgement: %w", err)
+	case ack.Error == nil && ack.Seq > 0:
+		return ack.Seq, nil
+	case ack.Error == nil:
+		return 0, errors.New("the server's acknowledgement has no sequence")
+	case ack.Error.ErrCode == codeWrongLastSequence:
+		return 0, errPresent
+	case ack.Error.Code == 503 || ack.Error.Code == 429 || ack.Error.Code == 500:
+		return 0, fmt.Errorf("%s (%d): %w", ack.Error.Description, ack.Error.ErrCode, broker.ErrFull)
+	case ack.Error.ErrCode == codeTooLarge:
+		return 0, &broker.RejectError{Code: "too_large", Err: errors.New(ack.Error.Description)}
+	default:
+		return 0, fmt.Errorf("%s (%d)", ack.Error.Description, ack.Error.ErrCode)
+	}
+}
