@@ -333,7 +333,7 @@ func (cmd *replayCmd) summary(c *console, rep ledger.Replay, items []ops.Item) e
 		c.table([]column{{head: "UNITS", right: true}, {head: "FEED"}, {head: "KIND", drop: 1}, {head: "TARGET", drop: 2}, {head: "WAS TO BE"}, {head: "NOW"}, {head: "WHY"}}, rows)
 	}
 	if n := rep.Actions[ledger.Remap]; n > 0 {
-		c.note("%d were asked of their sites, which map them again when they are connected: see vagus messages show ID", n)
+		c.note("asked of their sites: %d; a site maps its messages again when it is connected: see vagus messages show ID", n)
 	}
 	if left > 0 {
 		c.note("%d of those tried again are not in effect: vagus dead ls, vagus messages ls --status parked", left)

@@ -147,7 +147,7 @@ func readEdition(fsys fs.FS, name string) *edition {
 		if err != nil {
 			continue
 		}
-		if read, err := readTable(t.key, data); err == nil {
+		if read, _, err := readTable(t.key, data); err == nil {
 			rows := maps.Clone(read.rows)
 			if read.catch {
 				rows["*"] = read.other

@@ -120,7 +120,7 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 	w := &celWalker{l: l, p: p, at: at, cs: cs, ast: parsed.NativeRep()}
 	before := len(l.c.issues)
 	w.walk(w.ast.Expr(), nil)
-	if len(l.c.issues) > before {
+	if l.c.issues[before:].failed() {
 		return nil
 	}
 	var options []cel.EnvOption
@@ -144,7 +144,11 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 		return nil
 	}
 	if est.Max > celCostCeiling {
-		l.c.errorf(at, "cel-cost", "worst case costs %d units, ceiling %d: nested loops over repeating fields?", est.Max, celCostCeiling)
+		why := "a text that is put together of itself grows too long"
+		if w.loops {
+			why = "nested loops over repeating fields?"
+		}
+		l.c.errorf(at, "cel-cost", "worst case costs %d units, ceiling %d: %s", est.Max, celCostCeiling, why)
 		return nil
 	}
 	progOptions := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
@@ -187,12 +191,19 @@ type celWalker struct {
 }
 
 func (w *celWalker) errorAt(e ast.Expr, code, format string, args ...any) {
+	w.l.c.errorf(w.place(e), code, format, args...)
+}
+
+func (w *celWalker) warnAt(e ast.Expr, code, format string, args ...any) {
+	w.l.c.warnf(w.place(e), code, format, args...)
+}
+
+func (w *celWalker) place(e ast.Expr) place {
 	loc := w.ast.SourceInfo().GetStartLocation(e.ID())
-	at := w.at
 	if loc.Line() == 1 {
-		at = at.plus(loc.Column())
+		return w.at.plus(loc.Column())
 	}
-	w.l.c.errorf(at, code, format, args...)
+	return w.at
 }
 
 // walk visits an expression; it returns the scope of its items when it is a
@@ -249,6 +260,7 @@ func (w *celWalker) ident(name string, items map[string]*scope) {
 		let := w.l.m.lets[n]
 		let.used = true
 		w.p.labels |= let.labels
+		w.l.reads = append(w.l.reads, read{name, let.labels, let.asks})
 		w.p.vars = append(w.p.vars, variable{name: name, kind: varLet, index: n, typ: let.typ})
 	}
 }
@@ -373,6 +385,9 @@ func (w *celWalker) path(arg ast.Expr, sc *scope, list bool, fn string) *boundPa
 	if err != nil {
 		w.errorAt(arg, "path", "%s", err)
 		return nil
+	}
+	if p.repeat != "" && !p.list && !list {
+		w.warnAt(arg, "repeats", "%s repeats in %s and the first one is taken: write %s[first], or choose", p.repeat, text, p.repeat)
 	}
 	switch {
 	case list && !p.list:

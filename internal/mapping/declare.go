@@ -42,7 +42,7 @@ func (l *loader) bindText(sc *scope, text string) (*boundPath, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.reads = append(l.reads, read{text, p.labels})
+	l.reads = append(l.reads, read{text, p.labels, p.asks()})
 	l.readField(p)
 	return p, nil
 }
@@ -69,7 +69,7 @@ func (l *loader) bind(at place, sc *scope, text string) *boundPath {
 func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 	if n := l.letIndex(text); n >= 0 {
 		l.m.lets[n].used = true
-		l.reads = append(l.reads, read{text, l.m.lets[n].labels})
+		l.reads = append(l.reads, read{text, l.m.lets[n].labels, l.m.lets[n].asks})
 		return input{let: n, text: text, at: at}, true
 	}
 	p := l.bind(at, sc, text)
@@ -106,10 +106,12 @@ func labelsOf(v *value) tree.Labels {
 
 func (l *loader) tables(v *value) {
 	for _, e := range v.entries() {
-		if t := l.table(e.key, e.val); t != nil {
-			t.at = e.at
-			l.m.tables[e.key] = t
+		t := l.table(e.key, e.val)
+		if t == nil {
+			t = &table{name: e.key} // what is wrong with it is said: rules that use it are not wrong too
 		}
+		t.at = e.at
+		l.m.tables[e.key] = t
 	}
 }
 
@@ -128,12 +130,13 @@ func (l *loader) table(name string, v *value) *table {
 	l.content(data)
 	var t *table
 	if strings.HasSuffix(file, ".csv") {
-		t, err = readTable(name, data)
+		var line int
+		if t, line, err = readTable(name, data); err != nil {
+			l.c.errorf(place{file: newSourceFile(file, data), line: line, col: 1}, "table", "%v (table %s of %s)", err, name, v.at.file.name)
+			return nil
+		}
 	} else if doc := parseYAML(file, data, l.c); doc != nil && l.c.shape(doc, "table") {
 		t = l.rows(name, doc.get("rows"))
-	}
-	if err != nil {
-		l.c.errorf(v.at, "table", "%s: %v", v.text, err)
 	}
 	if t != nil {
 		t.file = file
@@ -169,7 +172,7 @@ func (l *loader) lets(v *value) {
 		if r == nil {
 			continue
 		}
-		x := &let{rule: r, name: e.key, labels: r.labels}
+		x := &let{rule: r, name: e.key, labels: r.labels, asks: r.asks}
 		x.typ, x.kind = l.letType(r)
 		if r.fallback != nil && !constantType(r.fallback).IsExactType(x.typ) && !(x.typ.IsExactType(cel.IntType) && constantType(r.fallback).IsExactType(decimalType)) {
 			l.c.errorf(e.val.get("default").at, "type", "the default of %s is %s and its value %s", e.key, cel.FormatCELType(constantType(r.fallback)), cel.FormatCELType(x.typ))

@@ -139,6 +139,7 @@ func (w *outWriter) block(v *value, typ *tree.Type, open *tree.Element, owner st
 	}
 	if x := v.get("when"); x != nil {
 		b.when = l.condition(x, sc, nil)
+		l.checkAsks(x.at, "the segment", 0, l.asked(b.when))
 	}
 	var segment *entry
 	for i := range v.keys {
@@ -333,6 +334,7 @@ func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *ou
 	r.labels = r.labels&^r.drop | r.gain
 	w.checkElement(o)
 	l.checkEgress(e.at, r.id(), r.labels)
+	r.asks = l.checkAsks(e.at, r.id(), r.drop, append(l.asked(r.when), l.reads...))
 	return o
 }
 

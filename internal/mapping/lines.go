@@ -137,6 +137,7 @@ func (l *loader) referenceBlock(r *rule, b *block, item *rule, v *value, sc *sco
 	l.checkTypes(item)
 	item.labels = item.labels&^item.drop | item.gain
 	l.checkEgress(r.at, r.id(), item.labels)
+	r.asks |= l.checkAsks(r.at, r.id(), item.drop, append(l.asked(item.when), l.reads...))
 	r.labels, r.drop, r.because = r.labels|item.labels, r.drop|item.drop, item.because
 }
 
@@ -146,6 +147,7 @@ func (l *loader) lineBlock(r *rule, b *block, v *value, sc *scope, rc ruleContex
 	l.reads = nil
 	if w := v.get("when"); w != nil {
 		b.when = l.condition(w, sc, nil)
+		r.asks |= l.checkAsks(w.at, "a line of "+r.id(), 0, l.asked(b.when))
 	}
 	key := v.get("key")
 	switch {

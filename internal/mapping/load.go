@@ -76,6 +76,7 @@ type loader struct {
 type read struct {
 	text   string
 	labels tree.Labels
+	asks   tree.Labels // of its predicates, and of what decides whether a let has a value
 }
 
 func load(fsys fs.FS, name string, formats []tree.Format) (*loader, Issues) {

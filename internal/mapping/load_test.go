@@ -90,6 +90,11 @@ func TestAWrongFieldIsAnErrorAtItsPlace(t *testing.T) {
 		{`name: { from: PID-19 }`, `error[egress]: p.name carries national_id data (from PID-19), which egress.allow does not let out`},
 		{`name: { cel: "v('OBX[first]-5[first]')" }`, `p.name carries clinical data (from OBX[first]-5[first])`},
 		{`name: { text: "x {PID-19}" }`, `carries national_id data`},
+		{`comment: { from: PID-8, when: "v('OBX[first]-5[first]') == 'P'" }`, `16:7: warning[egress-when]: whether p.comment is written tells something of OBX[first]-5[first], which is clinical data and egress.allow does not let out`},
+		{`comment: { from: "NK1[8=1].1", when: "nodes('OBX[*]').exists(o, o.v('5[first]') == 'P')" }`, `whether p.comment is written tells something of 5[first], which is clinical data`},
+		{`comment: "PID-10[first].1"`, `error[egress]`},
+		{`child_ids: { each: "NK1[*]", key: "{NK1-1}", when: "v('PID-19') == ''", fields: { ref: NK1-1 } }`, `whether a line of p.child_ids is written tells something of PID-19, which is national_id data`},
+		{`category_id: { each: "PV1-18[*]", ref: name, mode: add, when: "v('PID-19') == it" }`, `whether p.category_id is written tells something of PID-19`},
 		{`comment: { from: PID-8, phi: [clinical] }`, `carries clinical data`},
 		{`name: { from: PID-19, declassify: { drop: [national_id], because: short } }`, `a reason that an auditor reads`},
 		{`name: { from: PID-8, phi: [clinic] }`, `phi is one of none, admin, order, staff, financial, name, contact, demographic, identifier, national_id, clinical, sensitive, secret (did you mean "clinical"?)`},
@@ -238,6 +243,8 @@ func TestAWrongFileIsAnErrorThatNamesTheFix(t *testing.T) {
 		{"res.partner\n    do: upsert\n    match: { xid: \"t.p_{PID-3[first].1}\" }\n    fields:\n      name: PID-8",
 			"res.partner.category\n    do: upsert\n    match: { xid: \"t.p_{PID-3[first].1}\" }\n    fields:\n      color: PID-25", `res.partner.category.name is required by Odoo`},
 		{"operations:", "emit: { format: x12 }\noperations:", `a mapping has one of operations or emit and segments`},
+		{"do: upsert", "do: upsert\n    when: \"v('PID-19') == ''\"", `14:11: warning[egress-when]: whether p is written tells something of PID-19, which is national_id data`},
+		{"name: PID-8", "name: a\nlet: { a: { from: PID-8, when: \"v('PID-19') == 'x'\" } }", `whether p.name is written tells something of a, which is national_id data`},
 		{"operations:", "let: { MSH: PID-8 }\noperations:", `a name is lower-case letters`},
 		{"operations:", "let: { a: { cel: \"1 ==\" } }\noperations:", `error[cel]: Syntax error`},
 		{"operations:", "let: { a: { from: PID-8, default: true } }\noperations:", `the default of a is bool and its value string`},
@@ -375,5 +382,25 @@ func TestOneRunNamesAllFaultsOfARuleWhoseFieldIsWrong(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"odoo-field", "odoo-field", "path", "table"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAFaultOfATableStandsInTheTable(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(withFields("name: { from: PID-8, map: bad }"), "tables: { ", "tables: { bad: bad.csv, ", 1)
+	for csv, want := range map[string]string{
+		"code,odoo\nA,x\nB\n":   "bad.csv:3:1: error[table]: a row has a code and what it becomes (table bad of m.yaml)",
+		"kode,odoo\nA,x\n":      "bad.csv:1:1: error[table]: the first line names the columns: code, what it becomes, note (table bad of m.yaml)",
+		"code,odoo\nA,x\"y\"\n": "bad.csv:2:1: error[table]: ",
+	} {
+		var got []string
+		for _, i := range Lint(testFS("m.yaml", text, "bad.csv", csv), "m.yaml", []tree.Format{fakeFormat{}}) {
+			if i.Severity == Error {
+				got = append(got, i.String())
+			}
+		}
+		if len(got) != 1 || !strings.HasPrefix(got[0], want) {
+			t.Errorf("%q: %q, want %q alone", csv, got, want)
+		}
 	}
 }

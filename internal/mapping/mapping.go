@@ -66,6 +66,7 @@ type let struct {
 	typ    *cel.Type
 	kind   tree.Kind
 	labels tree.Labels
+	asks   tree.Labels // of what decides whether it has a value
 }
 
 // A guard ends the message's way when its expression is true.
@@ -95,6 +96,7 @@ type operation struct {
 	context  []contextValue
 	because  string                 // why a call may be repeated
 	labels   tree.Labels            // of match and context
+	asks     tree.Labels            // of what decides whether it is made
 	allowed  map[string]permit      // what each field may carry, for the second egress check
 	argument map[string]tree.Labels // and each argument
 }
@@ -141,6 +143,7 @@ type rule struct {
 	onUpdate bool        // only_on: update
 	element  *outElement // of a document
 	labels   tree.Labels
+	asks     tree.Labels // of what decides whether it is written
 	drop     tree.Labels // declassified
 	because  string      // of drop
 	gain     tree.Labels // phi

@@ -37,6 +37,7 @@ func (l *loader) operation(v *value) *operation {
 	}
 	if w := v.get("when"); w != nil {
 		op.when = l.condition(w, sc, nil)
+		op.asks |= l.checkAsks(w.at, op.id, 0, l.asked(op.when))
 	}
 	l.operationOn(op, v)
 	if l.snap.Models[op.model] == nil {
@@ -71,6 +72,7 @@ func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 		l.c.errorf(at, "each", "each goes over a list: write [*] in %s", text)
 		return nil, nil
 	}
+	l.checkAsks(at, "what "+text+" names", 0, []read{{text, 0, p.asks()}})
 	if name == "" {
 		name = lastName(p)
 	}

@@ -42,6 +42,7 @@ type OperationOutline struct {
 	ID, Model, Do, Each, When, Match string
 	Place                            Place
 	Labels                           tree.Labels
+	Decides                          tree.Labels   // of what decides whether it is made: its when
 	Rules                            []RuleOutline // of its fields, then of its arguments: "post.args.reason"
 }
 
@@ -56,6 +57,7 @@ type RuleOutline struct {
 	How                                   []string // steps in words, in their order: "table sex", "text to date", "res.country by code"
 	Policies                              []string // "required", "default false on create", "on_error skip", …
 	Labels                                tree.Labels
+	Decides                               tree.Labels // of what decides whether it is written: its when, and predicates
 	Dropped                               tree.Labels // declassified, and Because of what
 	Because                               string
 	Outcomes                              []Outcome     // those that the rule can have
@@ -88,7 +90,7 @@ func (m *Mapping) Outline() Outline {
 		o.Guards = append(o.Guards, out)
 	}
 	for _, op := range m.ops {
-		out := OperationOutline{ID: op.id, Model: op.model, Do: op.do, Place: op.at.public(), Labels: op.labels, Match: op.howMatched()}
+		out := OperationOutline{ID: op.id, Model: op.model, Do: op.do, Place: op.at.public(), Labels: op.labels, Decides: op.asks, Match: op.howMatched()}
 		if op.each != nil {
 			out.Each = op.each.text
 		}
@@ -142,7 +144,7 @@ func (op *operation) howMatched() string {
 }
 
 func (m *Mapping) outlineRule(r *rule) RuleOutline {
-	o := RuleOutline{ID: r.id(), Place: r.at.public(), Labels: r.labels, Dropped: r.drop, Because: r.because, Outcomes: m.outcomes(r), Policies: r.policies()}
+	o := RuleOutline{ID: r.id(), Place: r.at.public(), Labels: r.labels, Decides: r.asks, Dropped: r.drop, Because: r.because, Outcomes: m.outcomes(r), Policies: r.policies()}
 	if o.Place.File != m.file {
 		o.From = o.Place.File
 	}

@@ -41,7 +41,12 @@ func (f *flattener) flatten(name string) *value {
 		overlays = append(overlays, doc)
 		ext := doc.get("extends")
 		if len(overlays) > maxOverlays {
-			f.c.errorf(ext.at, "extends", "overlays stand on each other at most %d high: does this one extend itself?", maxOverlays)
+			f.c.errorf(ext.at, "extends", "overlays stand on each other at most %d high", maxOverlays)
+			return nil
+		}
+		way := append([]string{name}, f.bases...)
+		if n := slices.Index(way, ext.beside()); n >= 0 {
+			f.c.errorf(ext.at, "extends", "a mapping can not extend itself: %s", strings.Join(append(way[n:], ext.beside()), " → "))
 			return nil
 		}
 		f.bases = append(f.bases, ext.beside())

@@ -152,7 +152,7 @@ func TestOverlaysStandOnEachOther(t *testing.T) {
 		}
 	}
 	for what, c := range map[string]struct{ overlay, want string }{
-		"itself":              {"extends: o.map.yaml\nid: o\nversion: 1", "at most 4 high: does this one extend itself?"},
+		"itself":              {"extends: o.map.yaml\nid: o\nversion: 1", "a mapping can not extend itself: sites/west/o.map.yaml → sites/west/o.map.yaml"},
 		"nothing":             {"extends: none.yaml\nid: o\nversion: 1", "none.yaml"},
 		"a fragment":          {"extends: ../../parts/xad.yaml\nid: o\nversion: 1", `parts/xad.yaml:1:7: error[kind]: a mapping has kind: mapping, not "fragment"`},
 		"a list":              {"extends: []\nid: o\nversion: 1", "extends is text, not a list"},

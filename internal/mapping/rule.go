@@ -55,6 +55,9 @@ func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 		r.labels = r.labels&^r.drop | r.gain
 		if rc.op != nil {
 			l.checkEgress(at, r.id(), r.labels)
+			r.asks = l.checkAsks(at, r.id(), r.drop, append(l.asked(r.when), l.reads...))
+		} else {
+			r.asks = decide(append(l.asked(r.when), l.reads...))
 		}
 	}
 	return r
@@ -204,7 +207,7 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 		p := sc.item()
 		r.inputs = []input{{path: p, text: p.text, at: v.get("each").at}}
 		r.labels |= p.labels
-		l.reads = append(l.reads, read{p.text, p.labels})
+		l.reads = append(l.reads, read{p.text, p.labels, p.asks()})
 		return true
 	case len(have) == 0:
 		if v.get("cel") == nil && v.get("ref") == nil {

@@ -148,6 +148,9 @@ func (l *loader) checkTable(r *rule, name string) {
 
 // unused warns of names that nothing reads.
 func (l *loader) unused() {
+	if l.c.issues.failed() {
+		return // what would use it may be what failed
+	}
 	for _, name := range l.m.tableNames() {
 		if !l.m.tables[name].used {
 			l.c.warnf(l.m.tables[name].at, "unused", "no rule uses table %s", name)

@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -26,34 +27,39 @@ type table struct {
 
 const maxTableRows = 100_000
 
-func readTable(name string, data []byte) (*table, error) {
-	t := &table{name: name, rows: map[string]string{}}
+// readTable reads a CSV file; line is where its error stands.
+func readTable(name string, data []byte) (t *table, line int, err error) {
+	t = &table{name: name, rows: map[string]string{}}
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
 	r.FieldsPerRecord = -1
 	r.ReuseRecord = true
 	for first := true; ; first = false {
 		row, err := r.Read()
 		if err == io.EOF {
-			return t, nil
+			return t, 0, nil
+		}
+		var broken *csv.ParseError
+		if errors.As(err, &broken) {
+			return nil, broken.Line, broken.Err
 		}
 		if err != nil {
-			return nil, err
+			return nil, 1, err
 		}
 		line, _ := r.FieldPos(0)
 		if first {
 			if len(row) < 2 || strings.TrimSpace(row[0]) != "code" {
-				return nil, fmt.Errorf("line %d: the first line names the columns: code, what it becomes, note", line)
+				return nil, line, errors.New("the first line names the columns: code, what it becomes, note")
 			}
 			continue
 		}
 		if len(row) < 2 {
-			return nil, fmt.Errorf("line %d: a row has a code and what it becomes", line)
+			return nil, line, errors.New("a row has a code and what it becomes")
 		}
 		if err := t.put(strings.Clone(row[0]), strings.Clone(row[1])); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+			return nil, line, err
 		}
 		if len(t.rows) > maxTableRows {
-			return nil, fmt.Errorf("a table has at most %d rows", maxTableRows)
+			return nil, line, fmt.Errorf("a table has at most %d rows", maxTableRows)
 		}
 	}
 }

@@ -33,14 +33,20 @@ func (b Bench) Open(s Source, body []byte) (d tree.Dialect, format, version stri
 		version = s.Version
 	}
 	if format == "" {
-		return nil, "", "", fmt.Errorf("this is no message of a format that shows: name its --format, or the --mapping that declares it")
+		return nil, "", "", fmt.Errorf("this is no message of a format that shows: name its --format; %s", declared)
 	}
 	if d, err = b.Dialect(format, version); err != nil && format == "hl7v2" && s.Version == "" {
 		version = "2.5.1" // senders write versions that never were
 		d, err = b.Dialect(format, version)
 	}
+	if err != nil && (format == "csv" || format == "fixed" || format == "json") {
+		err = fmt.Errorf("%w; %s", err, declared)
+	}
 	return d, format, version, err
 }
+
+// declared is what to do about a format that does not say what it holds.
+const declared = "what CSV, fixed width and JSON hold, a mapping declares: write its source: first, as mappings/examples/north/07-hr has it"
 
 // detect tells the format and version of a message by its beginning.
 func detect(body []byte) (format, version string) {

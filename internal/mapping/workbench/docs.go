@@ -28,6 +28,7 @@ type Page struct {
 	Allow       []string
 	Register    []RegisterRow
 	Declassify  []DeclassifyRow
+	Decides     []DecidesRow
 	Flow        Flow
 }
 
@@ -75,6 +76,13 @@ type DeclassifyRow struct {
 	Dropped []string
 	Because string
 	At      string
+}
+
+// A DecidesRow is something whose being written depends on data that may not
+// leave itself, and so tells something of it.
+type DecidesRow struct {
+	What   string // an operation or a field
+	Labels []string
 }
 
 // Page documents a mapping.
@@ -209,8 +217,16 @@ func (b Bench) register(p *Page, o mapping.Outline) {
 			}
 		}
 	}
+	decides := func(labels tree.Labels, what string) {
+		if over := labels &^ o.Allow; over != 0 {
+			p.Decides = append(p.Decides, DecidesRow{what, over.Names()})
+		}
+	}
 	visit := func(rs []mapping.RuleOutline, leaves bool) {
 		for _, r := range rs {
+			if leaves {
+				decides(r.Decides, r.ID)
+			}
 			if leaves {
 				carry(r.Labels, r.ID)
 			}
@@ -222,6 +238,7 @@ func (b Bench) register(p *Page, o mapping.Outline) {
 	visit(o.Lets, false)
 	for _, op := range o.Operations {
 		carry(op.Labels, op.ID+" (identity)")
+		decides(op.Decides, op.ID)
 		visit(flat(op.Rules), true)
 	}
 	visit(flat(o.Segments), true)

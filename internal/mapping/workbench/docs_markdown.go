@@ -71,6 +71,13 @@ func (p Page) Markdown(w io.Writer) error {
 		}
 		f("")
 	}
+	if len(p.Decides) > 0 {
+		f("### What decides, and may not leave\n\nThat one of these is written tells something of the data that its condition reads.\n\n| written, or not | reads |\n|---|---|")
+		for _, d := range p.Decides {
+			f("| %s | %s |", code(d.What), md(strings.Join(d.Labels, ", ")))
+		}
+		f("")
+	}
 	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
 	return err
 }

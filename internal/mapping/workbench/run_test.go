@@ -77,7 +77,7 @@ func stored(t testing.TB, n int) []Stored {
 }
 
 var newADT = []string{"version: 4", "version: 5", "cel: words([giv, mid, fam])", `cel: "fam + ', ' + giv"`, "x_deceased_on:   { from: PID-29 }", "x_deceased_on:   { from: PID-29, on_null: keep }",
-	"x_account_no:    PID-18.1", "function: PID-18.1", "when: \"v('NK1-2.1.1') != ''\"", "when: \"v('NK1-1') == '1'\"", "required: true, on_error: reject", "required: true, on_error: dead_letter"}
+	"x_account_no:    PID-18.1", "function: PID-18.1", "when: \"v('NK1-2[first].1.1') != ''\"", "when: \"v('NK1-1') == '1'\"", "required: true, on_error: reject", "required: true, on_error: dead_letter"}
 
 func TestDiffGroupsWhatWouldChange(t *testing.T) {
 	t.Parallel()
@@ -323,4 +323,20 @@ func named(tb testing.TB, b Bench, endings ...string) (out []string) {
 		tb.Fatalf("no %v: %v", endings, err)
 	}
 	return out
+}
+
+func TestAPageNamesWhatDecidesAndMayNotLeave(t *testing.T) {
+	t.Parallel()
+	b := changed(t, adt+".map.yaml", "when: \"v('NK1-2[first].1.1') != ''\"", "when: \"v('OBX[first]-5[first]') != ''\"")
+	p, err := b.Page(adt + ".map.yaml")
+	if err != nil || len(p.Decides) != 1 || p.Decides[0].What != "kin" || strings.Join(p.Decides[0].Labels, " ") != "clinical" {
+		t.Fatalf("%v %+v", err, p.Decides)
+	}
+	var text, page bytes.Buffer
+	if err := p.Markdown(&text); err != nil || !strings.Contains(text.String(), "| `kin` | clinical |") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
+	if err := p.HTML(&page); err != nil || !strings.Contains(page.String(), "What decides, and may not leave") {
+		t.Error(err)
+	}
 }
