@@ -163,6 +163,9 @@ func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*s
 		out[i] = encode(m, once)
 		sum += size(out[i])
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // select would choose by chance when the turn is free
+	}
 	select {
 	case l.turn <- struct{}{}:
 	case <-ctx.Done():
