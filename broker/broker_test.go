@@ -175,7 +175,7 @@ func anyUnit() *rapid.Generator[*broker.Unit] {
 		for range rapid.IntRange(0, 3).Draw(t, "ops") {
 			u.Ops = append(u.Ops, broker.Operation{ID: text(), Model: text(), Do: text(), XID: text(), On: text(), OnNone: text(),
 				By: anyValues().Draw(t, "by"), Vals: anyValues().Draw(t, "vals"), OnCreate: anyValues().Draw(t, "on_create"), OnUpdate: anyValues().Draw(t, "on_update"),
-				Method: text(), Args: anyValues().Draw(t, "args"), OnlyIf: anyValues().Draw(t, "only_if"), Context: anyValues().Draw(t, "context")})
+				Method: text(), Args: anyValues().Draw(t, "args"), OnlyIf: anyValues().Draw(t, "only_if"), UnchangedSince: text(), Context: anyValues().Draw(t, "context")})
 		}
 		return u
 	})

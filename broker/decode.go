@@ -113,6 +113,8 @@ func (d *decoder) operation(o *Operation) {
 			d.values(&o.Args)
 		case "only_if":
 			d.values(&o.OnlyIf)
+		case "unchanged_since":
+			o.UnchangedSince = d.string()
 		case "context":
 			d.values(&o.Context)
 		default:

@@ -70,6 +70,7 @@ func (e *encoder) operation(o *Operation) {
 	e.textIf("method", o.Method)
 	e.valuesIf("args", o.Args)
 	e.valuesIf("only_if", o.OnlyIf)
+	e.textIf("unchanged_since", o.UnchangedSince)
 	e.valuesIf("context", o.Context)
 	e.buf = append(e.buf, '}')
 }

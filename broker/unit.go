@@ -75,6 +75,15 @@ type Unit struct {
 //
 // nil clears a field. A field that is not named is left alone. On names one
 // operation ("kin#2"), or, of a call, all that an operation made ("kin").
+//
+// UnchangedSince is for records that another system writes too: an upsert,
+// update or archive that would change something in an existing record is
+// refused for good when somebody other than the broker's own user wrote the
+// record last, and did so after this second (in Odoo, write_uid and
+// write_date). A record that has all values already is no conflict, so a repeat
+// is none. What the broker itself wrote counts for nothing: between its own
+// messages their order decides. Without UnchangedSince the last writer wins, and
+// the Outcome's Warning names the fields in which somebody else's values went.
 type Operation struct {
 	ID       string `json:"op"`    // "patient", or "kin#2" for the second repetition
 	Model    string `json:"model"` // "res.partner"
@@ -89,7 +98,9 @@ type Operation struct {
 	Method   string `json:"method,omitempty"`    // call
 	Args     Values `json:"args,omitempty"`      // call: by name
 	OnlyIf   Values `json:"only_if,omitempty"`   // nothing is done unless the record has these values; a new record is made all the same
-	Context  Values `json:"context,omitempty"`   // Odoo's, of this operation's calls
+	// UnchangedSince is "2006-01-02 15:04:05", UTC, or "".
+	UnchangedSince string `json:"unchanged_since,omitempty"`
+	Context        Values `json:"context,omitempty"` // Odoo's, of this operation's calls
 }
 
 // LogValue logs what identifies a unit, never its values.

@@ -10,7 +10,7 @@ import (
 )
 
 // operationParts are what check and not_sent can name beside fields.
-var operationParts = []string{"xid", "do", "model", "on", "on_none", "by", "method", "args", "only_if", "context"}
+var operationParts = []string{"xid", "do", "model", "on", "on_none", "by", "method", "args", "only_if", unchangedSince, "context"}
 
 // lintTests checks a test file against the mapping that it tests. What is
 // wrong with that one is said where it stands, and not here again.

@@ -89,7 +89,7 @@ func (op *operation) matches(out *broker.Operation) bool {
 			return false
 		}
 	}
-	return (out.XID == "" || op.xid != nil) && len(out.OnlyIf) <= len(op.onlyIf)
+	return (out.XID == "" || op.xid != nil) && len(out.OnlyIf) <= len(op.onlyIf) && (out.UnchangedSince == "" || op.since != nil)
 }
 
 func (m *Mapping) operation(id string) *operation {

@@ -93,6 +93,7 @@ type operation struct {
 	method   string
 	args     []*rule
 	onlyIf   broker.Values
+	since    *rule // only_if: unchanged_since
 	context  []contextValue
 	because  string                 // why a call may be repeated
 	labels   tree.Labels            // of match and context

@@ -191,7 +191,7 @@ func (l *loader) call(op *operation, v *value, sc *scope) {
 const maxArguments = 32 // of a call, and entries of a context
 
 // onlyIf compiles the state in which a record is written or called.
-func (l *loader) onlyIf(op *operation, v *value) {
+func (l *loader) onlyIf(op *operation, v *value, sc *scope) {
 	if v == nil {
 		return
 	}
@@ -201,6 +201,10 @@ func (l *loader) onlyIf(op *operation, v *value) {
 	}
 	op.onlyIf = broker.Values{}
 	for _, e := range v.keys {
+		if e.key == unchangedSince {
+			l.unchangedSince(op, e, sc)
+			continue
+		}
 		f, err := l.snap.field(op.model, e.key)
 		if err != nil {
 			l.c.errorf(e.at, "odoo-field", "%v", err)
@@ -212,6 +216,27 @@ func (l *loader) onlyIf(op *operation, v *value) {
 			op.onlyIf[e.key] = c.value
 		}
 	}
+}
+
+// unchangedSince is the key of only_if that is no field: the point in time
+// after which nobody else may have written the record.
+const unchangedSince = "unchanged_since"
+
+func (l *loader) unchangedSince(op *operation, e entry, sc *scope) {
+	if op.do == "call" {
+		l.c.errorf(e.at, "operations", "only_if: unchanged_since is for upsert, update and archive; a call is guarded by the state that the method leaves")
+		return
+	}
+	op.since = l.rule(e.key, e.at, e.val, ruleContext{owner: op.id + ".only_if", scope: sc, op: op, argument: true, moment: true})
+	if op.since == nil {
+		return
+	}
+	if op.since.constant != nil || op.since.fallback != nil {
+		l.c.errorf(e.val.at, "rule", "unchanged_since is a time in the message: one that stands here would be the same for all")
+		return
+	}
+	op.since.required = true // nothing tells what a message without it knew
+	op.labels |= op.since.labels
 }
 
 // context compiles an operation's Odoo context: constants, and templates of

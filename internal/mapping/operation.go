@@ -51,7 +51,7 @@ func (l *loader) operation(v *value) *operation {
 	} else {
 		l.match(op, v.get("match"), sc)
 	}
-	l.onlyIf(op, v.get("only_if"))
+	l.onlyIf(op, v.get("only_if"), sc)
 	l.context(op, v.get("context"), sc)
 	l.fields(op, v, sc)
 	return op

@@ -103,6 +103,9 @@ func (m *Mapping) Outline() Outline {
 		for _, r := range op.args {
 			out.Rules = append(out.Rules, m.outlineRule(r))
 		}
+		if op.since != nil {
+			out.Rules = append(out.Rules, m.outlineRule(op.since))
+		}
 		o.Operations = append(o.Operations, out)
 	}
 	if m.document != nil {

@@ -16,6 +16,7 @@ type ruleContext struct {
 	op       *operation // nil for a let
 	line     bool       // a field of a line
 	argument bool       // of a call
+	moment   bool       // it gives a point in time
 }
 
 // id names the rule in the mapping: "patient.phone", "let.mrn", "BEG-03".
@@ -29,6 +30,9 @@ func (r *rule) id() string {
 // rule compiles the right-hand side of a field, an argument or a let.
 func (l *loader) rule(field string, at place, v *value, rc ruleContext) *rule {
 	r := &rule{owner: rc.owner, field: field, at: at, conv: converter{zone: l.m.zone}}
+	if rc.moment {
+		r.conv.field = &odooField{Type: "datetime"}
+	}
 	before := len(l.c.issues)
 	if rc.model != "" && !l.odooField(r, rc.model) {
 		l.withoutField(r, v, rc)

@@ -282,6 +282,13 @@ func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault
 		return r.verdict(f), f
 	}
 	out.Args = args.vals
+	if op.since != nil {
+		var since sink
+		if f := r.rules([]*rule{op.since}, op.do, name+".only_if", &since); f != nil {
+			return r.verdict(f), f
+		}
+		out.UnchangedSince, _ = since.vals[unchangedSince].(string)
+	}
 	if f := r.byFields(op, &out); f != nil {
 		return r.m.onError, f.in(name).of(op.at)
 	}

@@ -47,6 +47,7 @@ var operationObjects = []Object{
 	{Name: "args", What: "args", Doc: "Arguments of a method.", Free: &Free{Means: Plain, Doc: "An argument: a path or a rule.", Forms: []Form{text(Path), a("rule")}}},
 	{
 		Name: "only_if", What: "only_if", Doc: "Fields and the values that they must have now.", Least: 1,
+		Keys: []Key{may("unchanged_since", "A time in the message: the record is refused when somebody else has changed it in Odoo since, and would lose that. Without it the last writer wins, with a warning.", text(Path), a("rule"))},
 		Free: &Free{Means: Field, Doc: "A field and the value that it must have.", Forms: scalars},
 	},
 	{Name: "context", What: "context", Doc: "Odoo context of a call.", Free: &Free{Means: Plain, Doc: "A key of the context and its value.", Forms: scalars}},
