@@ -18,8 +18,8 @@ type mappingDiffCmd struct {
 	Old    string `arg:"" type:"path" help:"The mapping as it is."`
 	New    string `arg:"" type:"path" help:"The mapping as it is to be."`
 	Replay string `type:"existingdir" placeholder:"DIR" help:"Messages: one in each file, or files that the format splits."`
-	Config string `short:"c" type:"existingfile" placeholder:"agent.yaml" help:"Configuration of the site whose journal to read, while its agent is stopped, or from a copy of its data directory."`
-	Data   string `name:"data-dir" type:"existingdir" placeholder:"DIR" help:"The data directory instead of the one that --config names: a copy."`
+	Config string `short:"c" type:"existingfile" placeholder:"agent.yaml" help:"Configuration of the site whose journal to read, on the agent's machine and as its user."`
+	Data   string `name:"data-dir" type:"existingdir" placeholder:"DIR" help:"The data directory instead of the one that --config names, such as a copy of it."`
 	Feed   string `placeholder:"NAME" help:"The feed whose messages to read from the journal."`
 	Last   int    `default:"1000" placeholder:"N" help:"How many of its last messages (${default})."`
 	Exit   bool   `name:"exit-code" help:"Exit with 1 when something differs."`
@@ -34,7 +34,8 @@ and one example each. Nothing is sent. What is printed holds values of the messa
   vagus mapping diff adt.map.yaml adt-new.map.yaml --replay messages/
   vagus mapping diff adt.map.yaml adt-new.map.yaml -c agent.yaml --feed adt --last 1000
 
-A journal belongs to one process: stop the agent first, or name a copy of its data directory with --data-dir.`
+A running agent gives its stored messages over a socket in its data directory, to its own user only, and goes on
+meanwhile; of one that does not run the journal is read.`
 }
 
 func (cmd mappingDiffCmd) Run(c *console) error {
@@ -88,8 +89,8 @@ func (cmd mappingDiffCmd) messages(c *console) ([]workbench.Stored, error) {
 	case cmd.Replay != "" && cmd.Feed == "":
 		return storedFiles(c, cmd.Replay)
 	case cmd.Replay == "" && cmd.Feed != "" && cmd.Config != "":
-		if cmd.Last < 1 || cmd.Last > 1_000_000 {
-			return nil, fmt.Errorf("--last is 1 to 1000000, not %d", cmd.Last)
+		if cmd.Last < 1 || cmd.Last > app.MaxStored {
+			return nil, fmt.Errorf("--last is 1 to %d, not %d", app.MaxStored, cmd.Last)
 		}
 		cfg := config.NewAgent()
 		if err := config.Load(cmd.Config, cfg); err != nil {

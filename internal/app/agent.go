@@ -71,6 +71,11 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	a.onStop("journal", func(context.Context) error { return a.journal.Close() })
 	a.run("journal's watch", a.journal.Run)
+	if l, err := listenStored(socketOf(a.cfg.DataDir)); err != nil {
+		a.log.Warn("stored messages can not be read while the agent runs", "err", err)
+	} else {
+		a.run("stored messages", func(ctx context.Context) error { return serveStored(ctx, l, a.journal, a.log) })
+	}
 	a.link, err = link.New(link.Config{
 		Bundle: a.site, URLs: a.hubURLs(), Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
 		Map: func(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
