@@ -38,6 +38,17 @@ type Target interface {
 	Check(ctx context.Context) error
 }
 
+// A Promiser is a [Target] that keeps its promise, that a unit which is applied
+// twice has one effect, in different ways, and says in which.
+type Promiser interface {
+	// Promise returns "addon": a unit is applied whole or not at all, and the
+	// target remembers it; "external-id": the target knows again what a unit made,
+	// and before a method is called it is looked whether the call has been in effect;
+	// or "" while it is not known, which a Check changes. It makes no call itself. Safe for
+	// concurrent use.
+	Promise() string
+}
+
 // ErrFull says that the journal's limit or the disk's is reached. The sender
 // keeps the message and sends it again.
 var ErrFull = errors.New("journal is full")

@@ -150,9 +150,10 @@ const (
 	Applied  Result = iota // every operation is in effect, now or from an earlier attempt
 	Retry                  // not in effect, or not known to be; the same unit may be applied again
 	Rejected               // the target refuses this unit and will do so again: a dead letter
+	Deferred               // waits for what another unit is to bring, such as a record that it names; what can be in effect without is
 )
 
-// String returns "applied", "retry" or "rejected".
+// String returns "applied", "retry", "rejected" or "deferred".
 func (r Result) String() string {
 	switch r {
 	case Applied:
@@ -161,6 +162,8 @@ func (r Result) String() string {
 		return "retry"
 	case Rejected:
 		return "rejected"
+	case Deferred:
+		return "deferred"
 	}
 	return fmt.Sprintf("result(%d)", int(r))
 }

@@ -77,13 +77,16 @@ type Unit struct {
 	Remappable bool            `json:"remappable,omitempty"` // dead or skipped at the mapping: its content stayed at the site, a replay maps it again there
 	Hold       bool            `json:"hold,omitempty"`       // dead, and later units of its key wait for it
 
-	ReceivedAt  time.Time  `json:"received_at"`           // by the source
-	MappedAt    time.Time  `json:"mapped_at"`             // at the site
-	StoredAt    time.Time  `json:"stored_at"`             // in the UNITS stream
-	ClaimedAt   time.Time  `json:"claimed_at,omitzero"`   // first claim, zero if none
-	SettledAt   time.Time  `json:"settled_at,omitzero"`   // last outcome
-	NextAttempt time.Time  `json:"next_attempt,omitzero"` // parked at the head of its key; zero while it waits behind another
-	Body        broker.PHI `json:"-"`                     // wire form; only while parked or dead, and only from Due
+	ReceivedAt  time.Time `json:"received_at"`           // by the source
+	MappedAt    time.Time `json:"mapped_at"`             // at the site
+	StoredAt    time.Time `json:"stored_at"`             // in the UNITS stream
+	ClaimedAt   time.Time `json:"claimed_at,omitzero"`   // first claim, zero if none
+	SettledAt   time.Time `json:"settled_at,omitzero"`   // last outcome
+	NextAttempt time.Time `json:"next_attempt,omitzero"` // parked at the head of its key; zero while it waits behind another
+	// WaitingSince is set while the unit is parked and waits for what another unit is to
+	// bring (broker.Deferred): since when.
+	WaitingSince time.Time  `json:"waiting_since,omitzero"`
+	Body         broker.PHI `json:"-"` // wire form; only while parked or dead, and only from Due
 
 	// Request is set on a unit that arrives because a replay asked its site to
 	// map the message again: the request's id. Give it to Claim and to Settle.
@@ -124,6 +127,8 @@ type Settlement struct {
 	// with Class, Reason and Took, and Unit.Attempts counts it.
 	Attempt bool
 	Took    time.Duration
+	// Quiet writes no line of history: it would say what the one before says.
+	Quiet bool
 }
 
 // A Cursor moves one partition's cursor forward.
@@ -224,7 +229,9 @@ type Filter struct {
 type Summary struct {
 	Site, Feed, Target string
 	Counts             map[Status]int
-	OldestParked       time.Time // ReceivedAt of the oldest parked unit, or zero
+	OldestParked       time.Time // ReceivedAt of the oldest parked unit that is to be tried again, or zero; not of those behind another, nor of those that are Waiting
+	Waiting            int       // parked units that wait for what another unit is to bring
+	WaitingSince       time.Time // of the one that has waited longest, or zero
 	OldestDead         time.Time
 	LastApplied        time.Time // SettledAt
 }

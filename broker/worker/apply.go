@@ -161,6 +161,16 @@ func applySafely(ctx context.Context, t broker.Target, units []*broker.Unit) (ou
 	return out, nil
 }
 
+// checkSafely asks the target whether it is well. A panic is an error.
+func checkSafely(ctx context.Context, t broker.Target) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = &targetError{classPanic, fmt.Errorf("target panicked at %s", panickedAt())}
+		}
+	}()
+	return t.Check(ctx)
+}
+
 // panickedAt names the function and line that panicked.
 func panickedAt() string {
 	var pcs [32]uintptr
@@ -265,13 +275,12 @@ func (l *lane) concluded(it *item, c *chunk, o broker.Outcome) {
 	case broker.Applied:
 		s = it.decide(ledger.Applied, true)
 		s.Unit.Records = o.Records
-		if o.Warning != "" {
-			s.Unit.Warning = joinWarnings(it.row.Warning, o.Warning)
-		}
 		l.decided = append(l.decided, it)
 	case broker.Rejected:
 		l.decideDead(it, o.Class, o.Reason, true)
 		s = it.outcome
+	case broker.Deferred:
+		s = l.deferred(it, o)
 	default:
 		attempts := it.row.Attempts + 1
 		if l.cfg.MaxAttempts > 0 && attempts >= l.cfg.MaxAttempts {
@@ -285,14 +294,40 @@ func (l *lane) concluded(it *item, c *chunk, o broker.Outcome) {
 		l.decided = append(l.decided, it)
 		l.holdBehind(it)
 	}
+	if o.Warning != "" && !strings.Contains(it.row.Warning, o.Warning) {
+		s.Unit.Warning = strings.TrimPrefix(it.row.Warning+"; "+o.Warning, "; ")
+	}
 	s.Took = c.took
 }
 
-func joinWarnings(a, b string) string {
-	if a == "" || a == b {
-		return b
+// deferMax is the longest wait of a unit that waits for another. Many such units
+// share a call, so it need not be long.
+const deferMax = 15 * time.Minute
+
+// deferred parks a unit that waits for what another is to bring. What counts is
+// how long it has waited, not how often it was tried; its history has a line for each thing that it waits for.
+func (l *lane) deferred(it *item, o broker.Outcome) *ledger.Settlement {
+	now, since := time.Now(), it.row.WaitingSince
+	again := !since.IsZero() && it.row.Class == o.Class && it.row.Reason == o.Reason
+	if since.IsZero() {
+		since = now
 	}
-	return a + "; " + b
+	waited := now.Sub(since)
+	if l.cfg.DeferFor > 0 && waited >= l.cfg.DeferFor {
+		l.decideDead(it, o.Class, fmt.Sprintf("given up after %s: %s", waited.Round(time.Minute), o.Reason), true)
+		return it.outcome
+	}
+	s := it.decide(ledger.Parked, true)
+	s.Unit.Attempts, s.Unit.WaitingSince, s.Quiet = it.row.Attempts, since, again
+	s.Unit.Class, s.Unit.Reason, s.Unit.Records = o.Class, o.Reason, o.Records
+	next := min(max(waited, l.cfg.RetryMin), max(deferMax, l.cfg.RetryMin))
+	if l.cfg.DeferFor > 0 {
+		next = min(next, l.cfg.DeferFor-waited)
+	}
+	s.Unit.NextAttempt = now.Add(next)
+	l.decided = append(l.decided, it)
+	l.holdBehind(it)
+	return s
 }
 
 // retryAfter is how long a unit waits after its n-th attempt.
@@ -341,14 +376,7 @@ func (l *lane) probe(work context.Context) {
 	go func() {
 		call, cancel := context.WithTimeout(work, min(l.cfg.ApplyTimeout, 10*time.Second))
 		defer cancel()
-		_, err := l.breaker.Execute(func() (_ []broker.Outcome, err error) {
-			defer func() {
-				if recover() != nil {
-					err = &targetError{classPanic, fmt.Errorf("target panicked at %s", panickedAt())}
-				}
-			}()
-			return nil, l.cfg.Target.Check(call)
-		})
+		_, err := l.breaker.Execute(func() ([]broker.Outcome, error) { return nil, checkSafely(call, l.cfg.Target) })
 		l.probed <- err
 	}()
 }

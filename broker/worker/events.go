@@ -45,6 +45,9 @@ type eventUnit struct {
 func (e *events) settled(target string, at time.Time, done []ledger.Settlement) {
 	groups := map[[3]string][]eventUnit{}
 	for i := range done {
+		if done[i].Quiet {
+			continue
+		}
 		u := &done[i].Unit
 		k := [3]string{u.Site, u.Feed, what(&done[i])}
 		groups[k] = append(groups[k], eventUnit{u.ID, u.MessageID, u.Class})

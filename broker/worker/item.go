@@ -129,7 +129,7 @@ func (it *item) decide(status ledger.Status, attempt bool) *ledger.Settlement {
 	if status != ledger.Parked && status != ledger.Dead {
 		row.Body = nil
 	}
-	row.Class, row.Reason, row.NextAttempt = "", "", time.Time{}
+	row.Class, row.Reason, row.NextAttempt, row.WaitingSince = "", "", time.Time{}, time.Time{}
 	it.outcome = &ledger.Settlement{Unit: row, Attempt: attempt}
 	return it.outcome
 }

@@ -125,6 +125,7 @@ func (l *lane) run(ctx context.Context) {
 	keep, stopKeeper := context.WithCancel(work)
 	var keeping sync.WaitGroup
 	keeping.Go(func() { l.keeper.run(keep) })
+	keeping.Go(func() { l.learnPromise(keep) })
 	for ctx.Err() == nil {
 		l.step(ctx, work)
 	}

@@ -1,12 +1,16 @@
 package worker
 
 import (
+	"context"
 	"time"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // TargetStatus is what this worker knows about one target.
 type TargetStatus struct {
 	Target       string
+	Promise      string // how units have one effect, see broker.Promiser; "" while it is not known
 	Breaker      string // "closed", "half-open" or "open"
 	BreakerSince time.Time
 	Problem      string    // class of the last error while the target was unwell, or ""
@@ -33,8 +37,31 @@ func (l *lane) snapshot() TargetStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.status
+	if p, ok := l.cfg.Target.(broker.Promiser); ok {
+		s.Promise = p.Promise()
+	}
 	s.Rate = l.recent.perSecond(time.Now())
 	return s
+}
+
+// learnPromise asks a target until it is known how it keeps its promise, so that the
+// status says so before the first unit comes. What is wrong with the target is
+// told when there are units for it.
+func (l *lane) learnPromise(ctx context.Context) {
+	p, ok := l.cfg.Target.(broker.Promiser)
+	pause := exponential(l.cfg.Breaker.ProbeMin, l.cfg.Breaker.ProbeMax)
+	for ok && p.Promise() == "" && ctx.Err() == nil {
+		call, cancel := context.WithTimeout(ctx, min(l.cfg.ApplyTimeout, 10*time.Second))
+		err := checkSafely(call, l.cfg.Target)
+		cancel()
+		if err == nil && p.Promise() != "" {
+			return
+		}
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // A tally counts by the second what happened in the last ten.

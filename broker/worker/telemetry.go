@@ -36,7 +36,7 @@ func newMetrics(m metric.Meter, w *Worker) (*metrics, error) {
 	}
 	t := &metrics{}
 	var e error
-	t.units, e = m.Int64Counter("vagus.worker.units", metric.WithDescription("Units by what became of them: applied, skipped, retried, waiting, dead, duplicate, error (a call gave no outcome), collision, stray, fenced"))
+	t.units, e = m.Int64Counter("vagus.worker.units", metric.WithDescription("Units by what became of them: applied, skipped, retried, deferred, waiting, dead, duplicate, error (a call gave no outcome), collision, stray, fenced"))
 	keep(e)
 	t.batch, e = m.Int64Histogram("vagus.worker.batch.size", metric.WithDescription("Units in one call of the target"), metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100, 200))
 	keep(e)
@@ -85,7 +85,7 @@ func (m *metrics) forTarget(target string) *laneMetrics {
 		return metric.WithAttributeSet(attribute.NewSet(append(kv, attribute.String("target", target))...))
 	}
 	lm := &laneMetrics{metrics: m, target: of(), outcomes: map[string]metric.MeasurementOption{}}
-	for _, o := range []string{"applied", "skipped", "retried", "waiting", "dead", "duplicate", "error", "collision", "stray", "fenced"} {
+	for _, o := range []string{"applied", "skipped", "retried", "deferred", "waiting", "dead", "duplicate", "error", "collision", "stray", "fenced"} {
 		lm.outcomes[o] = of(attribute.String("outcome", o))
 	}
 	return lm
@@ -107,6 +107,8 @@ func what(s *ledger.Settlement) string {
 	switch {
 	case s.Unit.Status == ledger.Parked && !s.Attempt:
 		return "waiting"
+	case s.Unit.Status == ledger.Parked && !s.Unit.WaitingSince.IsZero():
+		return "deferred"
 	case s.Unit.Status == ledger.Parked:
 		return "retried"
 	}

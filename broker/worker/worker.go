@@ -91,6 +91,11 @@ type TargetConfig struct {
 	RetryMax    time.Duration
 	MaxAttempts int
 
+	// A unit that waits for what another is to bring (broker.Deferred) uses up no
+	// attempts. It waits as long again as it has waited, from RetryMin up to
+	// a quarter of an hour, and after DeferFor (0: 7 days; negative: never) it is dead.
+	DeferFor time.Duration
+
 	Breaker BreakerConfig
 }
 
@@ -157,6 +162,7 @@ func New(js jetstream.JetStream, l ledger.Ledger, cfg Config) (*Worker, error) {
 		t.RetryMin = cmp.Or(t.RetryMin, 2*time.Second)
 		t.RetryMax = max(cmp.Or(t.RetryMax, time.Hour), t.RetryMin)
 		t.MaxAttempts = cmp.Or(t.MaxAttempts, 35)
+		t.DeferFor = cmp.Or(t.DeferFor, 7*24*time.Hour)
 		t.Breaker.Failures = cmp.Or(max(t.Breaker.Failures, 0), 3)
 		t.Breaker.ProbeMin = cmp.Or(t.Breaker.ProbeMin, time.Second)
 		t.Breaker.ProbeMax = max(cmp.Or(t.Breaker.ProbeMax, 30*time.Second), t.Breaker.ProbeMin)

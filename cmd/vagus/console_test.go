@@ -113,7 +113,9 @@ func scene() map[string]any {
 	dead.Status, dead.Attempts, dead.Hold, dead.Class, dead.Reason = ledger.Dead, 1, true, "odoo.ValidationError", "the target refuses a value of res.partner"
 	parked.Status, parked.Attempts, parked.Class, parked.Reason, parked.NextAttempt = ledger.Parked, 4, "odoo.timeout", "no answer within 30 s", opstest.Now.Add(90*time.Second)
 	parked.SenderID = "MSG\x1b[31m\r7"
-	applied.Status, applied.Attempts, applied.Records = ledger.Applied, 2, records
+	applied.Status, applied.Attempts, applied.Records, applied.Warning = ledger.Applied, 2, records, "a person changed the record meanwhile; the last writer won"
+	late := opstest.NewUnit(8, "staff", "late")
+	late.Status, late.Class, late.Reason, late.WaitingSince, late.NextAttempt = ledger.Parked, "odoo.deferred", "parent_id: the record that it refers to does not exist yet", ago(3*time.Minute), opstest.Now.Add(3*time.Minute)
 	hops := []ledger.Hop{
 		{At: applied.ReceivedAt, What: "received", Reason: "by feed lab of site st-mary"},
 		{At: applied.MappedAt, What: "mapped", Reason: "by hl7-adt-patient@4#1f2e3d4c"},
@@ -125,9 +127,9 @@ func scene() map[string]any {
 	}
 	status := ops.Status{Service: "vagus-worker", At: opstest.Now,
 		Targets: []ops.TargetLine{
-			{TargetStatus: ops.TargetStatus{Target: "odoo", Breaker: "open", BreakerSince: ago(12 * time.Minute), Problem: "odoo.timeout", Backlog: 12300, Oldest: ago(12 * time.Minute), Partitions: 64, Held: 64, LastApplied: ago(12 * time.Minute)},
+			{TargetStatus: ops.TargetStatus{Target: "odoo", Promise: "external-id", Breaker: "open", BreakerSince: ago(12 * time.Minute), Problem: "odoo.timeout", Backlog: 12300, Oldest: ago(12 * time.Minute), Partitions: 64, Held: 64, LastApplied: ago(12 * time.Minute)},
 				Parked: 40, OldestParked: ago(13 * time.Minute), Dead: 1, HeldKeys: 1, HeldNoun: "patient"},
-			{TargetStatus: ops.TargetStatus{Target: "odoo-hr", Breaker: "closed", Partitions: 64, Held: 64, LastApplied: ago(26 * time.Hour)}},
+			{TargetStatus: ops.TargetStatus{Target: "odoo-hr", Promise: "addon", Breaker: "closed", Partitions: 64, Held: 64, LastApplied: ago(26 * time.Hour)}},
 		},
 		Lanes: []ops.Lane{
 			{Site: "st-mary", Feed: "adt", Target: "odoo", Counts: map[ledger.Status]int{ledger.Applied: 1234567, ledger.Skipped: 12, ledger.Parked: 40, ledger.Dead: 1}, OldestParked: ago(13 * time.Minute), HeldKeys: 1, HeldNoun: "patient", LastApplied: ago(12 * time.Minute)},
@@ -146,6 +148,7 @@ func scene() map[string]any {
 		"GET /v1/messages":               ops.Page{Messages: []ledger.Unit{parked, dead, applied}, Next: applied.ID},
 		"GET /v1/messages/dead":          ops.Detail{Unit: dead},
 		"GET /v1/messages/parked":        ops.Detail{Unit: parked},
+		"GET /v1/messages/late":          ops.Detail{Unit: late, Hops: []ledger.Hop{{At: late.WaitingSince, What: "attempt", Worker: "worker-1", Class: late.Class, Reason: late.Reason}}},
 		"GET /v1/messages/applied":       ops.Detail{Unit: applied, Hops: hops},
 		"POST /v1/replays":               replay,
 		"GET /v1/replays":                []ledger.Replay{replay, running, done},
@@ -179,6 +182,8 @@ func TestWhatIsPrintedFitsTheTerminal(t *testing.T) {
 		"dead-ls":        {url, "dead ls", 0},
 		"dead-show":      {url, "dead show dead", 0},
 		"trace":          {url, "trace applied", 0},
+		"trace-waits":    {url, "trace late", 0},
+		"messages-late":  {url, "messages show late", 0},
 		"replay-dry":     {url, "replay --query feed=adt --dry-run", 0},
 		"replay-ask":     {url, "replay --query feed=adt", 1},
 		"replay-list":    {url, "replay --list", 0},

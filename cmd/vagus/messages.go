@@ -168,6 +168,9 @@ func (c *console) unit(u ledger.Unit) {
 	add("received", c.when(u.ReceivedAt))
 	add("mapping", u.Mapping)
 	add("attempts", strconv.Itoa(u.Attempts))
+	if !u.WaitingSince.IsZero() {
+		add("waits", "for what another message is to bring, since "+c.when(u.WaitingSince))
+	}
 	if !u.NextAttempt.IsZero() {
 		add("next", "tried again at "+u.NextAttempt.In(c.loc).Format("15:04:05"))
 	} else if u.Status == ledger.Parked {

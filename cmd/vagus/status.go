@@ -71,10 +71,14 @@ func (c *console) status(s ops.Status) {
 			if breaker == "" {
 				breaker = "-"
 			}
-			rows = append(rows, []cell{{t.Target, bold}, state(t.Verdict), {text: strconv.Itoa(t.Backlog)}, {text: strconv.Itoa(t.Parked)},
+			promise := t.Promise
+			if promise == "" {
+				promise = "-"
+			}
+			rows = append(rows, []cell{{t.Target, bold}, state(t.Verdict), {text: promise}, {text: strconv.Itoa(t.Backlog)}, {text: strconv.Itoa(t.Parked)},
 				{text: strconv.Itoa(t.Dead)}, {text: breaker}, {text: workers}, {text: c.when(t.LastApplied)}, {text: t.Verdict.Text}})
 		}
-		c.table([]column{{head: "TARGET"}, {head: "STATE"}, {head: "BACKLOG", right: true}, {head: "PARKED", right: true}, {head: "DEAD", right: true},
+		c.table([]column{{head: "TARGET"}, {head: "STATE"}, {head: "PROMISE", drop: 4}, {head: "BACKLOG", right: true}, {head: "PARKED", right: true}, {head: "DEAD", right: true},
 			{head: "BREAKER", drop: 2}, {head: "PARTITIONS", drop: 3}, {head: "LAST APPLIED", drop: 1}, {head: "VERDICT"}}, rows)
 	}
 	if len(s.Lanes) > 0 {

@@ -51,8 +51,14 @@ func (cmd *traceCmd) Run(c *console) error {
 		}
 		rows = append(rows, []cell{{text: h.At.In(c.loc).Format("2 Jan 15:04:05.000")}, {text: delay}, {h.What, statusInk(ledger.Status(h.What))}, {text: strings.Join(what, ": ")}})
 	}
+	if u.Warning != "" {
+		rows = append(rows, []cell{{}, {}, {"warning", yellow}, {text: u.Warning}})
+	}
 	for _, r := range u.Records {
 		rows = append(rows, texts("", "", "record", record(r)))
+	}
+	if !u.WaitingSince.IsZero() {
+		rows = append(rows, []cell{{text: u.WaitingSince.In(c.loc).Format("2 Jan 15:04:05.000")}, {}, {"waits since", yellow}, {}})
 	}
 	if u.Status == ledger.Parked && !u.NextAttempt.IsZero() {
 		rows = append(rows, texts(u.NextAttempt.In(c.loc).Format("2 Jan 15:04:05.000"), "", "next attempt", ""))

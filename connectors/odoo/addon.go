@@ -89,11 +89,14 @@ func (t *Target) askAddon(ctx context.Context) (bool, error) {
 	return has, nil
 }
 
-// Promise says by which way units are applied exactly once: "addon", or
-// "external-id" for Odoo's own interface, as far as it is known by now.
+// Promise implements [broker.Promiser]: "addon", or "external-id" for Odoo's own
+// interface; "" before Odoo was asked.
 func (t *Target) Promise() string {
 	t.addon.mu.Lock()
 	defer t.addon.mu.Unlock()
+	if t.addon.mode != "off" && t.addon.asked.IsZero() {
+		return ""
+	}
 	return promise(t.addon.has)
 }
 

@@ -69,6 +69,9 @@ func (s *state) final() broker.Outcome {
 		o = broker.Outcome{Result: broker.Retry, Class: "odoo.deferred",
 			Reason: s.waiting[0].field + ": everything else is in effect; the record that it refers to does not exist yet, so the reference is written when it comes"}
 	}
+	if o.Result == broker.Retry && (o.Class == "odoo.deferred" || o.Class == "odoo.missing_reference" || o.Class == "odoo.missing_record") {
+		o.Result = broker.Deferred // another unit brings what is missing
+	}
 	o.Records, o.Warning = s.records, s.warning
 	return o
 }

@@ -321,9 +321,9 @@ func everything(t *testing.T, target *Target, units []*broker.Unit, each bool) {
 		again := []*broker.Unit(nil)
 		for i, u := range now {
 			switch {
-			case err != nil || out[i].Result == broker.Retry && out[i].Class != "odoo.deferred":
+			case err != nil || out[i].Result == broker.Retry:
 				again = append(again, u)
-			case out[i].Class == "odoo.deferred":
+			case out[i].Result == broker.Deferred:
 				left = append(left, u)
 			case out[i].Result == broker.Rejected:
 				t.Fatalf("%s: %s", out[i].Class, out[i].Reason)

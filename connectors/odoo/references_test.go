@@ -43,7 +43,7 @@ func TestReferencesThatFindNoneOrMany(t *testing.T) {
 			class  string
 		}{
 			{"none, skip", refTo("res.partner", nobody, "on_none", "skip"), broker.Applied, ""},
-			{"none, retry", refTo("res.partner", nobody, "on_none", "retry"), broker.Retry, "odoo.missing_reference"},
+			{"none, retry", refTo("res.partner", nobody, "on_none", "retry"), broker.Deferred, "odoo.missing_reference"},
 			{"none, by default", refTo("res.partner", nobody), broker.Rejected, "odoo.missing_reference"},
 			{"none, dead letter", refTo("res.partner", nobody, "on_none", "dead_letter"), broker.Rejected, "odoo.missing_reference"},
 			{"many", refTo("res.country.state", map[string]any{"code": "CA"}), broker.Rejected, "odoo.ambiguous"},
@@ -73,7 +73,7 @@ func TestARememberedReferenceThatWasDeletedIsLookedUpAgain(t *testing.T) {
 		id, _ := asInt(b.read(t, b.xid("k1"), "id")["id"])
 		b.call(t, "res.partner", "unlink", []any{[]any{id}}, nil)
 		b.call(t, "res.partner", "unlink", []any{[]any{first}}, nil)
-		if o := kin("k2"); o.Result != broker.Retry || o.Class != "odoo.missing_reference" {
+		if o := kin("k2"); o.Result != broker.Deferred || o.Class != "odoo.missing_reference" {
 			t.Fatalf("%s %s %s", o.Result, o.Class, o.Reason)
 		}
 		second := company()
@@ -102,7 +102,7 @@ func TestUpdateArchiveAndCreate(t *testing.T) {
 			class  string
 		}{
 			{"update before it exists, skip", op("update", x, "skip", broker.Values{"city": "a"}), broker.Applied, ""},
-			{"update before it exists, retry", op("update", x, "retry", broker.Values{"city": "a"}), broker.Retry, "odoo.missing_record"},
+			{"update before it exists, retry", op("update", x, "retry", broker.Values{"city": "a"}), broker.Deferred, "odoo.missing_record"},
 			{"update before it exists, dead letter", op("update", x, "dead_letter", broker.Values{"city": "a"}), broker.Rejected, "odoo.missing_record"},
 			{"archive before it exists", op("archive", x, "skip", nil), broker.Applied, ""},
 			{"create", op("create", x, "", broker.Values{"name": "n", "city": "first"}), broker.Applied, ""},

@@ -141,7 +141,7 @@ func TestWhatOdooDoesNotMerge(t *testing.T) {
 		b.expect(t, "a child", into("child", ""), broker.Rejected, "odoo.merge_refused")
 		b.expect(t, "into itself", into("a", ""), broker.Applied, "")
 		b.expect(t, "one that never was", into("never", "skip"), broker.Applied, "")
-		b.expect(t, "one that is still to come", into("never", ""), broker.Retry, "odoo.missing_record")
+		b.expect(t, "one that is still to come", into("never", ""), broker.Deferred, "odoo.missing_record")
 		b.expect(t, "one that can be merged", into("c", ""), broker.Applied, "")
 		b.expect(t, "and again", into("c", ""), broker.Applied, "")
 		b.expect(t, "a late message for the old one", applyTo(t, b.target, b.unit(op("p", "res.partner", "update", b.xid("c"), broker.Values{"city": "late"})))[0], broker.Applied, "")
@@ -243,7 +243,7 @@ func TestAReferenceIsDeferredUntilItsRecordComes(t *testing.T) {
 	employee := &broker.Unit{ID: "a", Ops: []broker.Operation{op("e", "hr.employee", "upsert", "t.a", broker.Values{"name": "a", "parent_id": map[string]any{"$xid": "t.b", "on_none": "defer"}})}}
 	for range 2 {
 		out := applyTo(t, target, employee)[0]
-		if out.Result != broker.Retry || out.Class != "odoo.deferred" || len(out.Records) != 1 {
+		if out.Result != broker.Deferred || out.Class != "odoo.deferred" || len(out.Records) != 1 {
 			t.Fatalf("%s %s %v", out.Result, out.Class, out.Records)
 		}
 	}

@@ -12,7 +12,10 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-var _ broker.Target = (*Target)(nil)
+var (
+	_ broker.Target   = (*Target)(nil)
+	_ broker.Promiser = (*Target)(nil)
+)
 
 // A Target is one Odoo database. Safe for concurrent use.
 type Target struct {
@@ -47,7 +50,8 @@ func New(c Config) (*Target, error) {
 		addon: addon{mode: c.Addon}, claimed: map[string]bool{}, freed: make(chan struct{})}, nil
 }
 
-// Check logs in, which takes a working server, worker, database and key.
+// Check logs in, which takes a working server, worker, database and key, and asks
+// for the addon unless that was done lately.
 func (t *Target) Check(ctx context.Context) error {
 	w, err := t.client.choose(ctx)
 	if err != nil {
@@ -57,7 +61,8 @@ func (t *Target) Check(ctx context.Context) error {
 	if _, err := t.client.login(ctx, w); err != nil {
 		return unwellFrom(err)
 	}
-	return nil
+	_, err = t.wholeUnits(ctx)
+	return err
 }
 
 // Apply implements [broker.Target]. Operations run in waves: the first of all

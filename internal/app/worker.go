@@ -83,7 +83,7 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 			return fmt.Errorf("target %s: %w", target, err)
 		}
 		targets[target] = worker.TargetConfig{
-			Target: t, Batch: c.Batch, Concurrency: c.Concurrency, RetryMin: c.RetryMin, RetryMax: c.RetryMax, MaxAttempts: c.MaxAttempts,
+			Target: t, Batch: c.Batch, Concurrency: c.Concurrency, RetryMin: c.RetryMin, RetryMax: c.RetryMax, MaxAttempts: c.MaxAttempts, DeferFor: c.DeferFor,
 		}
 	}
 	w.worker, err = worker.New(js, w.ledger, worker.Config{
@@ -157,7 +157,7 @@ func (w *Worker) targets(context.Context) ([]ops.TargetStatus, error) {
 	var all []ops.TargetStatus
 	for _, t := range w.worker.Status() {
 		all = append(all, ops.TargetStatus{
-			Target: t.Target, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
+			Target: t.Target, Promise: t.Promise, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
 			Backlog: int(t.Backlog) + t.InHand, Oldest: t.Oldest, Rate: t.Rate, Counted: t.Partitions, LastApplied: t.LastApplied,
 		})
 	}

@@ -83,6 +83,7 @@ type Target struct {
 	MaxAttempts int           `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
 	RetryMin    time.Duration `yaml:"retry_min"`
 	RetryMax    time.Duration `yaml:"retry_max"`
+	DeferFor    time.Duration `yaml:"defer_for"` // how long a unit waits for a record that another is to bring, then it is a dead letter; 0: 7 days
 }
 
 // A Hub is `vagus hub -c`: a message server with our settings. Its data_dir
@@ -296,6 +297,9 @@ func validateTargets(targets map[string]Target, dir string) error {
 			return fmt.Errorf("targets.%s.odoo: missing: give url, database, user and key", name)
 		}
 		t.Odoo.TLS.CAFile = absolute(dir, t.Odoo.TLS.CAFile)
+		if t.DeferFor < 0 {
+			return fmt.Errorf("targets.%s.defer_for: %s is negative", name, t.DeferFor)
+		}
 		if t.Batch < 0 || t.Concurrency < 0 || t.MaxAttempts < -1 {
 			return fmt.Errorf("targets.%s: batch, concurrency and max_attempts must not be negative (max_attempts: -1 means for ever)", name)
 		}

@@ -15,7 +15,8 @@ import (
 // TargetStatus is what the workers know about one target.
 type TargetStatus struct {
 	Target       string    `json:"target"`
-	Breaker      string    `json:"breaker"` // "closed", "half-open", "open"
+	Promise      string    `json:"promise,omitempty"` // how units have one effect: "addon", "external-id", or "" while it is not known
+	Breaker      string    `json:"breaker"`           // "closed", "half-open", "open"
 	BreakerSince time.Time `json:"breaker_since,omitzero"`
 	Problem      string    `json:"problem,omitempty"` // why it is open: a class or a sentence without PHI
 	Backlog      int       `json:"backlog"`           // units in the stream that no cursor has passed
@@ -83,7 +84,9 @@ type Status struct {
 type TargetLine struct {
 	TargetStatus
 	Parked       int       `json:"parked"`
-	OldestParked time.Time `json:"oldest_parked,omitzero"`
+	OldestParked time.Time `json:"oldest_parked,omitzero"` // of those that are to be tried again
+	Waiting      int       `json:"waiting,omitempty"`      // of Parked, those that wait for what another unit is to bring
+	WaitingSince time.Time `json:"waiting_since,omitzero"` // the one that has waited longest
 	Dead         int       `json:"dead"`
 	HeldKeys     int       `json:"held_keys"`           // keys that wait behind a dead letter
 	HeldNoun     string    `json:"held_noun,omitempty"` // what such a key is: "patient" or "record"
@@ -97,6 +100,8 @@ type Lane struct {
 	Target       string                `json:"target"`
 	Counts       map[ledger.Status]int `json:"counts"`
 	OldestParked time.Time             `json:"oldest_parked,omitzero"`
+	Waiting      int                   `json:"waiting,omitempty"`
+	WaitingSince time.Time             `json:"waiting_since,omitzero"`
 	OldestDead   time.Time             `json:"oldest_dead,omitzero"`
 	LastApplied  time.Time             `json:"last_applied,omitzero"`
 	HeldKeys     int                   `json:"held_keys"`
@@ -131,7 +136,7 @@ func (s *Status) Judge(loc *time.Location) {
 			f = t.facts()
 		}
 		f.Feed = l.Feed
-		f.Parked, f.OldestParked = l.Counts[ledger.Parked], l.OldestParked
+		f.Parked, f.OldestParked, f.Waiting, f.WaitingSince = l.Counts[ledger.Parked], l.OldestParked, l.Waiting, l.WaitingSince
 		f.Dead, f.Held, f.Noun = l.Counts[ledger.Dead], l.HeldKeys, l.HeldNoun
 		// The backlog is the whole target's; what this feed's lane last did is its own.
 		if f.Backlog == 0 {
@@ -159,7 +164,7 @@ func (t *TargetLine) facts() facts {
 	return facts{
 		Target: t.Target, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
 		Unowned: max(0, t.Partitions-t.Held), Backlog: t.Backlog, Oldest: t.Oldest, Rate: t.Rate, Counted: t.Counted, Partitions: t.Partitions,
-		Parked: t.Parked, OldestParked: t.OldestParked,
+		Parked: t.Parked, OldestParked: t.OldestParked, Waiting: t.Waiting, WaitingSince: t.WaitingSince,
 		Dead: t.Dead, Held: t.HeldKeys, Noun: t.HeldNoun, LastApplied: t.LastApplied,
 	}
 }
@@ -253,16 +258,15 @@ func (a *api) lanes(ctx context.Context, s *Status) error {
 		t := &s.Targets[i]
 		t.Parked += m.Counts[ledger.Parked]
 		t.Dead += m.Counts[ledger.Dead]
-		if !m.OldestParked.IsZero() && (t.OldestParked.IsZero() || m.OldestParked.Before(t.OldestParked)) {
-			t.OldestParked = m.OldestParked
-		}
+		t.Waiting += m.Waiting
+		t.OldestParked, t.WaitingSince = earlier(t.OldestParked, m.OldestParked), earlier(t.WaitingSince, m.WaitingSince)
 		if m.LastApplied.After(t.LastApplied) {
 			t.LastApplied = m.LastApplied
 		}
 		keys := held[lane{m.Site, m.Feed, m.Target}]
 		s.Lanes = append(s.Lanes, Lane{
 			Site: m.Site, Feed: m.Feed, Target: m.Target, Counts: m.Counts, HeldKeys: len(keys), HeldNoun: noun(keys),
-			OldestParked: m.OldestParked, OldestDead: m.OldestDead, LastApplied: m.LastApplied,
+			OldestParked: m.OldestParked, Waiting: m.Waiting, WaitingSince: m.WaitingSince, OldestDead: m.OldestDead, LastApplied: m.LastApplied,
 		})
 	}
 	for i := range s.Targets {
@@ -286,6 +290,14 @@ func (a *api) lanes(ctx context.Context, s *Status) error {
 		return cmp.Or(strings.Compare(x.Site, y.Site), strings.Compare(x.Feed, y.Feed), strings.Compare(x.Target, y.Target))
 	})
 	return nil
+}
+
+// earlier returns the earlier of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // ofPatient says whether a message of this kind has a patient as its subject:

@@ -61,7 +61,9 @@ type facts struct {
 	Counted      int       // partitions, of all Partitions, that these three are of; 0 = all
 	Partitions   int
 	Parked       int
-	OldestParked time.Time
+	OldestParked time.Time // of those that are to be tried again
+	Waiting      int       // of Parked, those that wait for what another unit is to bring
+	WaitingSince time.Time
 	Dead         int
 	Held         int    // keys that wait behind a dead letter
 	Noun         string // what a key is: "patient" or "record"
@@ -144,11 +146,18 @@ func judge(now time.Time, f facts) Verdict {
 		}
 		return v
 	case f.Parked > 0:
-		v := Verdict{Fine, "flowing, " + number(f.Parked) + " to be tried again"}
-		if older(now, f.OldestParked, retryAlert) && !f.OldestParked.IsZero() {
-			v = Verdict{Attention, fmt.Sprintf("%s tried again since %s: see vagus messages ls --status parked%s", are(f.Parked), clock(now, f.OldestParked), lsFlags)}
+		tried := f.Parked - f.Waiting
+		switch {
+		case f.Waiting > 0 && f.OldestParked.IsZero():
+			t := fmt.Sprintf("flowing, %s for a record that is to come since %s", waits(f.Waiting), clock(now, f.WaitingSince))
+			if tried > 0 {
+				t += ", " + number(tried) + " behind"
+			}
+			return Verdict{Fine, t}
+		case older(now, f.OldestParked, retryAlert) && !f.OldestParked.IsZero():
+			return Verdict{Attention, fmt.Sprintf("%s tried again since %s: see vagus messages ls --status parked%s", are(tried), clock(now, f.OldestParked), lsFlags)}
 		}
-		return v
+		return Verdict{Fine, "flowing, " + number(tried) + " to be tried again"}
 	case f.LastApplied.IsZero() && f.Backlog == 0:
 		return Verdict{Fine, "nothing applied yet"}
 	case f.Backlog == 0 && older(now, f.LastApplied, idleAfter):
@@ -220,13 +229,17 @@ func backlogSince(oldest, lastApplied time.Time) time.Time {
 func older(now, t time.Time, d time.Duration) bool { return now.Sub(t) > d }
 
 func wait(n int) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return ", 1 waits"
 	}
-	return ", " + number(n) + " wait"
+	return ", " + waits(n)
+}
+
+func waits(n int) string {
+	if n == 1 {
+		return "1 waits"
+	}
+	return number(n) + " wait"
 }
 
 func are(n int) string {

@@ -64,6 +64,10 @@ func TestTheVerdictSaysInPlainWordsHowALaneDoes(t *testing.T) {
 			facts{Unowned: 1, LastApplied: ago(time.Second)}, Fine, "flowing"},
 		"a few retries are daily life": {
 			facts{Parked: 4, OldestParked: ago(2 * time.Minute), LastApplied: ago(time.Second)}, Fine, "flowing, 4 to be tried again"},
+		"what waits for another record is no fault, however long": {
+			facts{Parked: 5, Waiting: 2, WaitingSince: ago(2 * time.Hour), LastApplied: ago(time.Second)}, Fine, "flowing, 2 wait for a record that is to come since 01:24, 3 behind"},
+		"what waits for another record does not hide a retry": {
+			facts{Parked: 3, Waiting: 2, WaitingSince: ago(2 * time.Hour), OldestParked: ago(time.Hour)}, Attention, "1 is tried again since 02:24: see vagus messages ls --status parked"},
 		"long retries are a person's business": {
 			facts{Parked: 1, OldestParked: ago(2 * time.Hour), LastApplied: ago(time.Second)}, Attention, "1 is tried again since 01:24: see vagus messages ls --status parked"},
 	} {

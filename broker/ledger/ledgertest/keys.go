@@ -174,3 +174,48 @@ func remappedUnderAnotherKey(t *testing.T, l ledger.Ledger) {
 		t.Errorf("it is %+v", got)
 	}
 }
+
+func waitingSince(t *testing.T, l ledger.Ledger) {
+	d := sit(t, l, "a")
+	since := began.Add(time.Hour)
+	first := parked(unit(1, "k"), time.Now().Add(-time.Second))
+	first.WaitingSince = since
+	d.settle(first, behind(unit(2, "k")), parked(unit(3, ""), time.Now().Add(time.Hour)))
+	of := func(what string, waiting int, at, tried time.Time) {
+		t.Helper()
+		sums, err := l.Summary(d.ctx)
+		if err != nil || len(sums) != 1 {
+			t.Fatalf("%v, %v", sums, err)
+		}
+		if s := sums[0]; s.Waiting != waiting || !s.WaitingSince.Equal(at) || !s.OldestParked.Equal(tried) {
+			t.Errorf("%s: %d wait since %s, the oldest that is tried again is of %s", what, s.Waiting, s.WaitingSince, s.OldestParked)
+		}
+	}
+	of("one of three waits", 1, since, unit(3, "").ReceivedAt)
+	if us := d.due(); len(us) != 1 || !us[0].WaitingSince.Equal(since) || us[0].Attempts != 1 {
+		t.Errorf("due: %+v", us)
+	}
+	_, before, _ := l.Unit(d.ctx, first.ID)
+	if err := l.Settle(d.ctx, d.name, d.leases, nil, []ledger.Settlement{{Unit: first, Attempt: true, Quiet: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, after, err := l.Unit(d.ctx, first.ID); err != nil || len(after) != len(before) {
+		t.Errorf("a quiet settlement wrote %d lines of history, %v", len(after)-len(before), err)
+	}
+	d.settle(dead(d.get(first), true))
+	of("a dead one does not wait", 0, time.Time{}, unit(3, "").ReceivedAt)
+	d.settle(first)
+	r, err := l.PlanReplay(d.ctx, ledger.ReplayRequest{Filter: ledger.Filter{IDs: []string{first.ID}}})
+	if err == nil {
+		err = l.StartReplay(d.ctx, r.ID, 0)
+	}
+	if err == nil {
+		_, err = l.Requeue(d.ctx, r.ID, first.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	of("it waits although a person asks to try it now", 1, since, unit(3, "").ReceivedAt)
+	d.settle(applied(d.get(first)))
+	of("it is through, and the one behind it is tried", 0, time.Time{}, unit(2, "k").ReceivedAt)
+}

@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Ledger) {
 		{"Keys/a unit that was to wait behind one that is gone meanwhile is due", waitsForNobody},
 		{"Keys/an earlier unit that comes later goes first", earlierComesLater},
 		{"Keys/units without a key wait for nobody", withoutKey},
+		{"Keys/what waits for another unit is told apart, with since when", waitingSince},
 		{"Keys/bodies are kept while units wait and no longer", bodies},
 		{"Remap/a unit that was mapped again replaces the dead one in its place", remapped},
 		{"Remap/under a new key it lets go of the old one", remappedUnderAnotherKey},

@@ -119,15 +119,16 @@ func newOutcome(u *ledger.Unit, took time.Duration) *outcome {
 
 // A waitingRow is what more is kept of a unit that is parked or dead.
 type waitingRow struct {
-	ID   string `json:"id"`
-	Due  int64  `json:"due"`
-	Body string `json:"body"` // hexadecimal
+	ID    string `json:"id"`
+	Due   int64  `json:"due"`
+	Since int64  `json:"since"`
+	Body  string `json:"body"` // hexadecimal
 }
 
 func newWaitingRow(u *ledger.Unit) waitingRow {
 	w := waitingRow{ID: clean(u.ID, maxName), Body: hex.EncodeToString(u.Body)}
 	if u.Status == ledger.Parked {
-		w.Due = micros(u.NextAttempt)
+		w.Due, w.Since = micros(u.NextAttempt), micros(u.WaitingSince)
 	}
 	return w
 }
@@ -135,19 +136,19 @@ func newWaitingRow(u *ledger.Unit) waitingRow {
 // selectUnit are the columns that scanUnit reads, of units u and waiting w.
 const selectUnit = `u.id, u.message_id, u.tenant, u.site, u.feed, u.target, u.partition, u.key, u.idem, u.kind, u.sender_id, u.mapping, u.seq,
 	u.status, u.attempts, u.class, u.reason, u.warning, u.records, u.trace, u.remappable, u.hold,
-	u.received_at, u.mapped_at, u.stored_at, u.claimed_at, u.settled_at, coalesce(w.due, 0)`
+	u.received_at, u.mapped_at, u.stored_at, u.claimed_at, u.settled_at, coalesce(w.due, 0), coalesce(w.since, 0)`
 
 func scanUnit(scan Scan, u *ledger.Unit, more ...any) error {
-	var seq, received, mapped, stored, claimed, settled, due int64
+	var seq, received, mapped, stored, claimed, settled, due, since int64
 	var status, records string
 	err := scan(append([]any{&u.ID, &u.MessageID, &u.Tenant, &u.Site, &u.Feed, &u.Target, &u.Partition, &u.Key, &u.Idem, &u.Kind, &u.SenderID,
 		&u.Mapping, &seq, &status, &u.Attempts, &u.Class, &u.Reason, &u.Warning, &records, &u.Trace, &u.Remappable, &u.Hold,
-		&received, &mapped, &stored, &claimed, &settled, &due}, more...)...)
+		&received, &mapped, &stored, &claimed, &settled, &due, &since}, more...)...)
 	if err != nil {
 		return err
 	}
 	u.Seq, u.Status = uint64(seq), ledger.Status(status)
-	u.ReceivedAt, u.MappedAt, u.StoredAt, u.ClaimedAt, u.SettledAt, u.NextAttempt = at(received), at(mapped), at(stored), at(claimed), at(settled), at(due)
+	u.ReceivedAt, u.MappedAt, u.StoredAt, u.ClaimedAt, u.SettledAt, u.NextAttempt, u.WaitingSince = at(received), at(mapped), at(stored), at(claimed), at(settled), at(due), at(since)
 	if records != "" {
 		return json.Unmarshal([]byte(records), &u.Records)
 	}

@@ -35,12 +35,12 @@ const (
 	dropWaiting = `DELETE FROM waiting WHERE id IN (SELECT d.id FROM {$1: id text} AS d)`
 
 	// putWaiting comes last: where a unit stands is read from there.
-	putWaiting = `INSERT INTO waiting (id, target, partition, key, seq, status, holds, due, site, feed, received_at, body)
+	putWaiting = `INSERT INTO waiting (id, target, partition, key, seq, status, holds, due, since, site, feed, received_at, body)
 		SELECT u.id, u.target, u.partition, u.key, u.seq, u.status, u.status = 'parked' OR u.hold,
-			CASE WHEN d.due = 0 AND u.key = '' AND u.status = 'parked' THEN {now} ELSE d.due END, u.site, u.feed, u.received_at, {bytes d.body}
-		FROM {$1: id text, due bigint, body text} AS d CROSS JOIN units u WHERE u.id = d.id
+			CASE WHEN d.due = 0 AND u.key = '' AND u.status = 'parked' THEN {now} ELSE d.due END, d.since, u.site, u.feed, u.received_at, {bytes d.body}
+		FROM {$1: id text, due bigint, since bigint, body text} AS d CROSS JOIN units u WHERE u.id = d.id
 		ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, key = excluded.key, status = excluded.status, holds = excluded.holds,
-			due = excluded.due, body = CASE WHEN length(excluded.body) = 0 THEN waiting.body ELSE excluded.body END`
+			due = excluded.due, since = excluded.since, body = CASE WHEN length(excluded.body) = 0 THEN waiting.body ELSE excluded.body END`
 
 	// demote and promote see to it, for the keys that a transaction touched,
 	// that the first of those that hold the key is due if it is parked, and no
@@ -159,7 +159,7 @@ func (s *Store) newBook(worker string, g guard, done []ledger.Settlement) *book 
 			b.units, b.rows = append(b.units, *u), append(b.rows, row)
 		}
 		// How a unit came to be applied or skipped is told by its own row.
-		if u.Status == ledger.Parked || u.Status == ledger.Dead {
+		if (u.Status == ledger.Parked || u.Status == ledger.Dead) && !done[i].Quiet {
 			what := row.Status
 			if u.Status == ledger.Parked && done[i].Attempt {
 				what = "attempt"

@@ -256,15 +256,17 @@ func (s *Store) Summary(ctx context.Context) (sums []ledger.Summary, err error) 
 			s.ask(func(scan Scan) error {
 				var g group
 				var status string
-				var oldest int64
-				err := scan(&g.site, &g.feed, &g.target, &status, &oldest)
-				if ledger.Status(status) == ledger.Parked {
-					of(g).OldestParked = at(oldest)
+				var oldest, tried, since int64
+				var waiting int
+				err := scan(&g.site, &g.feed, &g.target, &status, &oldest, &tried, &waiting, &since)
+				if sum := of(g); ledger.Status(status) == ledger.Parked {
+					sum.OldestParked, sum.Waiting, sum.WaitingSince = at(tried), waiting, at(since)
 				} else {
-					of(g).OldestDead = at(oldest)
+					sum.OldestDead = at(oldest)
 				}
 				return err
-			}, `SELECT site, feed, target, status, min(received_at) FROM waiting GROUP BY site, feed, target, status`),
+			}, `SELECT site, feed, target, status, min(received_at), coalesce(min(received_at) FILTER (WHERE due > 0 AND since = 0), 0),
+				count(*) FILTER (WHERE since > 0), coalesce(min(since) FILTER (WHERE since > 0), 0) FROM waiting GROUP BY site, feed, target, status`),
 		)
 	})
 	if err != nil {

@@ -1,0 +1,1 @@
+ALTER TABLE waiting ADD COLUMN since bigint NOT NULL DEFAULT 0;

@@ -1,0 +1,1 @@
+ALTER TABLE waiting ADD COLUMN since integer NOT NULL DEFAULT 0;
