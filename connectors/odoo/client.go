@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,17 +49,20 @@ type arg struct {
 // client is a session: it knows who we are and never has more calls in flight
 // than Odoo has workers for us. Safe for concurrent use.
 type client struct {
-	poster   *poster
-	db, user string
-	keys     []broker.Secret // one, or two while a key is being replaced
-	timeout  time.Duration
-	slots    chan struct{}
-	log      *slog.Logger
+	poster    *poster
+	db, user  string
+	keys      []broker.Secret // one, or two while a key is being replaced
+	protocol  string
+	lang      string
+	companies []any // allowed_company_ids; none: the user's own
+	slots     chan struct{}
+	log       *slog.Logger
 
-	mu   sync.Mutex
-	wire wire  // nil: to be chosen by the server's version
-	uid  int64 // 0: not known
-	key  int   // of keys, the one that worked last
+	mu     sync.Mutex
+	wire   wire   // nil: to be chosen by the server's version
+	spoken string // wire and version that the log has
+	uid    int64  // 0: not known
+	key    int    // of keys, the one that worked last
 
 	tracer   trace.Tracer
 	duration metric.Float64Histogram
@@ -69,8 +73,11 @@ func newClient(c Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl := &client{poster: p, db: c.Database, user: c.User, keys: []broker.Secret{c.Key}, timeout: c.Timeout,
-		slots: make(chan struct{}, c.Concurrency), log: c.Logger, tracer: c.Tracer, wire: wires[c.Protocol](p)}
+	cl := &client{poster: p, db: c.Database, user: c.User, keys: []broker.Secret{c.Key}, protocol: c.Protocol, lang: c.Lang,
+		slots: make(chan struct{}, c.Concurrency), log: c.Logger, tracer: c.Tracer}
+	for _, id := range c.Companies {
+		cl.companies = append(cl.companies, id)
+	}
 	if c.NextKey.Reveal() != "" {
 		cl.keys = append(cl.keys, c.NextKey)
 	}
@@ -98,10 +105,8 @@ var wires = map[string]func(*poster) wire{
 	"json2":   func(p *poster) wire { return &json2{p} },
 }
 
-// choose returns the wire. JSON-2 is the best from 19 on, JSON-RPC before. It
-// is settled when a server has told its version: the page where 19 does is
-// missing before, and what stands in its place differs (a page for people, a
-// redirect to the login), so JSON-RPC is asked then.
+// choose returns the wire. Which one auto takes is settled when a server has
+// told its version.
 func (c *client) choose(ctx context.Context) (wire, error) {
 	c.mu.Lock()
 	w := c.wire
@@ -109,29 +114,48 @@ func (c *client) choose(ctx context.Context) (wire, error) {
 	if w != nil {
 		return w, nil
 	}
-	name := "json2"
-	version, err := c.versionBy(ctx, name)
-	if f := (*fault)(nil); errors.As(err, &f) && f.isPage() {
-		name = "jsonrpc"
+	name, version, err := c.protocol, "", error(nil)
+	switch name {
+	case "auto":
+		name, version, err = c.best(ctx)
+	case "json2": // no version changes anything
+	default:
 		version, err = c.versionBy(ctx, name)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if name == "json2" && major(version) < 19 {
-		name = "jsonrpc"
-	}
-	if name == "jsonrpc" {
-		c.log.Warn("odoo: JSON-RPC is deprecated in Odoo 19 and gone in 22; a server of 19 or newer is spoken to by JSON-2, without any change here", "version", version)
-	} else {
-		c.log.Info("odoo: the server speaks JSON-2", "version", version)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wire == nil {
 		c.wire = wires[name](c.poster)
 	}
+	if spoken := name + " " + version; c.spoken != spoken {
+		c.spoken = spoken
+		switch {
+		case name == "json2":
+			c.log.Info("odoo: the server is spoken to by JSON-2", "version", version)
+		case major(version) >= 19:
+			c.log.Warn("odoo: the protocol is deprecated in this version and gone in Odoo 22; take protocol out of the configuration, and JSON-2 is spoken", "protocol", name, "version", version)
+		default:
+			c.log.Info("odoo: the server is spoken to by a protocol that Odoo deprecates in 19 and has no more in 22; protocol: auto changes to JSON-2 by itself", "protocol", name, "version", version)
+		}
+	}
 	return c.wire, nil
+}
+
+// best is JSON-2 from 19 on, JSON-RPC before. The page where 19 tells its
+// version is missing before, and what stands in its place differs (a page for
+// people, a redirect to the login), so JSON-RPC is asked then.
+func (c *client) best(ctx context.Context) (name, version string, err error) {
+	version, err = c.versionBy(ctx, "json2")
+	if f := (*fault)(nil); errors.As(err, &f) && f.isPage() {
+		version, err = c.versionBy(ctx, "jsonrpc")
+	}
+	if err == nil && major(version) >= 19 {
+		return "json2", version, nil
+	}
+	return "jsonrpc", version, err
 }
 
 func (c *client) versionBy(ctx context.Context, name string) (string, error) {
@@ -149,11 +173,15 @@ func major(version string) int {
 // execute calls a method of a model. When Odoo does not know us any more we
 // log in again, once with each key: the user may have a new id after a
 // restore, and a key may have been replaced.
+//
+// Language, time zone and companies are in the context of every call that does
+// not say otherwise.
 func (c *client) execute(ctx context.Context, model, method string, args []arg, kw map[string]any) (any, error) {
 	w, err := c.choose(ctx)
 	if err != nil {
 		return nil, err
 	}
+	kw = c.inContext(kw)
 	for range len(c.keys) + 1 {
 		as, err := c.login(ctx, w)
 		if err != nil {
@@ -167,6 +195,20 @@ func (c *client) execute(ctx context.Context, model, method string, args []arg, 
 		c.forget(as)
 	}
 	return nil, &fault{class: "AccessDenied"}
+}
+
+// inContext adds the session's context to a call's.
+func (c *client) inContext(kw map[string]any) map[string]any {
+	all := map[string]any{"lang": c.lang, "tz": "UTC"}
+	if len(c.companies) > 0 {
+		all["allowed_company_ids"] = c.companies
+	}
+	own, _ := kw["context"].(map[string]any)
+	maps.Copy(all, own)
+	out := make(map[string]any, len(kw)+1)
+	maps.Copy(out, kw)
+	out["context"] = all
+	return out
 }
 
 // defaults calls default_get, whose parameter has one name in Odoo and another
@@ -234,15 +276,15 @@ func (c *client) forget(as who) {
 	}
 }
 
-// forgetUser makes the next login ask Odoo.
-func (c *client) forgetUser() {
+// renew makes the next call ask Odoo who it is and who we are: it may have been
+// upgraded or restored.
+func (c *client) renew() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.uid = 0
+	c.wire, c.uid = nil, 0
 }
 
-// send makes one call under the limit and the timeout. Waiting for a slot does
-// not count against the timeout.
+// send makes one call when there is a slot for it.
 func (c *client) send(ctx context.Context, model, method string, call func(context.Context) (any, error)) (any, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -253,10 +295,8 @@ func (c *client) send(ctx context.Context, model, method string, call func(conte
 
 	ctx, span := c.tracer.Start(ctx, strings.TrimSpace("odoo "+model)+" "+method, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
-	limited, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	start := time.Now()
-	res, err := call(limited)
+	res, err := call(ctx)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +46,9 @@ type Config struct {
 	// Concurrency is the number of calls in flight, at most the number of
 	// Odoo's HTTP workers that we may use; default 2.
 	Concurrency int `yaml:"concurrency"`
+	// Rate is the number of calls a second that are started at most; 0, the
+	// default, is no limit. Odoo Online asks for one.
+	Rate float64 `yaml:"rate"`
 	// Addon is "auto", the default: units go by the addon when the database has
 	// it, each in one transaction, and else by Odoo's own interface; "require",
 	// which waits for the addon, or "off", which never asks for it.
@@ -53,7 +58,11 @@ type Config struct {
 	PlainHTTP bool `yaml:"plain_http"`
 	// Proxy is the URL of an HTTP proxy; empty means none, whatever the environment says.
 	Proxy     string `yaml:"proxy"`
-	UserAgent string `yaml:"user_agent"` // default "vagus"
+	UserAgent string `yaml:"user_agent"` // default "vagus/" and the version of the build
+	// Companies are the database ids of the companies that calls work in
+	// (allowed_company_ids), the one that new records belong to first; empty
+	// means the user's own. A mapping's context may name others.
+	Companies []int64 `yaml:"companies"`
 	// Lang is the context language; default en_US. Odoo reports what is wrong
 	// with a row as a text in this language, and only the English texts are
 	// known to the fault table.
@@ -115,6 +124,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Concurrency < 1 || c.Concurrency > 64 {
 		return c, fmt.Errorf("odoo: concurrency must be 1 to 64, got %s", strconv.Itoa(c.Concurrency))
 	}
+	if !(c.Rate >= 0 && c.Rate <= 10000) {
+		return c, fmt.Errorf("odoo: rate must be 0 (no limit) to 10000 calls a second")
+	}
+	for i, id := range c.Companies {
+		if id <= 0 || slices.Contains(c.Companies[:i], id) {
+			return c, fmt.Errorf("odoo: companies must be database ids of companies, each once: see the company's page in Odoo's developer mode")
+		}
+	}
 	if c.Addon == "" {
 		c.Addon = "auto"
 	}
@@ -123,6 +140,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.UserAgent == "" {
 		c.UserAgent = "vagus"
+		if b, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(b.Main.Version, "v") {
+			c.UserAgent += "/" + b.Main.Version
+		}
 	}
 	if c.Lang == "" {
 		c.Lang = "en_US"

@@ -45,7 +45,7 @@ func endpoints(t *testing.T, addon bool) []endpoint {
 	newer, newerURL := serve("19.0")
 	all := []endpoint{
 		{"simulated", url, "demo", "vagus", "simulated", "low", "low", "read", "read", sim, []string{"jsonrpc", "xmlrpc"}},
-		{"simulated 19", newerURL, "demo", "vagus", "simulated", "low", "low", "read", "read", newer, []string{"json2"}},
+		{"simulated 19", newerURL, "demo", "vagus", "simulated", "low", "low", "read", "read", newer, []string{"json2", "jsonrpc", "xmlrpc"}},
 	}
 	if u := os.Getenv("VAGUS_ODOO_URL"); u != "" {
 		all = append(all, endpoint{"real", u, os.Getenv("VAGUS_ODOO_DB"), os.Getenv("VAGUS_ODOO_USER"), os.Getenv("VAGUS_ODOO_KEY"),

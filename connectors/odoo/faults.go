@@ -37,7 +37,7 @@ const (
 	retry                 // the unit later
 	stale                 // a record that we remembered is gone: look it up again, once
 	reject                // the unit never
-	none                  // nothing: the call was carried out
+	none                  // nothing
 	suspect               // the unit later, unless Odoo itself does not answer: then the target is unwell
 	unwell                // the target as a whole
 )
@@ -80,7 +80,7 @@ const warnings = "UserError ValidationError MissingError RedirectWarning row"
 // match wins. What nothing matches is retried.
 var rules = []rule{
 	// The way to Odoo.
-	{"net.refused net.dns", nil, verdict{act: unwell, class: "odoo.unreachable", reason: "nothing answers at the url; start Odoo or correct target.url"}},
+	{"net.refused net.dns", nil, verdict{act: unwell, class: "odoo.unreachable", reason: "nothing answers at the url, or at the proxy; start Odoo, or correct target.url or target.proxy"}},
 	{"net.certificate", nil, verdict{act: unwell, class: "odoo.certificate", reason: "the server's certificate is not trusted; set tls.ca_file or renew the certificate"}},
 	{"http.301 http.302 http.303 http.307 http.308", nil, verdict{act: unwell, class: "odoo.redirected", reason: "the server redirects; set url to the address that it redirects to"}},
 	{"http.401 http.404 http.405 http.407", nil, verdict{act: unwell, class: "odoo.wrong_url", reason: "the server does not offer Odoo's external API there, or a proxy wants a login; correct url or proxy, and database on a server that has several"}},
@@ -102,9 +102,6 @@ var rules = []rule{
 	{"NoDatabase", nil, verdict{act: unwell, class: "odoo.no_database", reason: "the server has no database of that name; correct target.database"}},
 	{"OperationalError PoolError", nil, verdict{act: unwell, class: "odoo.database_down", reason: "Odoo cannot reach its PostgreSQL; see that it runs"}},
 
-	// Carried out, though it looks like an error.
-	{"TypeError", re(`cannot marshal None`), verdict{act: none, class: "odoo.none", reason: "the method returned None"}},
-
 	// Contention and connections: nothing was committed.
 	{"row", re(`could not serialize access|deadlock detected|could not obtain lock`), verdict{act: again, class: "odoo.SerializationFailure", reason: "somebody else changes the same rows"}},
 	{"row " + warnings, re(`ir_model_data_module_name_uniq_index`), verdict{act: again, class: "odoo.conflict", reason: "another writer made the same external id at the same moment"}},
@@ -125,6 +122,7 @@ var rules = []rule{
 	{"ForeignKeyViolation", nil, verdict{act: stale, class: "odoo.missing_reference", reason: "the record that it refers to does not exist any more"}},
 
 	// Rights.
+	{"AccessError row", re(`unauthorized or invalid companies`), verdict{act: reject, class: "odoo.no_company", reason: "the user may not work in one of the companies; correct companies or the mapping's context, or let the user into the company"}},
 	{"AccessError", nil, accessError},
 	{"row", re(`^You are not allowed to|^You do not have enough rights|^Due to security restrictions|^Sorry, you are not allowed|doesn't have '\w+' access to`), accessError},
 

@@ -48,7 +48,6 @@ func TestEveryFaultHasItsVerdict(t *testing.T) {
 		{"foreign key", "odoo.exceptions.ValidationError", "The operation cannot be completed: another model requires the record being deleted. If possible, archive it instead.\n\nModel: Contact (res.partner)\nConstraint: res_partner_country_id_fkey\n", 2, stale, "odoo.missing_reference"},
 		{"deleted record", "odoo.exceptions.MissingError", "Record does not exist or has been deleted.\n(Record: res.partner(27,), User: 2)", 2, stale, "odoo.missing_record"},
 		{"business state", "odoo.exceptions.UserError", "The entry INV/2026/00001 (id 1) must be in draft.", 2, reject, "odoo.UserError"},
-		{"None", "builtins.TypeError", "cannot marshal None unless allow_none is enabled", 1, none, "odoo.none"},
 		{"malformed XML", "xml.parsers.expat.ExpatError", "unclosed token: line 1, column 0", 1, reject, "odoo.bad_request"},
 		{"a service that is none", "builtins.KeyError", "nosuch", 1, retry, "odoo.unknown"},
 		{"never seen", "odoo.addons.site.SurpriseError", secret, 1, retry, "odoo.unknown"},

@@ -16,18 +16,22 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// maxResponse bounds an answer. The largest we ask for, a look-up of 500
-// external ids, is under 100 kB.
+// maxResponse bounds an answer, decompressed. The largest we ask for, a look-up
+// of 500 external ids, is under 100 kB.
 const maxResponse = 16 << 20
 
-// poster posts one body and returns the whole answer. Every way in which that
+// poster posts one body and returns the whole answer, no faster than allowed. Every way in which that
 // can fail becomes a fault of class net.* or http.*.
 type poster struct {
 	client    *http.Client
 	base      string
 	userAgent string
+	timeout   time.Duration // of one request, not of waiting for its turn
+	rate      *rate.Limiter
 }
 
 func newPoster(c Config) (*poster, error) {
@@ -50,8 +54,14 @@ func newPoster(c Config) (*poster, error) {
 		// Odoo closes every connection itself; behind a proxy one is used again
 		// while it is surely fresh.
 		IdleConnTimeout: 5 * time.Second,
-		// Odoo never compresses, and what does not decompress cannot explode.
-		DisableCompression: true,
+		// Odoo never compresses, a proxy may: the transport asks for gzip and
+		// unpacks it while it is read, up to maxResponse.
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode != http.StatusOK {
+				return &fault{class: "http." + strconv.Itoa(resp.StatusCode)}
+			}
+			return nil
+		},
 	}
 	if c.Proxy != "" {
 		u, err := url.Parse(c.Proxy)
@@ -59,6 +69,10 @@ func newPoster(c Config) (*poster, error) {
 			return nil, fmt.Errorf("odoo: proxy must look like http://proxy.example.org:3128")
 		}
 		tr.Proxy = http.ProxyURL(u)
+	}
+	limiter := rate.NewLimiter(rate.Inf, 1)
+	if c.Rate > 0 {
+		limiter.SetLimit(rate.Limit(c.Rate))
 	}
 	return &poster{
 		client: &http.Client{
@@ -68,6 +82,8 @@ func newPoster(c Config) (*poster, error) {
 		},
 		base:      c.URL,
 		userAgent: c.UserAgent,
+		timeout:   c.Timeout,
+		rate:      limiter,
 	}, nil
 }
 
@@ -88,6 +104,14 @@ func (p *poster) post(ctx context.Context, path, contentType string, body []byte
 }
 
 func (p *poster) do(ctx context.Context, method, path, contentType string, body []byte, header http.Header) (reply, error) {
+	if err := p.rate.Wait(ctx); err != nil {
+		if ctx.Err() == nil { // the turn would come after ctx's end
+			err = context.DeadlineExceeded
+		}
+		return reply{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, p.base+path, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, &fault{class: "net.url"}
@@ -115,6 +139,7 @@ func (p *poster) do(ctx context.Context, method, path, contentType string, body 
 // did not reach Odoo get a class of their own; all others may have been
 // executed.
 func netFault(err error) error {
+	var proxy *fault
 	var dns *net.DNSError
 	var unknownCA x509.UnknownAuthorityError
 	var host x509.HostnameError
@@ -124,6 +149,8 @@ func netFault(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
+	case errors.As(err, &proxy):
+		return proxy
 	case errors.As(err, &dns):
 		return &fault{class: "net.dns"}
 	case errors.As(err, &unknownCA), errors.As(err, &host), errors.As(err, &invalid):

@@ -90,7 +90,7 @@ func appendList[T any](b []byte, list []T, each func([]byte, T) ([]byte, error))
 	return append(b, ']'), nil
 }
 
-// appendText appends a JSON string; bytes that are not UTF-8 become U+FFFD.
+// appendText appends a JSON string of what clean leaves of s.
 func appendText(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0 // what is before it stands in b
@@ -99,7 +99,7 @@ func appendText(b []byte, s string) []byte {
 		if c >= utf8.RuneSelf {
 			c, size = utf8.DecodeRuneInString(s[i:])
 		}
-		if c >= 0x20 && c != '"' && c != '\\' && (c != utf8.RuneError || size > 1) {
+		if c >= 0x20 && c != '"' && c != '\\' && (c != utf8.RuneError || size > 1) && !forbidden(c) {
 			i += size
 			continue
 		}
@@ -107,6 +107,7 @@ func appendText(b []byte, s string) []byte {
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', byte(c))
+		case forbidden(c):
 		case c < 0x20:
 			b = append(b, '\\', 'u', '0', '0', '0'+byte(c>>4), "0123456789abcdef"[c&15])
 		default:

@@ -59,6 +59,8 @@ func TestJSONOfACallReadsBackAsItWas(t *testing.T) {
 	texts := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 	rapid.Check(t, func(t *rapid.T) {
 		s := texts.Draw(t, "s")
+		told := s
+		s = clean(s)
 		v := []any{s, []string{s, "x"}, [][]any{{s, false, nil}, {}}, []any{}, rapid.Int64().Draw(t, "n"), rapid.Float64().Draw(t, "f"), true,
 			map[string]any{s: "a", "k": map[string]any{}, "l": []any{nil}}, 7, json.Number("1.50")}
 		ours, err := appendJSON(nil, v)
@@ -78,6 +80,9 @@ func TestJSONOfACallReadsBackAsItWas(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s, want %s", ours, theirs)
+		}
+		if raw := string(appendText(nil, told)); raw != string(appendText(nil, s)) {
+			t.Errorf("%q is written as %s", told, raw)
 		}
 	})
 	for _, v := range []any{math.NaN(), json.Number("one"), map[string]any{"a": []any{math.Inf(1)}}, [][]any{{make(chan int)}}} {

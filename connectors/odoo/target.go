@@ -50,16 +50,22 @@ func New(c Config) (*Target, error) {
 		addon: addon{mode: c.Addon}, claimed: map[string]bool{}, freed: make(chan struct{})}, nil
 }
 
-// Check logs in, which takes a working server, worker, database and key, and asks
-// for the addon unless that was done lately.
+// Check asks for the version and logs in, which takes a working server, worker,
+// database and key, sees that the user may work in the companies, and asks for
+// the addon unless that was done lately.
 func (t *Target) Check(ctx context.Context) error {
+	t.client.renew()
 	w, err := t.client.choose(ctx)
 	if err != nil {
 		return unwellFrom(err)
 	}
-	t.client.forgetUser()
 	if _, err := t.client.login(ctx, w); err != nil {
 		return unwellFrom(err)
+	}
+	if len(t.client.companies) > 0 {
+		if _, err := t.client.execute(ctx, "res.company", "search_count", []arg{{"domain", []any{[]any{"id", "in", t.client.companies}}}}, nil); err != nil {
+			return unwellFrom(err)
+		}
 	}
 	_, err = t.wholeUnits(ctx)
 	return err

@@ -172,7 +172,7 @@ func TestACallThatDoesNotReturnIsRetriedWhileOdooAnswersOthers(t *testing.T) {
 	t.Parallel()
 	sim, url := start(t, simulated.Config{History: true})
 	target := newTarget(t, url, "jsonrpc")
-	target.client.timeout = 300 * time.Millisecond // less than New takes
+	target.client.poster.timeout = 300 * time.Millisecond // less than New takes
 	sim.Fail(simulated.Fault{Kind: simulated.FaultStall, Method: "load", Times: 1})
 	for _, o := range applyTo(t, target, patients(3)...) {
 		if o.Result != broker.Retry || o.Class != "odoo.timeout" {

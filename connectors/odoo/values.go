@@ -251,36 +251,33 @@ func cleaned(v any, s string) any {
 	return v
 }
 
-// clean takes out what one of the wires does not carry: C0 controls (XML-RPC
-// refuses the request, MLLP leaves them in the data), bytes that are not UTF-8
-// (an HTTP 500), and the two code points that XML forbids.
+// clean takes out what one of the wires does not carry: forbidden characters,
+// and bytes that are not UTF-8 (an HTTP 500), which become U+FFFD.
 func clean(s string) string {
-	dirty := false
 	for _, c := range s {
-		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' || c == utf8.RuneError || c == 0xFFFE || c == 0xFFFF {
-			dirty = true
-			break
+		if forbidden(c) || c == utf8.RuneError {
+			return strings.Map(func(c rune) rune { // which makes U+FFFD of invalid bytes
+				if forbidden(c) {
+					return -1
+				}
+				return c
+			}, s)
 		}
 	}
-	if !dirty {
-		return s
-	}
-	return strings.Map(func(c rune) rune {
-		switch {
-		case c < 0x20 && c != '\t' && c != '\n' && c != '\r', c == 0xFFFE, c == 0xFFFF:
-			return -1
-		}
-		return c // ranging over s has made U+FFFD of invalid bytes
-	}, s)
+	return s
+}
+
+// forbidden are the characters that XML has none of: C0 controls but for tab
+// and line ends (XML-RPC refuses the request, and MLLP leaves some in the
+// data), and two more.
+func forbidden(c rune) bool {
+	return c < 0x20 && c != '\t' && c != '\n' && c != '\r' || c == 0xFFFE || c == 0xFFFF
 }
 
 // number is what a number is in a search domain: an int64 when it is whole.
 func number(n json.Number) any {
 	if i, err := n.Int64(); err == nil {
-		if i > math.MaxInt32 || i < math.MinInt32 {
-			return float64(i) // XML-RPC's int has 32 bits
-		}
-		return i
+		return i // also on XML-RPC, where Odoo takes more than the 32 bits of the specification
 	}
 	f, err := n.Float64()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/kolo/xmlrpc"
 )
@@ -27,49 +28,113 @@ func (x *xmlRPC) call(ctx context.Context, service, method string, args []any) (
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Contains(data, []byte("<methodResponse>")) {
+	if !bytes.Contains(data, []byte("<methodResponse>")) || !shallow(data) {
 		return nil, &fault{class: "net.garbage"}
 	}
 	resp := xmlrpc.Response(data)
 	// The library looks for a fault with a regular expression over the whole
 	// answer; a plain search first spares the large answers that.
 	if bytes.Contains(data, []byte("<fault>")) {
-		if fe, ok := resp.Err().(xmlrpc.FaultError); ok {
-			return nil, xmlFault(fe)
+		fe, ok := resp.Err().(xmlrpc.FaultError)
+		if !ok {
+			return nil, &fault{class: "net.garbage"}
 		}
-		return nil, &fault{class: "net.garbage"}
+		f := xmlFault(fe)
+		if f.class == "TypeError" && strings.HasPrefix(f.text, "cannot marshal None") {
+			return nil, nil // the method ran, its work is committed, and it returned None
+		}
+		return nil, f
 	}
 	var result any
 	if err := resp.Unmarshal(&result); err != nil {
 		return nil, &fault{class: "net.garbage"}
 	}
-	return result, nil
+	return fromXML(result), nil
+}
+
+// fromXML makes of the library's values what the other wires return: it reads
+// an empty string as nil, and Odoo's dates are text.
+func fromXML(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case time.Time:
+		return v.Format(time.DateTime)
+	case []any:
+		for i := range v {
+			v[i] = fromXML(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = fromXML(v[k])
+		}
+	}
+	return v
+}
+
+// shallow says whether an answer is nested no deeper than maxDepth: the library
+// follows it by recursion. Odoo writes no comments and no CDATA, in which tags
+// could hide.
+func shallow(data []byte) bool {
+	depth := 0
+	for {
+		i := bytes.IndexByte(data, '<')
+		if i < 0 || i+1 == len(data) {
+			return true
+		}
+		data = data[i+1:]
+		end := bytes.IndexByte(data, '>')
+		switch {
+		case end < 0 || data[0] == '!':
+			return false
+		case data[0] == '/':
+			depth--
+		case data[0] != '?' && data[end-1] != '/':
+			depth++
+		}
+		if depth > 5*maxDepth { // a value in a struct is five tags down
+			return false
+		}
+		data = data[end+1:]
+	}
 }
 
 // xmlValue turns a value into what the library can encode: nil has no form in
-// Odoo's XML-RPC and false clears a field just as well; an exact number is sent
-// as an integer when it is a 32-bit one, which is what Odoo's columns hold.
+// Odoo's XML-RPC and false clears a field just as well. The library escapes
+// values, and no names.
 func xmlValue(v any) any {
 	switch v := v.(type) {
 	case nil:
 		return false
+	case string:
+		return clean(v)
 	case json.Number:
 		return number(v)
 	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = xmlValue(v[i])
-		}
-		return out
+		return xmlList(v)
+	case []string:
+		return xmlList(v)
+	case [][]any:
+		return xmlList(v)
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k := range v {
-			out[k] = xmlValue(v[k])
+			out[xmlName.Replace(clean(k))] = xmlValue(v[k])
 		}
 		return out
 	}
 	return v
 }
+
+func xmlList[T any](list []T) []any {
+	out := make([]any, len(list))
+	for i := range list {
+		out[i] = xmlValue(list[i])
+	}
+	return out
+}
+
+var xmlName = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // xmlFault names the exception of a fault. Codes: 1 any exception, with a
 // traceback; 2 UserError and its kin, text only; 3 AccessDenied; 4 AccessError.

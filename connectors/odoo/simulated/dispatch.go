@@ -115,6 +115,9 @@ func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exce
 		return nil, &exception{class: f.Class, message: f.Message}
 	}
 	t := &tx{store: s.store, uid: u.uid}
+	if e := t.enter(u, c.ctx); e != nil {
+		return nil, e
+	}
 	res, e := s.method(t, u, c)
 	if e != nil {
 		t.rollback(0, 0)
@@ -300,6 +303,10 @@ func read(t *tx, model string, ids []int64, fields []any) (any, *exception) {
 		}
 		if r == nil {
 			continue
+		}
+		if !t.visible(r) {
+			return nil, &exception{class: "odoo.exceptions.AccessError",
+				message: fmt.Sprintf("Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, %s (id=%d) doesn't have 'read' access to:\n- %s (%s)\n", "the user", t.uid, m.Label, model)}
 		}
 		row := make(map[string]any, len(names))
 		for _, name := range names {

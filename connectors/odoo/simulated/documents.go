@@ -24,13 +24,15 @@ func documents() map[string]*Model {
 	float := func(label string, initial float64) Field { return Field{Type: "float", Label: label, Default: initial} }
 	required := func(f Field) Field { f.Required = true; return f }
 	name := required(char("Name"))
+	company := many2one("Company", "res.company")
 	distribution := Field{Type: "json", Label: "Analytic Distribution", Depends: []string{"product_id"}}
 	return map[string]*Model{
 		"res.users": {Label: "User", Fields: map[string]Field{
 			"name": char("Name"), "login": required(char("Login")), "email": char("Email"), "active": active,
 			"groups_id": {Type: "many2many", Label: "Groups", Relation: "res.groups"},
 		}},
-		"res.groups": {Label: "Access Groups", Fields: map[string]Field{"name": name}},
+		"res.company": {Label: "Companies", Fields: map[string]Field{"name": required(char("Company Name")), "active": active}},
+		"res.groups":  {Label: "Access Groups", Fields: map[string]Field{"name": name}},
 		"product.product": {Label: "Product Variant", Fields: map[string]Field{
 			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"),
 			"list_price": float("Sales Price", 1), "active": active,
@@ -45,7 +47,7 @@ func documents() map[string]*Model {
 		}},
 		"account.journal": {Label: "Journal", Fields: map[string]Field{"name": name, "code": required(char("Short Code")), "type": char("Type"), "active": active}},
 		"sale.order": {Label: "Sales Order", Fields: map[string]Field{
-			"name": char("Order Reference"), "partner_id": required(many2one("Customer", "res.partner")),
+			"company_id": required(company), "name": char("Order Reference"), "partner_id": required(many2one("Customer", "res.partner")),
 			"client_order_ref": char("Customer Reference"), "origin": char("Source Document"), "note": {Type: "html", Label: "Terms"},
 			"state": state("draft", "draft", "sent", "sale", "cancel"), "order_line": one2many("Order Lines", "sale.order.line", "order_id"),
 		}, workflow: buttons("action_confirm", "sale", "Some orders are not in a state requiring confirmation.", "draft", "sent")},
@@ -55,7 +57,7 @@ func documents() map[string]*Model {
 			"price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}}, "analytic_distribution": distribution,
 		}},
 		"purchase.order": {Label: "Purchase Order", Fields: map[string]Field{
-			"name": char("Order Reference"), "partner_id": required(many2one("Vendor", "res.partner")), "partner_ref": char("Vendor Reference"),
+			"company_id": required(company), "name": char("Order Reference"), "partner_id": required(many2one("Vendor", "res.partner")), "partner_ref": char("Vendor Reference"),
 			"origin": char("Source"), "date_planned": {Type: "datetime", Label: "Expected Arrival"},
 			"state": state("draft", "draft", "sent", "purchase", "done", "cancel"), "order_line": one2many("Order Lines", "purchase.order.line", "order_id"),
 		}, workflow: buttons("button_confirm", "purchase", "", "draft", "sent")},
@@ -64,7 +66,7 @@ func documents() map[string]*Model {
 			"product_qty": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
 		}},
 		"account.move": {Label: "Journal Entry", Fields: map[string]Field{
-			"name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
+			"company_id": required(company), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
 			"move_type": {Type: "selection", Label: "Type", Default: "entry", Selection: [][2]string{{"entry", "Journal Entry"}, {"out_invoice", "Customer Invoice"},
 				{"out_refund", "Customer Credit Note"}, {"in_invoice", "Vendor Bill"}, {"in_refund", "Vendor Credit Note"}}},
 			"invoice_date": {Type: "date", Label: "Invoice Date"}, "invoice_date_due": {Type: "date", Label: "Due Date"}, "narration": {Type: "html", Label: "Terms"},

@@ -2,6 +2,7 @@ package simulated
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 )
@@ -30,6 +31,11 @@ func (t *tx) search(model string, domain []any, ctx map[string]any) ([]int64, *e
 		if !operators[op] {
 			return nil, valueError("Invalid leaf %s", pyTuple(leaf))
 		}
+		if name == "id" { // the value is quoted then
+			if n, ok := asFloat(leaf[2]); ok && (n > math.MaxInt32 || n < math.MinInt32) {
+				return nil, &exception{class: "psycopg2.errors.NumericValueOutOfRange", message: fmt.Sprintf("value \"%v\" is out of range for type integer\nLINE 1: ...", leaf[2])}
+			}
+		}
 	}
 	if few, ok := t.indexed(m, tb, domain); ok {
 		ids = few
@@ -39,7 +45,7 @@ func (t *tx) search(model string, domain []any, ctx map[string]any) ([]int64, *e
 	var out []int64
 	for _, id := range ids {
 		r := tb.rows[id]
-		if r == nil || onlyActive && r.values["active"] != true {
+		if r == nil || onlyActive && r.values["active"] != true || !t.visible(r) {
 			continue
 		}
 		ok, rest := t.holds(model, id, r, domain)

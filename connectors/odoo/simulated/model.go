@@ -89,6 +89,7 @@ func stockModels() map[string]*Model {
 			"country_id": many2one("Country", "res.country"), "state_id": many2one("State", "res.country.state"),
 			"parent_id": many2one("Related Company", "res.partner"), "user_id": many2one("Salesperson", "res.users"),
 			"category_id": {Type: "many2many", Label: "Tags", Relation: "res.partner.category"},
+			"company_id":  many2one("Company", "res.company"),
 		}},
 		"res.partner.category": {Label: "Partner Tags", Fields: map[string]Field{
 			"name": {Type: "char", Label: "Name", Required: true}, "active": active,

@@ -44,6 +44,8 @@ type User struct {
 	Login, Key  string
 	NoModelData bool // may not read ir.model.data, as most integration users
 	ReadOnly    bool // may not create or write
+	// Companies are the ids of those that the user may work in; nil: all that there are.
+	Companies []int64
 
 	uid      int64
 	archived bool
@@ -124,6 +126,7 @@ func (s *Server) seed(seeds []Seed) {
 		seedOne("res.country.state", "base.state_"+strings.ToLower(st[2]+"_"+st[0]),
 			map[string]any{"code": st[0], "name": st[1], "country_id": byCode[st[2]]})
 	}
+	seedOne("res.company", "base.main_company", map[string]any{"name": "My Company"})
 	seedOne("res.partner", "base.main_partner", map[string]any{"name": "My Company", "is_company": true})
 	seedOne("res.users", "base.user_root", map[string]any{"name": "OdooBot", "login": "__system__"}) // so that the others have their ids
 	for _, u := range s.users {

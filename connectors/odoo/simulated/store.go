@@ -65,6 +65,7 @@ func newStore(models map[string]*Model, keep bool) *store {
 type tx struct {
 	*store
 	uid     int64
+	allowed []int64 // the companies of the call, the one of new records first; nil: all
 	undo    []func()
 	effects []Effect
 	made    []*record
@@ -106,6 +107,9 @@ func (t *tx) create(model string, values map[string]any) (int64, *exception) {
 		if _, given := values[d.name]; !given {
 			values[d.name] = d.value
 		}
+	}
+	if _, given := values["company_id"]; !given && m.Fields["company_id"].Required {
+		values["company_id"] = t.company()
 	}
 	id := tb.next
 	tb.next++ // a sequence does not roll back
