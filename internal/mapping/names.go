@@ -17,8 +17,9 @@ import (
 // safe for concurrent use.
 type Names struct {
 	l   *loader
-	doc *value // the document, or the mapping that it extends
+	doc *value // the document, or the mapping that it extends, or that includes it
 	own *value
+	in  *inclusion // of a fragment
 }
 
 // Names looks up what the document refers to.
@@ -55,11 +56,12 @@ func (n *Names) fits(v *value, object string) bool {
 }
 
 func (n *Names) compile() {
-	if src := n.doc.get("source"); n.fits(src, "source") {
-		n.l.source(src)
-	}
 	if t := n.doc.get("target"); n.fits(t, "target") {
 		n.l.target(t)
+	}
+	outbound := n.doc.textOf("direction") == "outbound" // the snapshot is the schema of its source
+	if src := n.doc.get("source"); n.fits(src, "source") && (!outbound || n.l.snap != nil && n.l.recordSource(src)) {
+		n.l.source(src)
 	}
 	for _, e := range n.doc.get("tables").entries() {
 		c := &collector{}
@@ -86,6 +88,11 @@ func (n *Names) compile() {
 // scope is the scope of a spot: the message, and the items of each around it.
 func (n *Names) scope(s *Spot) *scope {
 	sc := n.l.root
+	if n.in != nil && n.in.each != nil && sc != nil {
+		if _, inner := n.l.each(n.in.each, sc); inner != nil {
+			sc = inner
+		}
+	}
 	for _, at := range s.chain {
 		if sc == nil || at.object == nil || at.object.Key("each") == nil || at.key == "each" {
 			continue
@@ -119,6 +126,10 @@ func (n *Names) Steps(s *Spot, before string) (steps []StepOutline, typed int) {
 	if sc == nil {
 		return nil, 0
 	}
+	before, open := n.in.filled(before)
+	if open != "" {
+		return n.in.steps(), len(open)
+	}
 	head, last, inside := splitPath(before)
 	switch {
 	case inside:
@@ -128,7 +139,7 @@ func (n *Names) Steps(s *Spot, before string) (steps []StepOutline, typed int) {
 		}
 		return selectors(typ, last)
 	case head == "" || head == "/":
-		return n.firstSteps(sc, head == "/"), len(last)
+		return append(n.in.steps(), n.firstSteps(sc, head == "/")...), len(last)
 	}
 	typ, _ := n.typeAt(sc, strings.TrimRight(head, ".-"))
 	return elements(typ), len(last)
@@ -253,6 +264,7 @@ func (n *Names) Path(s *Spot, text string) (SourceOutline, bool) {
 		return SourceOutline{Let: text, Place: e.at.public()}, true
 	}
 	sc := n.scope(s)
+	text, _ = n.in.filled(text)
 	e, err := parsePath(text)
 	if err != nil || sc == nil {
 		return SourceOutline{}, false
@@ -262,6 +274,42 @@ func (n *Names) Path(s *Spot, text string) (SourceOutline, bool) {
 		return SourceOutline{}, false
 	}
 	return pathSource(p, place{}), true
+}
+
+// Within returns the labels of all that a path leads to: of a segment those of
+// all its fields, where [Names.Path] tells those of what a rule reads.
+func (n *Names) Within(s *Spot, text string) tree.Labels {
+	sc := n.scope(s)
+	text, _ = n.in.filled(text)
+	e, err := parsePath(text)
+	if err != nil || sc == nil {
+		return tree.None
+	}
+	p, err := sc.bind(e)
+	if err != nil {
+		return tree.None
+	}
+	if n.l.m.record != nil { // the records that a record leads to are no part of it
+		return p.labels
+	}
+	labels := tree.None
+	for _, e := range p.elems {
+		labels |= e.Labels
+	}
+	return labels | labelsIn(p.typ, map[*tree.Type]bool{})
+}
+
+// labelsIn are the labels of all elements of a type. Types may hold themselves.
+func labelsIn(t *tree.Type, seen map[*tree.Type]bool) tree.Labels {
+	if t == nil || seen[t] {
+		return tree.None
+	}
+	seen[t] = true
+	labels := tree.None
+	for _, e := range t.Elements {
+		labels |= e.Labels | labelsIn(e.Type, seen)
+	}
+	return labels
 }
 
 func (n *Names) let(name string) *entry {
@@ -393,6 +441,9 @@ func (n *Names) Field(model, name string) (FieldOutline, bool) {
 // Model returns the model whose fields the spot names, or "".
 func (n *Names) Model(s *Spot) string {
 	model, field := "", ""
+	if n.in != nil {
+		model = n.in.model
+	}
 	relation := func() string {
 		f, _ := n.Field(model, field)
 		return f.Relation

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/tabular"
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -41,7 +42,7 @@ func start(t testing.TB, dir string) *client {
 	c := &client{t: t, in: in, frames: make(chan map[string]json.RawMessage, 256), ended: make(chan error, 1), root: root, diags: map[string][]publishParams{}}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	go func() {
-		err := Serve(ctx, toServer, fromServer, Config{Root: root, FS: os.DirFS(root), Formats: []tree.Format{hl7.NewFormat(), tabular.CSV{}}, Version: "test"})
+		err := Serve(ctx, toServer, fromServer, Config{Root: root, FS: os.DirFS(root), Formats: []tree.Format{hl7.NewFormat(), tabular.CSV{}, x12.Format{}}, Version: "test"})
 		toServer.Close()
 		fromServer.Close()
 		c.ended <- err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -33,7 +35,7 @@ func (s *server) completion(p positionParams) (any, *rpcError) {
 	c := &completer{s: s, doc: d, line: p.Position.Line, col: s.column(d, p.Position), items: []completionItem{}}
 	var ok bool
 	if c.spot, ok = doc.At(c.line, c.col); ok {
-		c.names = doc.Names(s.tree(), s.cfg.Formats)
+		c.names = s.names(d, doc)
 		if c.spot.OnKey {
 			c.keys()
 		} else {
@@ -100,6 +102,21 @@ func (c *completer) keysOf(o *grammar.Object, taken []string) {
 		c.fields(add)
 	case grammar.Condition:
 		c.steps(c.spot.Text[:len(string([]rune(c.spot.Text)[:c.spot.Offset]))])
+	case grammar.Segment:
+		for _, e := range c.names.Segments(&c.spot) {
+			c.step(e, e.Name+colon, behind)
+		}
+	case grammar.Element:
+		_, elements := c.names.Elements(&c.spot)
+		for _, e := range elements {
+			name := e.Name
+			if c.spot.Quote == 0 { // a number as a key would not be text
+				name = strconv.Quote(name)
+			}
+			if !slices.Contains(taken, e.Name) {
+				c.step(e, name+colon, behind)
+			}
+		}
 	case grammar.RuleID:
 		for _, id := range c.names.RuleIDs() {
 			add(id, kindReference, "", "")
@@ -111,6 +128,12 @@ func (c *completer) keysOf(o *grammar.Object, taken []string) {
 			add(p.Name, kindVariable, p.Type, p.Doc)
 		}
 	}
+}
+
+// step offers a segment or an element in the place of the key.
+func (c *completer) step(s mapping.StepOutline, insert string, behind int) {
+	c.add(strings.TrimSpace(s.Name+" "+s.Title), insert, c.spot.Offset, behind, kindField, stepDetail(s), s.Doc)
+	c.items[len(c.items)-1].FilterText = s.Name
 }
 
 // fields offers the fields of the model, behind a dot those of the relation.
@@ -154,6 +177,11 @@ func (c *completer) value() {
 	if f, ok := c.names.FieldOf(&c.spot); ok && (c.spot.Key == "value" || c.spot.Key == "default") {
 		for _, option := range f.Selection {
 			c.whole(option, kindEnum, "option of "+f.Name, "")
+		}
+	}
+	if o := c.spot.Object; o != nil && o.Name == "segment" && c.spot.Key == "loop" {
+		for _, l := range c.names.Loops(&c.spot) {
+			c.whole(l.Name, kindField, l.Title, l.Doc)
 		}
 	}
 	if t := grammar.Find(c.spot.Forms, grammar.Text); t != nil {

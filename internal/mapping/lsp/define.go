@@ -24,7 +24,7 @@ func (s *server) definition(p positionParams) (any, *rpcError) {
 	if !ok || spot.OnKey {
 		return nil, nil
 	}
-	names := doc.Names(s.tree(), s.cfg.Formats)
+	names := s.names(d, doc)
 	switch f := focusOf(spot); f.means {
 	case grammar.TableFile, grammar.FragmentFile, grammar.SnapshotFile, grammar.MappingFile, grammar.DataFile:
 		return s.file(path.Join(path.Dir(d.name), f.text)), nil

@@ -19,7 +19,7 @@ func (s *server) hover(ctx context.Context, p positionParams) (any, *rpcError) {
 	if !ok || spot.Text == "" {
 		return nil, nil
 	}
-	names := doc.Names(s.tree(), s.cfg.Formats)
+	names := s.names(d, doc)
 	var parts []string
 	if spot.OnKey {
 		parts = append(parts, hoverKey(names, spot))
@@ -78,6 +78,11 @@ func hoverKey(names *mapping.Names, spot mapping.Spot) string {
 		}
 	case grammar.Condition:
 		return hoverPath(names, spot, spot.Text)
+	case grammar.Segment:
+		return hoverStep(spot.Text, names.Segments(&spot), spot.Text)
+	case grammar.Element:
+		segment, elements := names.Elements(&spot)
+		return hoverStep(segment+"-"+spot.Text, elements, spot.Text)
 	}
 	return o.Free.Doc
 }
@@ -127,6 +132,21 @@ func hoverValue(names *mapping.Names, spot mapping.Spot) string {
 	return ""
 }
 
+// hoverStep tells what the standard says of a segment or an element.
+func hoverStep(title string, steps []mapping.StepOutline, name string) string {
+	for _, s := range steps {
+		if s.Name != name {
+			continue
+		}
+		text := "**" + title + "**"
+		if s.Title != "" {
+			text += " — " + s.Title
+		}
+		return strings.Join(filled([]string{text, stepDetail(s), s.Doc}), "\n\n")
+	}
+	return ""
+}
+
 // hoverPath tells the standard's names on the way, the type, the code table
 // and what the path may reveal.
 func hoverPath(names *mapping.Names, spot mapping.Spot, path string) string {
@@ -150,6 +170,9 @@ func hoverPath(names *mapping.Names, spot mapping.Spot, path string) string {
 		}
 	}
 	fmt.Fprintf(&b, "\n\nMay reveal: %s", src.Labels)
+	if all := names.Within(&spot, path); all != src.Labels && src.Let == "" {
+		fmt.Fprintf(&b, "\n\nAll of it may reveal: %s", all)
+	}
 	return b.String()
 }
 

@@ -13,6 +13,8 @@ const (
 	shipped = "../../../mappings"
 	north   = "examples/north/01-hl7-adt/adt-patient.map.yaml"
 	merge   = "examples/north/01-hl7-adt/adt-merge.map.yaml"
+	order   = "examples/north/04-x12-procurement/po-850-out.map.yaml"
+	address = "examples/north/fragments/hl7-xad-address.yaml"
 	suite   = "examples/north/01-hl7-adt/adt-patient.test.yaml"
 )
 
@@ -217,6 +219,19 @@ func TestCompletionKnowsWhatMayStandWhereTheCaretIs(t *testing.T) {
 		{"formats", north, "format: hl7v2", "format: ‸", []string{"hl7v2"}, []string{"1"}},
 		{"keys of a case", suite, "    file: in/a08.hl7", "    ‸", []string{"file", "input", "row"}, []string{"name", "expect"}},
 		{"fields to check", suite, "        patient.name: Siobhan", "        ‸\n        patient.name: Siobhan", []string{"patient.mobile", "kin.name"}, []string{"patient.name"}},
+		{"segments that are written", order, "  - BEG: {", "  - ‸\n  - BEG: {", []string{"BEG Beginning Segment for Purchase Order", "N1 Party Identification", "when", "loop"}, []string{"PO1 Patient"}},
+		{"segments of a loop", order, "      - PO1:", "      - ‸\n      - PO1:", []string{"PO1 Baseline Item Data"}, []string{"BEG Beginning Segment for Purchase Order"}},
+		{"loops", order, "loop: PO1_LOOP", "loop: ‸", []string{"PO1_LOOP", "N1_LOOP"}, []string{"BEG"}},
+		{"elements", order, `"05": { from: date_approve`, `‸, "05": { from: date_approve`, []string{"04 Release Number"}, []string{"01 Transaction Set Purpose Code", "date_approve"}},
+		{"elements of a segment in a loop", order, `          "02": order_line.product_qty`, "          ‸", []string{"02 Quantity"}, nil},
+		{"what an element is made of", order, `"02": origin`, `"02": ‸`, []string{"origin", "partner_id"}, nil},
+		{"an item of each in an element", order, `"02": order_line.product_qty`, `"02": order_line.‸`, []string{"product_qty"}, nil},
+		{"formats that are written", order, "emit: { format: x12", "emit: { format: ‸", []string{"x12"}, nil},
+		{"fields in a fragment", address, "  zip:  ", "  ‸\n  zip: ", []string{"email", "phone"}, []string{"city"}},
+		{"a parameter", address, `"${a}.5"`, `"‸"`, []string{"${a} PID-11[7=H]", "PID Patient Identification"}, nil},
+		{"a parameter begun", address, `"${a}.5"`, `"${‸"`, []string{"${a} PID-11[7=H]"}, []string{"PID Patient Identification"}},
+		{"parts of a parameter", address, `"${a}.5"`, `"${a}.‸"`, []string{"5 Zip or Postal Code"}, []string{"PID Patient Identification"}},
+		{"tables in a fragment", address, "map: country", "map: ‸", []string{"country", "sex"}, nil},
 		{"nothing in a comment", north, "# for time stamps", "# ‸for time stamps", []string{}, []string{"zone"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -247,6 +262,7 @@ func TestWhatIsChosenTakesThePlaceOfWhatWasTyped(t *testing.T) {
 		{"cel: words([giv, mid, fam])", "cel: wor‸", "words", "cel: words"},
 		{`"{mrn}" `, `"😀{m‸}" `, "mrn", `"😀{mrn}" `},
 		{"map: sex", "map: s‸ex", "marital", "map: marital"},
+		{"    fields:\n      name:", "    fi‸elds:\n      name:", "fields", "    fields:\n      name:"},
 		{"fragment: ../fragments/hl7-xad-address.yaml", "fragment: ../fragments/hl‸7.yaml", "hl7-xad-address.yaml", "fragment: ../fragments/hl7-xad-address.yaml"},
 	} {
 		cl := open(t, shipped)
@@ -283,6 +299,12 @@ func TestHoverTellsWhatANameStandsFor(t *testing.T) {
 		{"a path with a table", north, "{ from: PID-8, map", "{ from: PID-‸8, map", []string{"Administrative Sex", "0001", "demographic"}},
 		{"a path in an expression", north, `"v('PID-5[first].1.1')`, `"v('PID-5[first].1.‸1')`, []string{"Patient Name", "name"}},
 		{"a path in a template", north, "kin_{NK1-1}", "kin_{NK1-1‸}", []string{"**NK1-1**", "Set ID - NK1"}},
+		{"a segment", north, "PID-18.1", "PI‸D-18.1", []string{"**PID** — Patient Identification", "All of it may reveal", "name", "national_id", "sensitive"}},
+		{"a list of segments", north, "each: NK1[*]", "each: N‸K1[*]", []string{"Next of Kin", "All of it may reveal", "contact"}},
+		{"a segment that is written", order, "  - BEG:", "  - B‸EG:", []string{"**BEG** — Beginning Segment for Purchase Order"}},
+		{"an element", order, `"03": name`, `"0‸3": name`, []string{"**BEG-03** — Purchase Order Number", "Mandatory, at most 22"}},
+		{"a parameter of a fragment", address, `"${a}.5"`, `"${a}.‸5"`, []string{"**PID-11[7=H].5**", "Zip or Postal Code", "contact"}},
+		{"a field of a fragment", address, "  city: ", "  ci‸ty: ", []string{"**res.partner.city**"}},
 		{"a let", north, "{ from: mrn }", "{ from: m‸rn }", []string{"**mrn** — let", "identifier"}},
 		{"a field", north, "      lang: ", "      la‸ng: ", []string{"**res.partner.lang**", "selection"}},
 		{"a relation", north, "category_id: ", "category‸_id: ", []string{"many2many → res.partner.category"}},
