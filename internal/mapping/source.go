@@ -49,6 +49,9 @@ func (l *loader) source(v *value) bool {
 		return false
 	}
 	l.m.Dialect = dialect
+	if r, ok := dialect.(tree.Remarker); ok && r.Remark() != "" {
+		l.c.warnf(where(v.get("version"), v.at), "source", "%s", r.Remark())
+	}
 	types, err := roots(dialect, l.m.when)
 	if err != nil {
 		l.c.errorf(v.at, "source", "%v", err)
