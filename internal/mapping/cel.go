@@ -382,7 +382,10 @@ func (w *celWalker) path(arg ast.Expr, sc *scope, list bool, fn string) *boundPa
 	if p.repeat != "" && !p.list && !list {
 		w.warnAt(arg, "repeats", "%s repeats in %s and the first one is taken: write %s[first], or choose", p.repeat, text, p.repeat)
 	}
+	err = p.single()
 	switch {
+	case err != nil && !slices.Contains([]string{"nodes", "valued", "isnull"}, fn):
+		w.errorAt(arg, "path", "%s", err)
 	case list && !p.list:
 		w.errorAt(arg, "path", "%s() takes a list: write [*] in %s", fn, text)
 	case !list && p.list:

@@ -59,7 +59,16 @@ func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 		l.c.errorf(at, "path", "%s is a list: choose one with [first] or a predicate, or use each", text)
 		return input{}, false
 	}
-	return input{path: p, text: text, at: at}, true
+	return input{path: p, text: text, at: at}, l.leaf(at, p)
+}
+
+// leaf reports a path that leads to several values where one is read.
+func (l *loader) leaf(at place, p *boundPath) bool {
+	err := p.single()
+	if err != nil {
+		l.c.errorf(at, "path", "%v", err)
+	}
+	return err == nil
 }
 
 func (l *loader) inputLabels(in input) tree.Labels {

@@ -248,7 +248,8 @@ func TestManySmallFilesDoNotMakeALargeMapping(t *testing.T) {
 	t.Parallel()
 	include := "include: [" + strings.Repeat("{ fragment: f.yaml },", 99) + "{ fragment: f.yaml }]\n"
 	text := testHead + "operations:\n  - id: p\n    model: res.partner\n    do: upsert\n    match: { xid: \"t.p_{PID-8}\" }\n    " + include
-	_, err := Load(testFS("m.yaml", text, "f.yaml", "kind: fragment\n"+include+"fields: { name: PID-8 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
+	_, err := Load(testFS("m.yaml", text, "f.yaml", "kind: fragment\n"+strings.ReplaceAll(include, "f.yaml", "g.yaml")+"fields: { name: PID-8 }\n",
+		"g.yaml", "kind: fragment\nfields: { ref: PID-8 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
 	if err == nil || !strings.Contains(err.Error(), "a mapping is made of at most 256 files") {
 		t.Error(err)
 	}
