@@ -34,6 +34,7 @@ type table struct {
 type record struct {
 	values           map[string]any // string, bool, int64, float64, []int64; what is empty is absent
 	created, written time.Time
+	maker, writer    int64 // users
 	writes           int
 	xids             []string
 	fresh            bool // made by the transaction at hand, whose undo takes all of it away
@@ -114,7 +115,7 @@ func (t *tx) create(model string, values map[string]any) (int64, *exception) {
 	id := tb.next
 	tb.next++ // a sequence does not roll back
 	now := t.now()
-	r := &record{values: make(map[string]any, len(values)), created: now, written: now, fresh: true}
+	r := &record{values: make(map[string]any, len(values)), created: now, written: now, maker: t.uid, writer: t.uid, fresh: true}
 	t.made = append(t.made, r)
 	tb.rows[id] = r
 	tb.ids = append(tb.ids, id)
@@ -151,10 +152,10 @@ func (t *tx) write(model string, id int64, values map[string]any) *exception {
 	if e := t.assign(model, id, r, values, false); e != nil {
 		return e
 	}
-	written := r.written
-	r.written = t.now()
+	written, writer := r.written, r.writer
+	r.written, r.writer = t.now(), t.uid
 	r.writes++
-	t.undo = append(t.undo, func() { r.written = written; r.writes-- })
+	t.undo = append(t.undo, func() { r.written, r.writer = written, writer; r.writes-- })
 	t.effect("write", model, id, r, values)
 	return nil
 }
