@@ -29,6 +29,9 @@ type JSONLimits struct {
 	// FalseIsAbsent leaves out null, and false where it is not the value of a
 	// Bool: Odoo reads an empty field of any other type as false.
 	FalseIsAbsent bool
+	// FalseIsNull makes null of such a false: whoever reads all fields of a
+	// record knows that the others are empty.
+	FalseIsNull bool
 }
 
 func (o JSONLimits) withDefaults() JSONLimits {
@@ -283,6 +286,8 @@ func (r *jsonReader) value(el *Element, keep bool, depth int) (present bool, err
 		return false, r.fail(at, "an array in an array")
 	case c == 'f' && r.limits.FalseIsAbsent && el.Type.Kind != Bool:
 		return false, r.word("false")
+	case c == 'f' && r.limits.FalseIsNull && el.Type.Kind != Bool:
+		state, err = Null, r.word("false")
 	case c == 'n':
 		state = Null
 		if err = r.word("null"); r.limits.FalseIsAbsent {
