@@ -148,6 +148,9 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	if c.model == "vagus.unit" && s.cfg.Addon {
 		return s.addon(t, u, c)
 	}
+	if c.model == "vagus.change" && c.method == "read_changes" && s.cfg.Addon {
+		return t.readChanges(c)
+	}
 	m, ok := t.models[c.model]
 	if !ok {
 		return nil, userError("Object %s doesn't exist", c.model)
@@ -192,7 +195,16 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	case "unlink":
 		return true, each(c.arg(0, "ids"), func(id int64) *exception { return t.unlink(c.model, id) })
 	case "read":
-		return read(t, c.model, ints(c.arg(0, "ids")), c.list(1, "fields"), c.arg(2, "load") == "")
+		return read(t, c.model, ints(c.arg(0, "ids")), c.list(1, "fields"))
+	case "web_read":
+		spec, _ := c.arg(1, "specification").(map[string]any)
+		ids := ints(c.arg(0, "ids"))
+		if s.poisoned(c.model, ids) {
+			return nil, userError("It cannot be computed.")
+		}
+		return t.webRead(c.model, ids, spec)
+	case "context_get":
+		return map[string]any{"lang": "en_US", "tz": false, "uid": u.uid}, nil
 	case "search", "search_read", "search_count":
 		ids, e := t.search(c.model, c.list(0, "domain"), c.ctx)
 		if e != nil {
@@ -201,11 +213,16 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 		if c.method == "search_count" {
 			return int64(len(ids)), nil
 		}
+		if by, _ := c.kw["order"].(string); by != "" {
+			if e := t.order(c.model, ids, by); e != nil {
+				return nil, e
+			}
+		}
 		ids = page(ids, c.kw)
 		if c.method == "search" {
 			return wireIDs(ids), nil
 		}
-		return read(t, c.model, ids, c.list(1, "fields"), false)
+		return read(t, c.model, ids, c.list(1, "fields"))
 	case "name_search":
 		name, _ := c.arg(0, "name").(string)
 		ids, e := t.search(c.model, []any{[]any{"name", "ilike", name}}, c.ctx)
@@ -277,8 +294,7 @@ func create(t *tx, c call) (any, *exception) {
 	return ids, nil
 }
 
-// read returns records; of a many2one field the id alone when that is asked for.
-func read(t *tx, model string, ids []int64, fields []any, bare bool) (any, *exception) {
+func read(t *tx, model string, ids []int64, fields []any) (any, *exception) {
 	m := t.models[model]
 	names := []string{"id"}
 	for _, f := range fields {
@@ -312,9 +328,6 @@ func read(t *tx, model string, ids []int64, fields []any, bare bool) (any, *exce
 		row := make(map[string]any, len(names))
 		for _, name := range names {
 			row[name] = t.wire(model, id, r, name)
-			if f, _ := m.field(name); bare && f.Type == "many2one" {
-				row[name] = t.plain(model, id, r, name)
-			}
 		}
 		out = append(out, row)
 	}

@@ -197,10 +197,11 @@ func (t *tx) plain(model string, id int64, r *record, name string) any {
 		return r.created.UTC().Format(dateTime)
 	case "write_date":
 		return r.written.UTC().Format(dateTime)
-	case "create_uid":
-		return max(r.maker, 1) // the superuser seeds
 	case "write_uid":
-		return max(r.writer, 1)
+		if r.writer == 0 {
+			return int64(1)
+		}
+		return r.writer
 	}
 	if name == "company_type" && model == "res.partner" {
 		if r.values["is_company"] == true {

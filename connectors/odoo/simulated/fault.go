@@ -59,7 +59,8 @@ const (
 	PoisonCrash                    // the worker dies on it
 )
 
-// Poison makes every row fail in which a cell is exactly value, such as an external id or a ref.
+// Poison makes every row of load fail in which a cell is exactly value, such as
+// an external id or a ref; with PoisonReject also the reading of a record that holds it.
 func (s *Server) Poison(value string, p Poison) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,9 +100,6 @@ func (s *Server) takeFault(c call, kind FaultKind) *Fault {
 
 // mentions says whether a request calls the method, without parsing it.
 func mentions(path string, body []byte, method string) bool {
-	if strings.HasPrefix(path, "/json/2/") { // a body may have a parameter of that name
-		return method == "" || strings.HasSuffix(path, "/"+method)
-	}
 	return method == "" || strings.HasSuffix(path, "/"+method) || bytes.Contains(body, []byte(`"`+method+`"`)) || bytes.Contains(body, []byte(`>`+method+`<`))
 }
 

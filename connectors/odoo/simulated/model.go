@@ -111,7 +111,6 @@ var automatic = map[string]Field{
 	"display_name": {Type: "char", Label: "Display Name"},
 	"create_date":  {Type: "datetime", Label: "Created on"},
 	"write_date":   {Type: "datetime", Label: "Last Updated on"},
-	"create_uid":   {Type: "many2one", Label: "Created by", Relation: "res.users"},
 	"write_uid":    {Type: "many2one", Label: "Last Updated by", Relation: "res.users"},
 }
 

@@ -92,6 +92,7 @@ func New(c Config) *Server {
 	maps.Copy(models, documents())
 	extend(models, c.Models)
 	s := &Server{cfg: c, store: newStore(models, c.History), poisons: map[string]Poison{}, calls: map[string]*Count{}}
+	s.store.addon = c.Addon
 	s.users = append([]User{{Login: c.User, Key: c.Key}}, c.Users...)
 	for i := range s.users {
 		s.users[i].uid = int64(i) + 2

@@ -17,6 +17,9 @@ type store struct {
 	xidSeq   int64
 	effects  []Effect
 	keep     bool // effects are kept
+	addon    bool // changes are written down
+	changes  []note
+	noteSeq  int64
 	seq      int64
 	now      func() time.Time
 }
@@ -34,8 +37,8 @@ type table struct {
 type record struct {
 	values           map[string]any // string, bool, int64, float64, []int64; what is empty is absent
 	created, written time.Time
-	maker, writer    int64 // users
 	writes           int
+	writer           int64
 	xids             []string
 	fresh            bool // made by the transaction at hand, whose undo takes all of it away
 }
@@ -69,6 +72,7 @@ type tx struct {
 	allowed []int64 // the companies of the call, the one of new records first; nil: all
 	undo    []func()
 	effects []Effect
+	notes   []note
 	made    []*record
 }
 
@@ -86,6 +90,7 @@ func (t *tx) commit() {
 	for _, r := range t.made {
 		r.fresh = false
 	}
+	t.keepNotes(t.notes)
 	for _, e := range t.effects {
 		t.seq++
 		e.Seq = t.seq
@@ -96,6 +101,9 @@ func (t *tx) commit() {
 }
 
 func (t *tx) effect(kind, model string, id int64, r *record, values map[string]any) {
+	if t.addon {
+		t.note(kind, model, id)
+	}
 	if t.keep {
 		t.effects = append(t.effects, Effect{At: t.now(), Kind: kind, Model: model, ID: id, XIDs: append([]string(nil), r.xids...), Values: values})
 	}
@@ -115,7 +123,7 @@ func (t *tx) create(model string, values map[string]any) (int64, *exception) {
 	id := tb.next
 	tb.next++ // a sequence does not roll back
 	now := t.now()
-	r := &record{values: make(map[string]any, len(values)), created: now, written: now, maker: t.uid, writer: t.uid, fresh: true}
+	r := &record{values: make(map[string]any, len(values)), created: now, written: now, writer: t.uid, fresh: true}
 	t.made = append(t.made, r)
 	tb.rows[id] = r
 	tb.ids = append(tb.ids, id)
