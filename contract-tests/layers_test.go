@@ -28,7 +28,7 @@ var layers = map[string][]string{
 	"broker/worker":              {"broker", "broker/ledger", "broker/stream"},
 	"connectors/fhir":            {"internal/tree"},
 	"connectors/hl7":             {"broker", "internal/tree"},
-	"connectors/odoo":            {"broker"},
+	"connectors/odoo":            {"broker", "internal/tree"},
 	"connectors/odoo/simulated":  {"broker"},
 	"connectors/dicom":           {"internal/tree"},
 	"connectors/ldap":            {"internal/tree"},

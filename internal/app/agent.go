@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ type Agent struct {
 	site    *link.Bundle
 	journal *journal.Journal
 	link    *link.Link
-	sources map[string]listener
+	sources map[string]source
 	heard   map[string]*atomic.Int64 // when each feed last accepted something, in Unix nanoseconds
 	keeper  *bundle.Keeper
 	feeds   atomic.Pointer[map[string]*feed] // with the mappings in force; replaced whole
@@ -40,7 +41,7 @@ func StartAgent(ctx context.Context, cfg *config.Agent, o Options) (*Agent, erro
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{base: base, cfg: cfg, site: who, sources: map[string]listener{}, heard: map[string]*atomic.Int64{}}
+	a := &Agent{base: base, cfg: cfg, site: who, sources: map[string]source{}, heard: map[string]*atomic.Int64{}}
 	if err := a.start(ctx); err != nil {
 		return nil, base.abandon(err)
 	}
@@ -57,7 +58,7 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	var names []string
 	for _, c := range a.cfg.Feeds {
-		if a.sources[c.Name], err = newSource(c, a.site, a.base); err != nil {
+		if a.sources[c.Name], err = newSource(c, a.site, a.cfg.DataDir, a.base); err != nil {
 			return fmt.Errorf("feed %s: %w", c.Name, err)
 		}
 		a.heard[c.Name] = new(atomic.Int64)
@@ -124,12 +125,12 @@ func (a *Agent) start(ctx context.Context) error {
 	return a.listening(ctx)
 }
 
-// listening waits until every source listens or one has failed.
+// listening waits until every source receives or one has failed.
 func (a *Agent) listening(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for _, src := range a.sources {
-		for src.Addr() == nil {
+		for !src.ready() {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -142,10 +143,11 @@ func (a *Agent) listening(ctx context.Context) error {
 	return nil
 }
 
-// FeedAddr is where a feed's senders connect, or nil for a feed that is not there.
+// FeedAddr is where a feed's senders connect, or nil for a feed that is not
+// there or to which nobody connects.
 func (a *Agent) FeedAddr(feed string) net.Addr {
-	if src := a.sources[feed]; src != nil {
-		return src.Addr()
+	if src, ok := a.sources[feed]; ok {
+		return src.addr()
 	}
 	return nil
 }
@@ -160,7 +162,9 @@ func (a *Agent) Status(ctx context.Context) (ops.SiteStatus, error) {
 	state := a.link.State(ctx)
 	s := ops.SiteStatus{Site: a.site.Name, LinkUp: state.Connected, Mappings: ops.MappingStatus(a.keeper.Status())}
 	for _, lane := range state.Lanes {
-		f := ops.FeedStatus{Feed: lane.Feed, Listening: a.sources[lane.Feed].Addr() != nil, Problem: lane.Error, Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest}
+		src := a.sources[lane.Feed]
+		problem := src.problem()
+		f := ops.FeedStatus{Feed: lane.Feed, Listening: src.ready() && problem == "", Problem: cmp.Or(problem, lane.Error), Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest}
 		if !state.Connected && !lane.Since.IsZero() && (s.LinkSince.IsZero() || lane.Since.Before(s.LinkSince)) {
 			s.LinkSince, s.Problem = lane.Since, lane.Error
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/ldap"
+	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/scim"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
@@ -29,6 +30,7 @@ func Formats() []tree.Format {
 		fhir.NewFormat(),
 		hl7.NewFormat(),
 		ldap.Format{},
+		odoo.Format{},
 		scim.Format{},
 		tabular.CSV{},
 		tabular.Fixed{},

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"net"
+	"path/filepath"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/link"
@@ -11,27 +12,45 @@ import (
 	"github.com/vagus-health/vagus/internal/config"
 )
 
-// A listener is a source that senders connect to.
-type listener interface {
+// A source is a feed's connector at work.
+type source struct {
 	broker.Source
-	Addr() net.Addr // nil before it listens
+	addr    func() net.Addr // where senders connect: nil before it listens, and where nobody connects
+	ready   func() bool     // it receives
+	problem func() string   // what keeps it from that, or ""
 }
 
 // newSource is the registry of sources: one case for each connector.
-func newSource(cfg config.Feed, who *link.Bundle, b *base) (listener, error) {
+func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (source, error) {
 	switch {
 	case cfg.HL7 != nil:
 		c := *cfg.HL7
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-		return hl7.New(hl7.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		s, err := hl7.New(hl7.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		if err != nil {
+			return source{}, err
+		}
+		return source{s, s.Addr, func() bool { return s.Addr() != nil }, func() string { return "" }}, nil
+	case cfg.Odoo != nil:
+		c := *cfg.Odoo
+		c.Dir = filepath.Join(dataDir, "odoo", cfg.Name)
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		s, err := odoo.NewSource(odoo.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		if err != nil {
+			return source{}, err
+		}
+		return source{s, s.Addr, s.Ready, s.Problem}, nil
 	}
-	return nil, errors.New("feed " + cfg.Name + " has no connector")
+	return source{}, errors.New("feed " + cfg.Name + " has no connector")
 }
 
 // feedFormat is the format of the messages that a feed's connector receives.
 func feedFormat(cfg config.Feed) string {
 	if cfg.HL7 != nil {
 		return hl7.NewFormat().Name()
+	}
+	if cfg.Odoo != nil {
+		return odoo.Format{}.Name()
 	}
 	return ""
 }

@@ -50,12 +50,13 @@ type Journal struct {
 
 // A Feed is one source at the site. Exactly one connector's settings are given.
 type Feed struct {
-	Name     string      `yaml:"name"`
-	Target   string      `yaml:"target"`    // a target of the cloud's workers
-	Mappings []string    `yaml:"mappings"`  // files, directories, bundles (north.vmb, or north.vmb#admissions for a part); "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
-	Validate string      `yaml:"validate"`  // "" or "before-ack": what a mapping rejects is refused to its sender instead of dead-lettered
-	MaxBytes int64       `yaml:"max_bytes"` // of this feed's journal
-	HL7      *hl7.Config `yaml:"hl7"`
+	Name     string             `yaml:"name"`
+	Target   string             `yaml:"target"`    // a target of the cloud's workers
+	Mappings []string           `yaml:"mappings"`  // files, directories, bundles (north.vmb, or north.vmb#admissions for a part); "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
+	Validate string             `yaml:"validate"`  // "" or "before-ack": what a mapping rejects is refused to its sender instead of dead-lettered
+	MaxBytes int64              `yaml:"max_bytes"` // of this feed's journal
+	HL7      *hl7.Config        `yaml:"hl7"`
+	Odoo     *odoo.SourceConfig `yaml:"odoo"` // what changes in a database is sent
 }
 
 // A Worker is `vagus worker -c`: one of the cloud's.
@@ -250,10 +251,23 @@ func validateFeeds(feeds []Feed, dir string) error {
 		if f.Validate != "" && f.Validate != BeforeAck {
 			return at("validate", "%q is not known; leave it out or write %s", f.Validate, BeforeAck)
 		}
-		if f.HL7 == nil {
+		var files []*string
+		switch {
+		case f.HL7 == nil && f.Odoo == nil:
 			return at("hl7", "no connector: give its settings, such as hl7: { listen: 0.0.0.0:2575 }")
+		case f.HL7 != nil && f.Odoo != nil:
+			return at("odoo", "a feed has one connector, and this one has hl7 as well")
+		case f.HL7 != nil:
+			files = []*string{&f.HL7.TLS.CertFile, &f.HL7.TLS.KeyFile, &f.HL7.TLS.ClientCAFile}
+		case f.Validate != "":
+			return at("validate", "%s is for senders who hear the answer; nobody sends what a database holds: leave it out", f.Validate)
+		default:
+			files = []*string{&f.Odoo.TLS.CAFile}
+			if h := f.Odoo.Hints; h != nil {
+				files = append(files, &h.CertFile, &h.KeyFile)
+			}
 		}
-		for _, file := range []*string{&f.HL7.TLS.CertFile, &f.HL7.TLS.KeyFile, &f.HL7.TLS.ClientCAFile} {
+		for _, file := range files {
 			*file = absolute(dir, *file)
 		}
 	}

@@ -5,8 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vagus-health/vagus/connectors/odoo"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -66,6 +69,52 @@ func TestRelativePathsAreRelativeToTheFile(t *testing.T) {
 	if diff := cmp.Diff([]string{filepath.Join(dir, "journal"), filepath.Join(dir, "site"), filepath.Join(dir, "adt.map.yaml"), filepath.Join(dir, "site.pub")},
 		[]string{a.DataDir, a.Bundle, a.Feeds[0].Mappings[0], a.Mappings.Trust.File}); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAFeedMayReadAnOdoo(t *testing.T) {
+	t.Setenv("VAGUS_ODOO_KEY", "k")
+	t.Setenv("VAGUS_HINT", "0123456789abcdef")
+	text := `
+feeds:
+  - name: erp
+    target: odoo
+    mappings: [ products.map.yaml ]
+    odoo:
+      url: https://odoo.example.org
+      database: north
+      user: vagus
+      key: { env: VAGUS_ODOO_KEY }
+      tls: { ca_file: ca.pem }
+      every: 1m
+      models:
+        - model: product.template
+          fields: [ name, list_price, categ_id.complete_name ]
+          domain: [ [ sale_ok, "=", true ], "|", [ id, in, [ 1, 2 ] ], [ name, "!=", false ] ]
+      hints: { listen: "127.0.0.1:0", secret: { env: VAGUS_HINT }, cert_file: c.pem, key_file: k.pem }
+`
+	path := write(t, "agent.yaml", text)
+	a := NewAgent()
+	if err := Load(path, a); err != nil {
+		t.Fatal(err)
+	}
+	o := a.Feeds[0].Odoo
+	if o.Key.Reveal() != "k" || o.Every != time.Minute || o.Models[0].Fields[1] != "list_price" || len(o.Models[0].Domain) != 4 || o.TLS.CAFile != filepath.Join(filepath.Dir(path), "ca.pem") || o.Hints.KeyFile != filepath.Join(filepath.Dir(path), "k.pem") {
+		t.Errorf("%+v", o)
+	}
+	o.Dir = t.TempDir()
+	o.TLS.CAFile = ""
+	if _, err := odoo.NewSource(odoo.Feed{}, *o); err != nil {
+		t.Error(err)
+	}
+	for name, c := range map[string]struct{ old, new, want string }{
+		"two connectors":      {"    odoo:\n", "    hl7: { listen: \"127.0.0.1:0\" }\n    odoo:\n", "feeds[0].odoo: a feed has one connector"},
+		"an unknown setting":  {"every: 1m", "evry: 1m", "every"},
+		"an answer to nobody": {"    odoo:\n", "    validate: before-ack\n    odoo:\n", "feeds[0].validate: before-ack is for senders who hear the answer"},
+	} {
+		if err := Load(write(t, "agent.yaml", strings.Replace(text, c.old, c.new, 1)), NewAgent()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -99,11 +99,7 @@ func (r *run) read(kind variableKind, p *boundPath, start *tree.Node, prog *prog
 	case varTexts, varSum, varNodes:
 		return r.readList(kind, p, start, prog)
 	}
-	n := p.node(start)
-	f := p.leaf(n)
-	if p.whole && n != nil {
-		f = found{state: n.State}
-	}
+	f := p.leaf(p.node(start))
 	switch kind {
 	case varText:
 		return celString(f.text, celText)

@@ -1,0 +1,483 @@
+package odoo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+)
+
+// A site is an Odoo, and a source of it whose looks are made by hand.
+type site struct {
+	t      rapid.TB
+	server *simulated.Server
+	person *client // another user
+	us     *client
+	cfg    SourceConfig
+	clock  time.Time // of both
+	src    *Source
+	journal
+}
+
+// A journal keeps messages as a site's does.
+type journal struct {
+	mu       sync.Mutex
+	ids      map[string]bool
+	messages []*broker.Message
+	repeats  int
+	refuse   error
+}
+
+func (j *journal) accept(_ context.Context, ms ...*broker.Message) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.refuse != nil {
+		return j.refuse
+	}
+	for _, m := range ms {
+		if j.ids[m.ID] {
+			j.repeats++
+			continue
+		}
+		j.ids[m.ID] = true
+		j.messages = append(j.messages, m)
+	}
+	return nil
+}
+
+// record is a message's body.
+func bodyOf(t rapid.TB, m *broker.Message) map[string]any {
+	var v map[string]any
+	if err := json.Unmarshal(m.Body, &v); err != nil {
+		t.Fatalf("%s: %v", m.SenderID, err)
+	}
+	return v
+}
+
+// last returns what the messages say of each record by now: nil for a deleted one.
+func (j *journal) last(t rapid.TB) map[int64]map[string]any {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	out := map[int64]map[string]any{}
+	for _, m := range j.messages {
+		v := bodyOf(t, m)
+		id := int64(v["id"].(float64))
+		if out[id] = v; v["_change"] == "delete" {
+			out[id] = nil
+		}
+	}
+	return out
+}
+
+const partner = "res.partner"
+
+func newSite(t rapid.TB, dir string, change func(*SourceConfig, *simulated.Config)) *site {
+	st := &site{t: t, clock: time.Date(2026, 3, 14, 9, 0, 0, 400_000_000, time.UTC), journal: journal{ids: map[string]bool{}}}
+	sim := simulated.Config{Users: []simulated.User{{Login: "person", Key: "person"}}}
+	st.cfg = SourceConfig{Config: Config{Database: "demo", User: "vagus", Key: broker.NewSecret("simulated"), Addon: "off"},
+		Models: []SourceModel{{Model: partner, Fields: []string{"name", "ref", "country_id.code", "active"}, Domain: []any{[]any{"ref", "!=", false}}}}, Dir: dir}
+	if change != nil {
+		change(&st.cfg, &sim)
+	}
+	st.server = simulated.New(sim)
+	st.server.SetClock(func() time.Time { return st.clock })
+	url, err := st.server.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.(interface{ Cleanup(func()) }).Cleanup(func() { _ = st.server.Close() })
+	st.cfg.URL = url
+	st.person, st.us = st.as("person", "person"), st.as("vagus", "simulated")
+	st.start()
+	return st
+}
+
+func (st *site) as(user, key string) *client {
+	c, err := Config{URL: st.cfg.URL, Database: "demo", User: user, Key: broker.NewSecret(key), Protocol: "jsonrpc"}.withDefaults()
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	cl, err := newClient(c)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return cl
+}
+
+// start begins with what the files remember.
+func (st *site) start() {
+	src, err := NewSource(Feed{"main", "cloud", "erp"}, st.cfg)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	src.now = func() time.Time { return st.clock }
+	if err := src.remember(); err != nil {
+		st.t.Fatal(err)
+	}
+	st.src = src
+}
+
+func (st *site) look() error {
+	return st.src.watches[0].look(context.Background(), st.accept)
+}
+
+func (st *site) mustLook() {
+	if err := st.look(); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+func (st *site) do(c *client, method string, args ...any) any {
+	list := make([]arg, len(args))
+	for i, a := range args {
+		list[i] = arg{value: a}
+	}
+	v, err := c.execute(context.Background(), partner, method, list, nil)
+	if err != nil {
+		st.t.Fatalf("%s: %v", method, err)
+	}
+	return v
+}
+
+func (st *site) create(c *client, ref, name string) int64 {
+	id, _ := asInt(st.do(c, "create", map[string]any{"ref": ref, "name": name}))
+	return id
+}
+
+func (st *site) write(c *client, id int64, values map[string]any) {
+	st.do(c, "write", []any{id}, values)
+}
+
+func (st *site) told() (out []string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, m := range st.messages {
+		v := bodyOf(st.t, m)
+		out = append(out, fmt.Sprint(v["_change"], " ", v["ref"], " ", v["name"]))
+	}
+	return out
+}
+
+func (st *site) wants(want ...string) {
+	if h, ok := st.t.(*testing.T); ok {
+		h.Helper()
+	}
+	if got := st.told(); !slices.Equal(got, want) {
+		st.t.Fatalf("the messages are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestASourceTellsEachChangeOnceAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for _, addon := range []string{"off", "require"} {
+		t.Run("addon "+addon, func(t *testing.T) {
+			t.Parallel()
+			st := newSite(t, t.TempDir(), func(c *SourceConfig, s *simulated.Config) { c.Addon, s.Addon = addon, true })
+			a := st.create(st.person, "A", "Ann")
+			b := st.create(st.person, "B", "Bob")
+			st.mustLook()
+			st.wants("write A Ann", "write B Bob")
+			v := bodyOf(t, st.messages[0])
+			want := map[string]any{"_model": partner, "_change": "write", "id": float64(a), "name": "Ann", "ref": "A", "country_id": false, "active": true, "write_date": "2026-03-14 09:00:00"}
+			if !maps.Equal(v, want) {
+				t.Errorf("the body is %v\nwant %v", v, want)
+			}
+			m := st.messages[0]
+			if m.Format != "odoo" || m.Kind != partner || m.Feed != "erp" || m.Site != "cloud" || m.Tenant != "main" || m.ReceivedAt.IsZero() || m.ID != broker.NewMessageID("main", "cloud", "erp", m.SenderID, m.Body) {
+				t.Errorf("the message is %+v", m)
+			}
+			for range 5 {
+				st.clock = st.clock.Add(time.Minute)
+				st.mustLook()
+			}
+			st.write(st.person, b, map[string]any{"name": "Bea"})
+			st.write(st.person, a, map[string]any{"city": "Poseidonis"}) // not read
+			st.clock = st.clock.Add(time.Minute)
+			st.mustLook()
+			st.write(st.person, a, map[string]any{"active": false}) // archived records are records
+			st.clock = st.clock.Add(20 * time.Minute)
+			st.mustLook()
+			st.mustLook()
+			st.wants("write A Ann", "write B Bob", "write B Bea", "write A Ann")
+			st.do(st.person, "unlink", []any{b})
+			st.clock = st.clock.Add(25 * time.Hour) // a comparison is due
+			st.mustLook()
+			st.wants("write A Ann", "write B Bob", "write B Bea", "write A Ann", "delete <nil> <nil>")
+			if st.repeats > 0 {
+				t.Errorf("%d messages were offered again", st.repeats)
+			}
+		})
+	}
+}
+
+func TestChangesWithinOneSecondAndLateOnesAreSeen(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	a := st.create(st.person, "A", "1")
+	st.mustLook()
+	st.write(st.person, a, map[string]any{"name": "2"}) // the same second
+	st.mustLook()
+	st.clock = st.clock.Add(3 * time.Second)
+	st.mustLook()
+	st.wants("write A 1", "write A 2")
+	began := st.clock
+	st.clock = st.clock.Add(9 * time.Minute)
+	st.create(st.person, "B", "1")
+	st.mustLook()
+	now := st.clock
+	st.clock = began
+	st.create(st.person, "C", "late")
+	st.clock = now
+	st.mustLook()
+	st.wants("write A 1", "write A 2", "write B 1", "write C late")
+	// One that began in the second that was read, and ends when others have long been sent.
+	st.clock = began.Add(time.Nanosecond)
+	st.write(st.person, a+2, map[string]any{"name": "later"})
+	st.clock = now.Add(11 * time.Minute)
+	st.mustLook()
+	st.wants("write A 1", "write A 2", "write B 1", "write C late", "write C later")
+	// Later than settle: by the next comparison.
+	st.clock = began
+	d := st.create(st.person, "D", "much too late")
+	st.clock = now.Add(12 * time.Minute)
+	st.mustLook()
+	if st.last(t)[d] != nil {
+		t.Error("a commit later than settle was seen: the horizon does not move")
+	}
+	st.clock = now.Add(25 * time.Hour)
+	st.mustLook()
+	if st.last(t)[d] == nil {
+		t.Error("the comparison of all records did not find a late commit")
+	}
+}
+
+func TestOurOwnChangesAreNotSentBack(t *testing.T) {
+	t.Parallel()
+	for _, echo := range []bool{false, true} {
+		t.Run(fmt.Sprint("echo ", echo), func(t *testing.T) {
+			t.Parallel()
+			st := newSite(t, t.TempDir(), func(c *SourceConfig, _ *simulated.Config) { c.Echo = echo })
+			a := st.create(st.us, "A", "ours")
+			st.mustLook()
+			st.clock = st.clock.Add(time.Minute)
+			st.write(st.person, a, map[string]any{"name": "theirs"})
+			st.mustLook()
+			st.clock = st.clock.Add(time.Minute)
+			st.write(st.us, a, map[string]any{"name": "ours again"})
+			st.mustLook()
+			if want := []string{"write A theirs"}; echo {
+				st.wants("write A ours", "write A theirs", "write A ours again")
+			} else {
+				st.wants(want...)
+			}
+		})
+	}
+}
+
+func TestNothingIsRememberedThatWasNotAccepted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	st := newSite(t, dir, nil)
+	for i := range 120 {
+		st.create(st.person, fmt.Sprintf("R%03d", i), "x")
+	}
+	st.refuse = broker.ErrFull
+	if err := st.look(); !errors.Is(err, broker.ErrFull) {
+		t.Fatalf("look says %v", err)
+	}
+	st.start()
+	st.refuse = nil
+	calls := 0
+	err := st.src.watches[0].look(context.Background(), func(ctx context.Context, ms ...*broker.Message) error {
+		if calls++; calls > 1 {
+			return errors.New("the disk is gone")
+		}
+		return st.accept(ctx, ms...)
+	})
+	if err == nil || len(st.messages) != 50 {
+		t.Fatalf("%d messages, %v", len(st.messages), err)
+	}
+	st.start() // it was killed, and remembers what was accepted
+	st.mustLook()
+	if len(st.messages) != 120 || st.repeats != 0 {
+		t.Errorf("%d messages, %d of them offered twice", len(st.messages), st.repeats)
+	}
+}
+
+func TestWithoutItsMemoryASourceRepeatsWithTheSameIdentities(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	for i := range 10 {
+		st.create(st.person, fmt.Sprint("R", i), "x")
+	}
+	st.mustLook()
+	st.cfg.Dir = t.TempDir() // another machine
+	st.start()
+	st.clock = st.clock.Add(time.Hour)
+	st.mustLook()
+	if len(st.messages) != 10 || st.repeats != 10 {
+		t.Errorf("%d messages and %d repeats, want 10 and 10", len(st.messages), st.repeats)
+	}
+}
+
+func TestOtherFieldsAreReadOfAllRecords(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	a := st.create(st.person, "A", "x")
+	st.write(st.person, a, map[string]any{"city": "Poseidonis"})
+	st.create(st.person, "B", "x")
+	st.mustLook()
+	st.cfg.Models = slices.Clone(st.cfg.Models)
+	st.cfg.Models[0].Fields = append(slices.Clone(st.cfg.Models[0].Fields), "city")
+	st.start()
+	st.mustLook()
+	if got := st.last(t)[a]["city"]; got != "Poseidonis" || len(st.messages) != 4 {
+		t.Errorf("the city is %v after %d messages", got, len(st.messages))
+	}
+	st.cfg.Database = "other"
+	st.start()
+	if n := len(st.src.watches[0].memory.known); n != 0 {
+		t.Errorf("%d records of one database are remembered for another", n)
+	}
+}
+
+func TestWhatOdooCannotReadDoesNotHoldBackTheRest(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	for i := range 9 {
+		st.create(st.person, fmt.Sprint("R", i), "x")
+	}
+	bad := st.create(st.person, "BAD", "x")
+	st.server.Poison("BAD", simulated.PoisonReject)
+	if err := st.look(); !errors.Is(err, errUnreadable) {
+		t.Fatalf("look says %v", err)
+	}
+	if len(st.messages) != 9 {
+		t.Errorf("%d messages, want 9", len(st.messages))
+	}
+	st.server.Heal()
+	st.start()
+	st.clock = st.clock.Add(time.Hour)
+	st.mustLook()
+	if len(st.messages) != 10 || st.last(t)[bad] == nil {
+		t.Errorf("%d messages, want 10", len(st.messages))
+	}
+}
+
+func TestARecordThatIsRefusedDoesNotHoldBackTheRest(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	for i := range 5 {
+		st.create(st.person, fmt.Sprint("R", i), "x")
+	}
+	err := st.src.watches[0].look(context.Background(), func(ctx context.Context, ms ...*broker.Message) error {
+		for _, m := range ms {
+			if strings.Contains(string(m.Body), "R3") {
+				return &broker.RejectError{Code: "too_large", Err: errors.New("too large")}
+			}
+		}
+		return st.accept(ctx, ms...)
+	})
+	if err != nil || len(st.messages) != 4 {
+		t.Errorf("%d messages, %v", len(st.messages), err)
+	}
+}
+
+// Random writers, late commits, kills and lost memories: in the end everybody
+// knows what there is, and in between nothing was said twice.
+func TestNoChangeIsMissedWhateverHappens(t *testing.T) {
+	t.Parallel()
+	for _, addon := range []string{"off", "require"} {
+		t.Run("addon "+addon, func(t *testing.T) {
+			t.Parallel()
+			dir, n := t.TempDir(), 0
+			rapid.Check(t, func(t *rapid.T) {
+				n++
+				st := newSite(t, filepath.Join(dir, fmt.Sprint(n)), func(c *SourceConfig, s *simulated.Config) {
+					c.Addon, s.Addon = addon, true
+					c.Models[0].Domain = nil
+					c.Batch = 3
+				})
+				var ids []int64
+				lost := 0
+				pick := func() int64 { return ids[rapid.IntRange(0, len(ids)-1).Draw(t, "record")] }
+				steps := map[string]func(){
+					"create": func() { ids = append(ids, st.create(st.person, fmt.Sprint("R", len(ids)), "new")) },
+					"write": func() {
+						if len(ids) > 0 {
+							st.write(st.person, pick(), map[string]any{"name": rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "name")})
+						}
+					},
+					"delete": func() {
+						if len(ids) > 1 {
+							id := pick()
+							st.do(st.person, "unlink", []any{id})
+							ids = slices.DeleteFunc(ids, func(x int64) bool { return x == id })
+						}
+					},
+					"late": func() { // the transaction began up to nine minutes ago
+						now := st.clock
+						st.clock = now.Add(-time.Duration(rapid.IntRange(0, 540_000).Draw(t, "ms")) * time.Millisecond)
+						ids = append(ids, st.create(st.person, fmt.Sprint("L", len(ids)), "late"))
+						st.clock = now
+					},
+					"wait":      func() { st.clock = st.clock.Add(time.Duration(rapid.IntRange(0, 400).Draw(t, "s")) * time.Second) },
+					"same time": func() { st.clock = st.clock.Add(time.Millisecond) },
+					"look":      func() { st.mustLook() },
+					"kill": func() {
+						stop := rapid.IntRange(0, 3).Draw(t, "after")
+						_ = st.src.watches[0].look(context.Background(), func(ctx context.Context, ms ...*broker.Message) error {
+							if stop--; stop < 0 {
+								return errors.New("killed")
+							}
+							return st.accept(ctx, ms...)
+						})
+						st.start()
+					},
+					"lose": func() { st.cfg.Dir = filepath.Join(dir, fmt.Sprint(n, "-", lost)); lost++; st.start() },
+				}
+				names := slices.Sorted(maps.Keys(steps))
+				for range rapid.IntRange(1, 25).Draw(t, "steps") {
+					steps[rapid.SampledFrom(names).Draw(t, "step")]()
+				}
+				st.clock = st.clock.Add(time.Minute)
+				st.mustLook()
+				st.clock = st.clock.Add(11 * time.Minute)
+				st.mustLook()
+				if lost == 0 && st.repeats > 0 {
+					t.Fatalf("%d messages were offered again", st.repeats)
+				}
+				check := func(deletions bool) {
+					last := st.last(t)
+					for _, rec := range st.server.Records(partner) {
+						if last[rec.ID] == nil || last[rec.ID]["name"] != rec.Values["name"] {
+							t.Fatalf("record %d is %v, the last message says %v", rec.ID, rec.Values["name"], last[rec.ID])
+						}
+						delete(last, rec.ID)
+					}
+					for id, v := range last {
+						if v != nil && deletions {
+							t.Fatalf("record %d is not there, the last message says %v", id, v)
+						}
+					}
+				}
+				check(addon != "off" && lost == 0)
+				st.clock = st.clock.Add(25 * time.Hour)
+				st.mustLook()
+				check(lost == 0)
+			})
+		})
+	}
+}

@@ -1,0 +1,402 @@
+package odoo
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// A listed record is one as a listing has it.
+type listed struct{ id, at int64 }
+
+const (
+	listRows      = 2000
+	secondLook    = 2 * time.Second
+	saveEvery     = 5 * time.Second // while there is much to read
+	maxUnreadable = 20              // records in one look
+	timeLayout    = "2006-01-02 15:04:05"
+)
+
+// reads stands for the fields and the domain in a memory.
+func reads(fields []string, domain []any) string {
+	f := slices.Sorted(slices.Values(fields))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %#v", f, domain))
+	return hex.EncodeToString(sum[:8])
+}
+
+// look finds what has changed and hands it to accept.
+func (w *watch) look(ctx context.Context, accept acceptFunc) error {
+	err := w.changed(ctx, accept)
+	// What was accepted is remembered also when something failed after it.
+	if saved := w.memory.save(w.s.now()); saved != nil {
+		err = errors.Join(err, saved)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return unwellFrom(err)
+}
+
+func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
+	if err := w.describe(ctx); err != nil {
+		return err
+	}
+	uid, err := w.s.uid(ctx)
+	if err != nil {
+		return err
+	}
+	r := &reading{watch: w, ctx: ctx, accept: accept, self: uid, failed: map[int64]bool{}}
+	feed, err := w.hasChanges(ctx)
+	if err != nil {
+		return err
+	}
+	m := w.memory
+	if !feed && m.about.Cursor != nil { // the addon was taken away
+		m.about.Cursor, m.about.Reconciled = nil, 0
+	}
+	full := w.s.now().Sub(time.Unix(m.about.Reconciled, 0)) >= w.s.cfg.Reconcile
+	switch {
+	case feed && m.about.Cursor == nil:
+		if err := r.endOfChanges(); err != nil {
+			return err
+		}
+		full = true // what came before the cursor
+	case feed:
+		if err := r.follow(); err != nil {
+			return err
+		}
+	}
+	if feed && !full {
+		return nil
+	}
+	r.final = feed
+	floor, err := r.nextFloor()
+	if err != nil {
+		return err
+	}
+	if full {
+		err = r.everything()
+	} else {
+		err = r.recent()
+	}
+	if err == nil && floor > m.about.Floor {
+		m.about.Floor = floor // in the file when there is something else to write
+	}
+	if err == nil && len(r.failed) > 0 {
+		err = errUnreadable
+	}
+	return err
+}
+
+var errUnreadable = errors.New("there are records that the user cannot read, for want of rights to what they refer to or because a module of Odoo fails; the others are sent, and these are tried again")
+
+// nextFloor is where the look after this one may begin, for what is visible
+// from now on: the newest write_date that is there is a time that the server's
+// clock has reached.
+func (r *reading) nextFloor() (int64, error) {
+	now := r.s.now()
+	v, err := r.s.client.execute(r.ctx, r.model, "search_read", []arg{{"domain", []any{[]any{"write_date", "<=", now.Add(maxAhead).UTC().Format(timeLayout)}}}, {"fields", []any{"write_date"}}},
+		map[string]any{"order": "write_date desc, id desc", "limit": int64(1), "context": r.context()})
+	if err != nil {
+		return 0, err
+	}
+	if list, _ := v.([]any); len(list) > 0 {
+		rec, _ := list[0].(map[string]any)
+		if at, ok := seconds(rec["write_date"]); ok {
+			r.memory.clock(at, now)
+		}
+	}
+	return r.memory.settled(r.s.cfg.Settle, now), nil
+}
+
+// describe asks the database once for the types of the fields.
+func (w *watch) describe(ctx context.Context) error {
+	if w.spec != nil {
+		return nil
+	}
+	models := map[string]map[string]any{}
+	facts := func(model string) (map[string]any, error) {
+		if models[model] != nil {
+			return models[model], nil
+		}
+		v, err := w.s.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": []any{"type", "relation"}})
+		if err != nil {
+			return nil, err
+		}
+		models[model], _ = v.(map[string]any)
+		return models[model], nil
+	}
+	spec := specification(w.fields)
+	if err := checkFields(w.model, spec, facts); err != nil {
+		return err
+	}
+	about, _ := models[w.model]["write_date"].(map[string]any)
+	if about["type"] != "datetime" || models[w.model]["write_uid"] == nil {
+		return fmt.Errorf("%s does not keep when and by whom its records were changed; name another model", w.model)
+	}
+	for _, name := range []string{"write_date", "write_uid"} {
+		if spec[name] == nil {
+			spec[name] = map[string]any{}
+		}
+	}
+	w.spec = spec
+	return nil
+}
+
+// A reading is one look.
+type reading struct {
+	*watch
+	ctx    context.Context
+	accept acceptFunc
+	self   int64
+	final  bool           // what is read need not be looked at again
+	found  int            // records that made a message
+	failed map[int64]bool // those that cannot be read
+}
+
+// recent looks at what was written within Settle, and again at what is due.
+func (r *reading) recent() error {
+	now := r.s.now()
+	from := time.Unix(r.memory.about.Floor, 0).UTC().Format(timeLayout)
+	rows, err := r.list([]any{"write_date", ">=", from})
+	if err != nil {
+		return err
+	}
+	due := slices.DeleteFunc(rows, func(x listed) bool {
+		v, ok := r.memory.known[x.id]
+		return ok && v.at == x.at
+	})
+	changed := make(map[int64]bool, len(due))
+	for _, x := range due {
+		changed[x.id] = true
+	}
+	for id, read := range r.memory.open {
+		v := r.memory.known[id]
+		if changed[id] {
+			continue
+		}
+		if age := now.Sub(read); v.looks == once && age >= secondLook || age >= r.s.cfg.Settle {
+			due = append(due, listed{id, v.at})
+		}
+	}
+	return r.readAll(due)
+}
+
+// everything compares all records with what was sent.
+func (r *reading) everything() error {
+	began, m := r.s.now(), r.memory
+	as := reads(r.fields, r.domain)
+	rows, err := r.list()
+	if err != nil {
+		return err
+	}
+	gone := maps.Clone(m.known)
+	for _, x := range rows {
+		delete(gone, x.id)
+	}
+	news := m.about.Reads == as && m.about.Reconciled != 0
+	if m.about.Reads == as {
+		rows = slices.DeleteFunc(rows, func(x listed) bool {
+			v, ok := m.known[x.id]
+			return ok && v.at == x.at
+		})
+	}
+	if err := r.readAll(rows); err != nil {
+		return err
+	}
+	if err := r.deleted(slices.Sorted(maps.Keys(gone))); err != nil {
+		return err
+	}
+	m.about.Reads, m.about.Reconciled, m.dirty = as, began.Unix(), true
+	if news && r.found > 0 {
+		r.s.log.Warn("odoo: a comparison of all records found changes that had not been seen", "model", r.model, "records", r.found)
+		if r.final { // the feed and our place in it do not belong together: the database was restored
+			m.about.Cursor, m.about.Reconciled = nil, 0
+		}
+	}
+	return nil
+}
+
+// list returns the records of the domain and a further condition by id. A
+// record whose write_date changes meanwhile is listed once, with the one or the other.
+func (r *reading) list(conditions ...any) ([]listed, error) {
+	var rows []listed
+	var last int64
+	for {
+		domain := append(slices.Clone(r.domain), conditions...)
+		domain = append(domain, []any{"id", ">", last})
+		v, err := r.s.client.execute(r.ctx, r.model, "search_read", []arg{{"domain", domain}, {"fields", []any{"write_date"}}},
+			map[string]any{"order": "id", "limit": int64(listRows), "context": r.context()})
+		if err != nil {
+			return nil, err
+		}
+		page, ok := v.([]any)
+		for _, it := range page {
+			rec, _ := it.(map[string]any)
+			id, isID := asInt(rec["id"])
+			at, isAt := seconds(rec["write_date"])
+			if !isID || !isAt || id <= last {
+				return nil, &fault{class: "net.garbage"}
+			}
+			rows, last = append(rows, listed{id, at}), id
+		}
+		if !ok || len(rows) > maxKnown {
+			return nil, fmt.Errorf("the model has over %d records; restrict them by domain", maxKnown)
+		}
+		if len(page) < listRows {
+			return rows, nil
+		}
+	}
+}
+
+func (w *watch) context() map[string]any {
+	return map[string]any{"active_test": false, "lang": w.s.cfg.Lang, "tz": "UTC"}
+}
+
+// seconds reads a point in time; a record that no user wrote has none, which
+// is the beginning of time.
+func seconds(v any) (int64, bool) {
+	text, ok := v.(string)
+	if !ok {
+		return 0, v == false
+	}
+	t, err := time.Parse(timeLayout, text)
+	return t.Unix(), err == nil
+}
+
+// readAll reads records in the order in which they were written, and hands them on.
+func (r *reading) readAll(rows []listed) error {
+	slices.SortFunc(rows, func(a, b listed) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
+	for len(rows) > 0 {
+		n := min(len(rows), r.s.cfg.Batch)
+		ids := make([]any, n)
+		for i, x := range rows[:n] {
+			ids[i] = x.id
+		}
+		records, err := r.read(ids)
+		if err != nil {
+			return err
+		}
+		if err := r.offer(records); err != nil {
+			return err
+		}
+		if err := r.missing(rows[:n], records); err != nil {
+			return err
+		}
+		rows = rows[n:]
+		if now := r.s.now(); now.Sub(r.memory.saved) >= saveEvery {
+			if err := r.memory.save(now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// missing looks at those that were asked for and did not come: they cannot be
+// read, and are tried at each look, or were deleted.
+func (r *reading) missing(asked []listed, records []map[string]any) error {
+	came := make(map[int64]bool, len(records))
+	for _, rec := range records {
+		id, _ := asInt(rec["id"])
+		came[id] = true
+	}
+	var gone []int64
+	for _, x := range asked {
+		switch {
+		case came[x.id]:
+		case r.failed[x.id]:
+			r.memory.keep(x.id, version{hash: r.memory.known[x.id].hash}, r.s.now())
+		default:
+			gone = append(gone, x.id)
+		}
+	}
+	return r.deleted(gone)
+}
+
+// read returns the content of those records that are there. One that Odoo
+// cannot read does not keep back the others.
+func (r *reading) read(ids []any) ([]map[string]any, error) {
+	v, err := r.s.client.execute(r.ctx, r.model, "web_read", []arg{{"ids", ids}, {"specification", r.spec}}, map[string]any{"context": r.context()})
+	var f *fault
+	if errors.As(err, &f) {
+		switch v := judge(f, "", nil); {
+		case v.act == unwell, v.class == "odoo.missing_method":
+			return nil, err
+		case len(ids) > 1:
+			a, err := r.read(ids[:len(ids)/2])
+			if err != nil {
+				return nil, err
+			}
+			b, err := r.read(ids[len(ids)/2:])
+			return append(a, b...), err
+		case v.act == suspect, len(r.failed) >= maxUnreadable:
+			return nil, err
+		}
+		id, _ := asInt(ids[0])
+		r.failed[id] = true
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, ok := v.([]any)
+	records := make([]map[string]any, 0, len(list))
+	for _, it := range list {
+		rec, isRecord := it.(map[string]any)
+		if ok = ok && isRecord; ok {
+			records = append(records, rec)
+		}
+	}
+	if !ok {
+		return nil, &fault{class: "net.garbage"}
+	}
+	return records, nil
+}
+
+// deleted hands on that records are not there any more. Those that have only
+// left the domain are.
+func (r *reading) deleted(ids []int64) error {
+	for len(ids) > 0 {
+		n := min(len(ids), listRows)
+		chunk := make([]any, n)
+		for i, id := range ids[:n] {
+			chunk[i] = id
+		}
+		there, err := r.search([]any{[]any{"id", "in", chunk}}, n)
+		if err != nil {
+			return err
+		}
+		gone := slices.DeleteFunc(slices.Clone(ids[:n]), func(id int64) bool { return there[id] })
+		if err := r.offerDeleted(gone); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// search returns the ids of at most n records.
+func (r *reading) search(domain []any, n int) (map[int64]bool, error) {
+	v, err := r.s.client.execute(r.ctx, r.model, "search", []arg{{"domain", domain}}, map[string]any{"limit": int64(n), "order": "id", "context": r.context()})
+	if err != nil {
+		return nil, err
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, &fault{class: "net.garbage"}
+	}
+	ids := make(map[int64]bool, len(list))
+	for _, it := range list {
+		if id, ok := asInt(it); ok {
+			ids[id] = true
+		}
+	}
+	return ids, nil
+}

@@ -1,0 +1,211 @@
+package odoo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+type acceptFunc = broker.Accept
+
+const (
+	acceptTimeout = 30 * time.Second
+	maxOffered    = 4 << 20 // bytes of messages in one call of accept, more or less
+)
+
+// A sending is a version on its way to accept.
+type sending struct {
+	id      int64
+	version version
+	message *broker.Message // nil: nothing to say
+}
+
+// offer makes messages of records and remembers them once they are accepted.
+func (r *reading) offer(records []map[string]any) error {
+	var batch []sending
+	size := 0
+	for _, rec := range records {
+		s, err := r.sending(rec)
+		if err != nil {
+			return err
+		}
+		batch = append(batch, s)
+		if s.message == nil {
+			r.s.unchanged.Add(r.ctx, 1, r.s.attrs)
+		} else if size += len(s.message.Body); size >= maxOffered {
+			if err := r.hand(batch); err != nil {
+				return err
+			}
+			batch, size = nil, 0
+		}
+	}
+	return r.hand(batch)
+}
+
+// sending compares a record that was read with its last version.
+func (r *reading) sending(rec map[string]any) (sending, error) {
+	id, isID := asInt(rec["id"])
+	at, isAt := seconds(rec["write_date"])
+	if !isID || id <= 0 || !isAt {
+		return sending{}, &fault{class: "net.garbage"}
+	}
+	written := rec["write_date"]
+	ours := sameUser(rec["write_uid"], r.self)
+	for _, name := range []string{"write_date", "write_uid"} { // of a touch that changes nothing else there is nothing to say
+		if !slices.Contains(r.fields, name) {
+			delete(rec, name)
+		}
+	}
+	content, err := encodeRecord(rec)
+	if err != nil {
+		return sending{}, err
+	}
+	sum := sha256.Sum256(content)
+	v := version{at: at, hash: binary.LittleEndian.Uint64(sum[:])}
+	old, known := r.memory.known[id]
+	sameSecond := known && old.at == at
+	switch {
+	case r.final, at < r.memory.settled(r.s.cfg.Settle, r.s.now()):
+		v.looks = done
+	case !sameSecond || old.hash != v.hash:
+	case r.s.now().Sub(r.memory.open[id]) >= r.s.cfg.Settle:
+		v.looks = done
+	default:
+		v.looks = max(old.looks, twice)
+	}
+	s := sending{id: id, version: v}
+	if known && old.hash == v.hash || ours && !r.s.cfg.Echo {
+		return s, nil
+	}
+	rec["_model"], rec["_change"], rec["write_date"] = r.model, "write", written
+	body, err := encodeRecord(rec)
+	if err != nil {
+		return sending{}, err
+	}
+	sender := fmt.Sprintf("%s,%d,%s,%08x", r.model, id, time.Unix(at, 0).UTC().Format(time.RFC3339), uint32(v.hash))
+	if sameSecond { // what was sent may come back within the second
+		sender += fmt.Sprintf(",%08x", uint32(old.hash))
+	}
+	s.message = r.message(sender, r.model, body)
+	return s, nil
+}
+
+func sameUser(v any, uid int64) bool {
+	switch m := v.(type) {
+	case map[string]any:
+		v = m["id"]
+	case []any:
+		if len(m) > 0 {
+			v = m[0]
+		}
+	}
+	id, ok := asInt(v)
+	return ok && id == uid
+}
+
+// encodeRecord writes JSON whose names are sorted: one content has one form.
+func encodeRecord(rec map[string]any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(rec); err != nil {
+		return nil, &fault{class: "net.garbage"} // a number that is none
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+func (r *reading) message(sender, kind string, body []byte) *broker.Message {
+	f := r.s.feed
+	return &broker.Message{ID: broker.NewMessageID(f.Tenant, f.Site, f.Feed, sender, body), Tenant: f.Tenant, Site: f.Site, Feed: f.Feed,
+		Format: formatName, Kind: kind, SenderID: sender, ReceivedAt: time.Now().UTC(), Body: body}
+}
+
+// offerDeleted hands on deletions of records that are remembered.
+func (r *reading) offerDeleted(ids []int64) error {
+	var batch []sending
+	for _, id := range ids {
+		if _, known := r.memory.known[id]; !known {
+			continue
+		}
+		body, err := encodeRecord(map[string]any{"_model": r.model, "_change": "delete", "id": id})
+		if err != nil {
+			return err
+		}
+		batch = append(batch, sending{id: id, message: r.message(r.model+","+strconv.FormatInt(id, 10)+",deleted", r.model+":delete", body)})
+	}
+	for part := range slices.Chunk(batch, maxBatch) {
+		if err := r.take(part, func(s sending) { r.memory.forget(s.id) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reading) hand(batch []sending) error {
+	now := r.s.now()
+	return r.take(batch, func(s sending) {
+		// A second look must not be put off by looks at the same version.
+		read := now
+		if old := r.memory.known[s.id]; old.at == s.version.at && old.hash == s.version.hash {
+			if first, open := r.memory.open[s.id]; open {
+				read = first
+			}
+		}
+		r.memory.keep(s.id, s.version, read)
+	})
+}
+
+// take hands a batch to accept, and then calls accepted for each.
+func (r *reading) take(batch []sending, accepted func(sending)) error {
+	// A stop must not leave a message stored and not remembered.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), acceptTimeout)
+	defer cancel()
+	ctx, span := r.s.tracer.Start(ctx, "odoo.changes", trace.WithSpanKind(trace.SpanKindConsumer))
+	defer span.End()
+	var ms []*broker.Message
+	for _, s := range batch {
+		if s.message != nil {
+			if sc := span.SpanContext(); sc.IsValid() {
+				s.message.Trace = "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
+			}
+			ms = append(ms, s.message)
+		}
+	}
+	if len(ms) > 0 {
+		err := r.accept(ctx, ms...)
+		var refused *broker.RejectError
+		switch {
+		case errors.As(err, &refused) && len(batch) > 1: // one of them does not hold the others
+			for i := range batch {
+				if err := r.take(batch[i:i+1], accepted); err != nil {
+					return err
+				}
+			}
+			return nil
+		case refused != nil: // there is nobody to send it otherwise; its next version may do
+			r.s.log.Error("odoo: a record is refused and not sent", "model", r.model, "id", batch[0].id, "code", refused.Code)
+		case err != nil:
+			return err
+		}
+		r.found += len(ms)
+		r.s.received.Add(ctx, int64(len(ms)), r.s.attrs)
+		if refused == nil {
+			r.s.accepted.Add(ctx, int64(len(ms)), r.s.attrs)
+		}
+	}
+	for _, s := range batch {
+		accepted(s)
+	}
+	return nil
+}
