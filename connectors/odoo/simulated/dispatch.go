@@ -18,11 +18,16 @@ type call struct {
 	args          []any
 	kw            map[string]any
 	ctx           map[string]any
+	named         bool // came by JSON-2, where ids are one of the names
 }
 
 // dispatch answers a request.
 func (s *Server) dispatch(r request) (any, *exception) {
 	switch {
+	case r.service == "" && r.method == "":
+		return nil, typeError("dispatch_rpc() missing 3 required positional arguments: 'service_name', 'method', and 'params'")
+	case r.service == "db": // list_db is off
+		return nil, accessDenied()
 	case r.service == "common" && r.method == "version":
 		return map[string]any{"server_version": s.cfg.Version, "server_version_info": []any{s.major(), int64(0), int64(0), "final", int64(0), ""},
 			"server_serie": s.cfg.Version, "protocol_version": int64(1)}, nil
@@ -36,6 +41,9 @@ func (s *Server) dispatch(r request) (any, *exception) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if f := s.takeFault(call{method: r.method}, FaultRaise); f != nil {
+			return nil, &exception{class: f.Class, message: f.Message}
+		}
 		for i := range s.users {
 			if u := &s.users[i]; u.Login == r.args[1] && u.Key == r.args[2] && !u.archived {
 				return u.uid, nil
@@ -155,16 +163,11 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	if !ok {
 		return nil, userError("Object %s doesn't exist", c.model)
 	}
-	if need, ok := methods[c.method]; ok && len(c.args) < need[0] {
-		have := 0
-		for _, name := range need[1:] {
-			if _, ok := c.kw[parameters[name]]; ok {
-				have++
-			}
-		}
-		if len(c.args)+have < need[0] {
-			return nil, typeError("BaseModel.%s() missing 1 required positional argument: '%s'", c.method, parameters[need[len(c.args)+1]])
-		}
+	if slices.Contains(u.NoAccess, c.model) && c.method != "check_access_rights" && c.method != "has_access" {
+		return nil, accessError(map[bool]string{true: "create", false: "access"}[c.method == "create"], m, c.model, "Administration/Settings")
+	}
+	if e := c.fits(); e != nil {
+		return nil, e
 	}
 	switch c.method {
 	case "load":
@@ -246,11 +249,14 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 		}
 		return out, nil
 	case "check_access_rights", "has_access":
-		return !u.ReadOnly || c.arg(0, "operation") == "read", nil
+		return !slices.Contains(u.NoAccess, c.model) && (!u.ReadOnly || c.arg(0, "operation") == "read"), nil
 	case "action_archive", "action_unarchive":
 		return nil, each(c.arg(0, "ids"), func(id int64) *exception {
 			return t.write(c.model, id, map[string]any{"active": c.method == "action_unarchive"})
 		})
+	}
+	if res, e, has := generic(t, u, c); has {
+		return res, e
 	}
 	if method := m.workflow[c.method]; method != nil {
 		if u.ReadOnly {
@@ -266,12 +272,6 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	}
 	return nil, &exception{class: "builtins.AttributeError", message: fmt.Sprintf("The method '%s' does not exist on the model '%s'", c.method, c.model)}
 }
-
-// methods: how many parameters are needed, and which (indexes of parameters).
-var (
-	methods    = map[string][]int{"write": {2, 0, 1}, "load": {2, 2, 3}, "create": {1, 4}, "has_access": {1, 5}}
-	parameters = []string{"ids", "vals", "fields", "data", "vals_list", "operation"}
-)
 
 func create(t *tx, c call) (any, *exception) {
 	one := func(v any) (int64, *exception) {

@@ -39,6 +39,12 @@ func documents() map[string]*Model {
 			"sale_ok": {Type: "boolean", Label: "Sales", Default: true},
 			"type":    {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
+		"product.template": {Label: "Product", Fields: map[string]Field{
+			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"), "list_price": float("Sales Price", 1), "active": active,
+			"sale_ok": {Type: "boolean", Label: "Sales", Default: true}, "uom_id": many2one("Unit of Measure", "uom.uom"),
+			"taxes_id": {Type: "many2many", Label: "Sales Taxes", Relation: "account.tax"},
+			"type":     {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
+		}},
 		"uom.uom":                  {Label: "Unit of Measure", Fields: map[string]Field{"name": name, "active": active}},
 		"account.analytic.account": {Label: "Analytic Account", Fields: map[string]Field{"name": name, "code": char("Reference"), "active": active}},
 		"account.analytic.line": {Label: "Analytic Line", Fields: map[string]Field{
@@ -66,7 +72,7 @@ func documents() map[string]*Model {
 			"product_qty": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
 		}},
 		"account.move": {Label: "Journal Entry", Fields: map[string]Field{
-			"company_id": required(company), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
+			"company_id": required(company), "journal_id": many2one("Journal", "account.journal"), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
 			"move_type": {Type: "selection", Label: "Type", Default: "entry", Selection: [][2]string{{"entry", "Journal Entry"}, {"out_invoice", "Customer Invoice"},
 				{"out_refund", "Customer Credit Note"}, {"in_invoice", "Vendor Bill"}, {"in_refund", "Vendor Credit Note"}}},
 			"invoice_date": {Type: "date", Label: "Invoice Date"}, "invoice_date_due": {Type: "date", Label: "Due Date"}, "narration": {Type: "html", Label: "Terms"},
@@ -141,7 +147,7 @@ func posted(t *tx, id int64, values map[string]any) *exception {
 	if t.tables["account.move"].rows[id].values["state"] != "posted" {
 		return nil
 	}
-	for _, name := range []string{"invoice_date", "partner_id", "invoice_line_ids", "move_type"} {
+	for _, name := range []string{"invoice_date", "partner_id", "invoice_line_ids", "move_type", "journal_id"} {
 		if _, ok := values[name]; ok {
 			return userError("You cannot modify the following readonly fields on a posted move: %s", name)
 		}

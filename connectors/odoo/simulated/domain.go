@@ -92,16 +92,7 @@ func (t *tx) indexed(m *Model, tb *table, domain []any) ([]int64, bool) {
 		if f, ok := m.Fields[name]; !ok || f.Type != "char" {
 			continue
 		}
-		ix := tb.index[name]
-		if ix == nil {
-			ix = map[string]map[int64]bool{}
-			for id, r := range tb.rows {
-				if s, ok := r.values[name].(string); ok {
-					insert(ix, s, id)
-				}
-			}
-			tb.index[name] = ix
-		}
+		ix := tb.texts(name)
 		for _, v := range values {
 			s, ok := v.(string)
 			if !ok {

@@ -172,12 +172,8 @@ func (l *loading) convert(i int, cells []any, columns []column, model string) (p
 		if bad != "" {
 			m := map[string]any{"type": "error", "record": int64(i), "field": c.name, "field_name": c.field.Label, "rows": span(i),
 				"message": strings.ReplaceAll(bad, "%f", c.field.Label)}
-			if c.field.Type == "selection" {
-				labels := []any{}
-				for _, o := range c.field.Selection {
-					labels = append(labels, o[1])
-				}
-				m["moreinfo"] = labels
+			if more := moreInfo(c); more != nil {
+				m["moreinfo"] = more
 			}
 			l.messages = append(l.messages, m)
 			continue
@@ -185,6 +181,32 @@ func (l *loading) convert(i int, cells []any, columns []column, model string) (p
 		p.values[c.name] = val
 	}
 	return p, nil
+}
+
+// moreInfo is what load says beside the message.
+func moreInfo(c column) any {
+	switch c.field.Type {
+	case "selection":
+		labels := []any{}
+		for _, o := range c.field.Selection {
+			labels = append(labels, o[1])
+		}
+		return labels
+	case "date":
+		return "Use the format '2012-12-31'"
+	case "datetime":
+		return "Use the format '2012-12-31 23:59:59'"
+	case "boolean":
+		return "Use '1' for yes and '0' for no"
+	case "many2one", "many2many":
+		action := map[string]any{"name": "Possible Values", "type": "ir.actions.act_window", "target": "new", "view_mode": "list,form", "views": []any{[]any{false, "list"}, []any{false, "form"}},
+			"context": map[string]any{"create": false}, "help": "See all possible values", "res_model": c.field.Relation}
+		if c.sub != "" {
+			action["res_model"], action["domain"] = "ir.model.data", []any{[]any{"model", "=", c.field.Relation}}
+		}
+		return action
+	}
+	return nil
 }
 
 func span(i int) any { return map[string]any{"from": int64(i), "to": int64(i)} }
@@ -308,6 +330,11 @@ func (l *loading) reference(c column, s string) (int64, string) {
 		return 0, fmt.Sprintf("No matching record found for external id '%s' in field '%%f'", s)
 	}
 	ids, _ := l.search(c.field.Relation, []any{[]any{"name", "=", s}}, nil)
+	for _, id := range l.tables[c.field.Relation].ids { // as it is displayed: "Massachusetts (US)"
+		if len(ids) == 0 && l.display(c.field.Relation, id) == s {
+			ids = append(ids, id)
+		}
+	}
 	if len(ids) == 0 {
 		return 0, fmt.Sprintf("No matching record found for name '%s' in field '%%f'", s)
 	}

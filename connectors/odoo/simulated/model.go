@@ -58,6 +58,7 @@ type Field struct {
 // A Seed is a record that is there from the start.
 type Seed struct {
 	Model  string
+	ID     int64 // 0: the next
 	XID    string
 	Values map[string]any
 }
@@ -88,8 +89,10 @@ func stockModels() map[string]*Model {
 				Selection: [][2]string{{"contact", "Contact"}, {"invoice", "Invoice Address"}, {"delivery", "Delivery Address"}, {"other", "Other Address"}}},
 			"country_id": many2one("Country", "res.country"), "state_id": many2one("State", "res.country.state"),
 			"parent_id": many2one("Related Company", "res.partner"), "user_id": many2one("Salesperson", "res.users"),
-			"category_id": {Type: "many2many", Label: "Tags", Relation: "res.partner.category"},
-			"company_id":  many2one("Company", "res.company"),
+			"category_id":   {Type: "many2many", Label: "Tags", Relation: "res.partner.category"},
+			"company_id":    many2one("Company", "res.company"),
+			"child_ids":     {Type: "one2many", Label: "Contact", Relation: "res.partner", Inverse: "parent_id"},
+			"customer_rank": {Type: "integer", Label: "Customer Rank"}, "supplier_rank": {Type: "integer", Label: "Supplier Rank"},
 		}},
 		"res.partner.category": {Label: "Partner Tags", Fields: map[string]Field{
 			"name": {Type: "char", Label: "Name", Required: true}, "active": active,

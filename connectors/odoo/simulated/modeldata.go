@@ -28,6 +28,21 @@ func (s *Server) modelData(t *tx, u *User, c call) (any, *exception) {
 		return []any{x.model, x.res}, nil
 	case "check_access_rights", "has_access":
 		return !u.NoModelData, nil
+	case "create":
+		v, _ := c.arg(0, "vals_list").(map[string]any)
+		module, _ := v["module"].(string)
+		name, _ := v["name"].(string)
+		model, _ := v["model"].(string)
+		id, _ := asInt(v["res_id"])
+		key := module + "." + name
+		if t.xids[key] != nil {
+			return nil, validationError("The operation cannot be completed: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(%s, %s) already exists.\n", module, name)
+		}
+		if tb := t.tables[model]; tb == nil || tb.rows[id] == nil {
+			return nil, missingError(model, id, t.uid)
+		}
+		e := t.name(key, model, id, v["noupdate"] == true)
+		return t.xidSeq, e
 	case "search_read", "search", "search_count":
 	default:
 		return nil, &exception{class: "builtins.AttributeError", message: "The method '" + c.method + "' does not exist on the model 'ir.model.data'"}

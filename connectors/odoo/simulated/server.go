@@ -15,6 +15,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,8 +43,9 @@ type Config struct {
 // A User may log in.
 type User struct {
 	Login, Key  string
-	NoModelData bool // may not read ir.model.data, as most integration users
-	ReadOnly    bool // may not create or write
+	NoModelData bool     // may not read ir.model.data, as most integration users
+	ReadOnly    bool     // may not create or write
+	NoAccess    []string // models that the user may not even read
 	// Companies are the ids of those that the user may work in; nil: all that there are.
 	Companies []int64
 
@@ -103,42 +105,56 @@ func New(c Config) *Server {
 
 func (s *Server) seed(seeds []Seed) {
 	t := &tx{store: s.store}
-	seedOne := func(model, xid string, values map[string]any) int64 {
-		if s.store.models[model] == nil {
-			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: no such model", model))
+	seedOne := func(sd Seed) int64 {
+		tb := s.store.tables[sd.Model]
+		if tb == nil {
+			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: no such model", sd.Model))
 			return 0
 		}
+		next := tb.next
+		if sd.ID != 0 {
+			if tb.rows[sd.ID] != nil {
+				s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: there is a record %d", sd.Model, sd.ID))
+				return 0
+			}
+			tb.next = sd.ID
+		}
 		own := map[string]any{} // create fills in the defaults
-		maps.Copy(own, values)
-		id, e := t.create(model, own)
-		if e == nil && xid != "" {
-			e = t.name(xid, model, id, true)
+		maps.Copy(own, sd.Values)
+		id, e := t.create(sd.Model, own)
+		slices.Sort(tb.ids)
+		tb.next = max(next, tb.next)
+		if e == nil && sd.XID != "" {
+			e = t.name(sd.XID, sd.Model, id, true)
 		}
 		if e != nil {
-			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: %s", model, e.message))
+			s.seedErr = errors.Join(s.seedErr, fmt.Errorf("simulated: seed of %s: %s", sd.Model, e.message))
 		}
 		return id
 	}
 	byCode := map[string]int64{}
 	for _, c := range countries {
-		byCode[c[0]] = seedOne("res.country", "base."+strings.ToLower(c[0]), map[string]any{"code": c[0], "name": c[1]})
+		byCode[c[0]] = seedOne(Seed{Model: "res.country", XID: "base." + strings.ToLower(c[0]), Values: map[string]any{"code": c[0], "name": c[1]}})
 	}
 	for _, st := range states {
-		seedOne("res.country.state", "base.state_"+strings.ToLower(st[2]+"_"+st[0]),
-			map[string]any{"code": st[0], "name": st[1], "country_id": byCode[st[2]]})
+		seedOne(Seed{Model: "res.country.state", XID: "base.state_" + strings.ToLower(st[2]+"_"+st[0]),
+			Values: map[string]any{"code": st[0], "name": st[1], "country_id": byCode[st[2]]}})
 	}
-	seedOne("res.company", "base.main_company", map[string]any{"name": "My Company"})
-	seedOne("res.partner", "base.main_partner", map[string]any{"name": "My Company", "is_company": true})
-	seedOne("res.users", "base.user_root", map[string]any{"name": "OdooBot", "login": "__system__"}) // so that the others have their ids
+	seedOne(Seed{Model: "res.company", XID: "base.main_company", Values: map[string]any{"name": "My Company"}})
+	seedOne(Seed{Model: "res.partner", XID: "base.main_partner", Values: map[string]any{"name": "My Company", "is_company": true}})
+	seedOne(Seed{Model: "res.users", XID: "base.user_root", Values: map[string]any{"name": "OdooBot", "login": "__system__"}}) // so that the others have their ids
 	for _, u := range s.users {
-		seedOne("res.users", "", map[string]any{"name": u.Login, "login": u.Login})
+		seedOne(Seed{Model: "res.users", Values: map[string]any{"name": u.Login, "login": u.Login}})
 	}
 	for _, sd := range seeds {
-		seedOne(sd.Model, sd.XID, sd.Values)
+		seedOne(sd)
 	}
 	t.effects = nil
 	s.store.effects = nil
 }
+
+// Err says which seeds the models refuse. The others are there.
+func (s *Server) Err() error { return s.seedErr }
 
 // Start listens on a loopback address, "127.0.0.1:0" or one with a fixed port,
 // and returns the URL. Close ends it. A seed that the models refuse is an error here.
@@ -236,12 +252,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "OPTIONS, POST")
 		html(w, http.StatusMethodNotAllowed, "405 Method Not Allowed", "Method Not Allowed", "The method is not allowed for the requested URL.")
 		return
-	case r.URL.Path == "/jsonrpc" && r.Method != http.MethodPost:
+	case r.URL.Path == "/jsonrpc" && (r.Method != http.MethodPost || !isJSON(r)):
 		html(w, http.StatusBadRequest, "400 Bad Request", "Bad Request", "Request inferred type is compatible with [&#39;http&#39;] but &#39;/jsonrpc&#39; is type=&#39;json&#39;.")
 		return
 	case r.URL.Path == "/web/health":
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_, _ = io.WriteString(w, `{"status": "pass"}`)
+		answer := `{"status": "pass"}`
+		if r.URL.Query().Get("db_server_status") == "1" {
+			answer = `{"status": "pass", "db_server_status": true}`
+		}
+		_, _ = io.WriteString(w, answer)
 		return
 	case r.URL.Path == "/json/version" && s.speaksJSON2():
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -250,6 +270,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/json/version": // taken for a page of the web client, which wants a login
 		w.Header().Set("Location", "/web/login?redirect=%2Fjson%2Fversion%3F")
 		html(w, http.StatusSeeOther, "Redirecting...", "Redirecting...", "You should be redirected automatically to the target URL.")
+		return
+	case strings.HasPrefix(r.URL.Path, "/json/2/") && s.speaksJSON2() && r.Method == http.MethodPost && !isJSON(r):
+		html(w, http.StatusUnsupportedMediaType, "415 Unsupported Media Type", "Unsupported Media Type", "Request inferred type is compatible with [&#39;http&#39;] but &#39;/json/2/&lt;__model__&gt;/&lt;__method__&gt;&#39; is type=&#39;json2&#39;.")
 		return
 	case strings.HasPrefix(r.URL.Path, "/json/2/") && s.speaksJSON2():
 	case !isXML && r.URL.Path != "/jsonrpc":
@@ -286,6 +309,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(answer)
+}
+
+func isJSON(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return kind == "application/json" || kind == "application/json-rpc"
 }
 
 func (s *Server) wait(ctx context.Context, d time.Duration) bool {

@@ -53,7 +53,7 @@ func TestHTTPAnswers(t *testing.T) {
 			"<param><value>simulated</value></param><param><value>res.partner</value></param><param><value>action_archive</value></param><param><value><array><data><value><array><data><value><int>1</int></value></data></array></value></data></array></value></param></params></methodCall>",
 			200, "TypeError: cannot marshal None unless allow_none is enabled"},
 	} {
-		if status, body := post(t, s, c.path, "text/plain", c.body); status != c.status || !strings.Contains(body, c.contains) {
+		if status, body := post(t, s, c.path, "application/json", c.body); status != c.status || !strings.Contains(body, c.contains) {
 			t.Errorf("%s: %d %s", c.name, status, body)
 		}
 	}

@@ -188,6 +188,9 @@ func (t *tx) assign(model string, id int64, r *record, values map[string]any, ma
 				row: "Missing required value for the field '" + f.Label + "' (" + name + ")"}
 		}
 	}
+	if e := t.unique(model, id, values); e != nil {
+		return e
+	}
 	if m.Rule != nil {
 		if text := m.Rule(r.values); text != "" {
 			return validationError("%s", text)
@@ -322,6 +325,9 @@ func (t *tx) unlink(model string, id int64) *exception {
 	r, ok := t.tables[model].rows[id]
 	if !ok {
 		return missingError(model, id, t.uid)
+	}
+	if e := t.restrict(model, id, r); e != nil {
+		return e
 	}
 	for _, x := range r.xids {
 		x, old := x, t.xids[x]

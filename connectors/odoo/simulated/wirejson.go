@@ -25,6 +25,9 @@ func (s *Server) serveJSON(body []byte) (status int, contentType string, answer 
 		}
 		return http.StatusBadRequest, "text/html; charset=utf-8", []byte(text)
 	}
+	if loneSurrogate(body) {
+		return http.StatusInternalServerError, "text/html; charset=utf-8", []byte(page500)
+	}
 	res, e := s.dispatch(request{in.Params.Service, in.Params.Method, in.Params.Args})
 	if e != nil && e.class == workerDied {
 		return 0, "", nil
@@ -44,4 +47,25 @@ func (s *Server) serveJSON(body []byte) (status int, contentType string, answer 
 		return http.StatusInternalServerError, "text/html; charset=utf-8", []byte(page500)
 	}
 	return http.StatusOK, "application/json; charset=utf-8", b.Bytes()
+}
+
+// loneSurrogate says whether a text holds half of a pair of \u escapes, which
+// Python reads and cannot write.
+func loneSurrogate(body []byte) bool {
+	for at := 0; ; {
+		i := bytes.Index(body[at:], []byte(`\ud`))
+		if i < 0 {
+			return false
+		}
+		at += i
+		if at+6 > len(body) {
+			return false
+		}
+		high := bytes.IndexByte([]byte("89abAB"), body[at+3]) >= 0
+		next := body[at+6:]
+		if !high || len(next) < 4 || !bytes.HasPrefix(next, []byte(`\ud`)) || bytes.IndexByte([]byte("cdefCDEF"), next[3]) < 0 {
+			return bytes.IndexByte([]byte("89abcdefABCDEF"), body[at+3]) >= 0
+		}
+		at += 12
+	}
 }

@@ -68,12 +68,16 @@ func (s *Server) json2(r *http.Request, body []byte) (any, *exception) {
 	if !bearer {
 		return nil, &exception{class: "werkzeug.exceptions.Unauthorized", message: "User not authenticated, use an API Key with a Bearer <api-key> header."}
 	}
-	c := call{kw: map[string]any{}}
+	c := call{kw: map[string]any{}, named: true}
 	c.model, c.method, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/json/2/"), "/")
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
-	if err := dec.Decode(&c.kw); err != nil {
+	var params any
+	if err := dec.Decode(&params); err != nil {
 		return nil, &exception{class: "werkzeug.exceptions.BadRequest", message: "could not parse the body as json: " + err.Error()}
+	}
+	if kw, ok := params.(map[string]any); ok {
+		c.kw = kw
 	}
 	unknown := func() *exception {
 		return &exception{class: "werkzeug.exceptions.Unauthorized", message: "Invalid apikey"}
@@ -109,8 +113,11 @@ func asJSON2(c call, e *exception) *exception {
 	case e.class == "builtins.AttributeError" && strings.HasPrefix(e.message, "The method "):
 		return &exception{class: "werkzeug.exceptions.NotFound", message: "The method '" + c.model + "." + c.method + "' does not exist"}
 	case e.class == "builtins.TypeError":
-		_, name, _ := strings.Cut(e.message, "argument: ")
-		return &exception{class: "werkzeug.exceptions.UnprocessableEntity", message: "missing a required argument: " + name}
+		text := strings.TrimPrefix(e.message, "BaseModel."+c.method+"() ")
+		if _, name, missing := strings.Cut(text, "positional argument: "); missing {
+			text = "missing a required argument: " + name
+		}
+		return &exception{class: "werkzeug.exceptions.UnprocessableEntity", message: text}
 	}
 	return e
 }

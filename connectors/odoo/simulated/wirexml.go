@@ -273,7 +273,7 @@ func scalarXML(kind, t string) (any, error) {
 	switch kind {
 	case "string", "base64", "dateTime.iso8601":
 		return t, nil
-	case "int", "i4", "i8":
+	case "int", "i4", "i8", "ex:i8":
 		return strconv.ParseInt(strings.TrimSpace(t), 10, 64)
 	case "boolean":
 		return strings.TrimSpace(t) == "1", nil
