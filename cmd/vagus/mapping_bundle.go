@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,13 +56,14 @@ func (cmd mappingBundleCmd) Run(c *console) error {
 		}
 	}
 	data, err := bundle.Build(c.ctx, os.DirFS(dir), app.Formats(), m, key)
-	var issues mapping.Issues
-	if errors.As(err, &issues) {
-		for i := range issues {
-			issues[i].File = filepath.Join(cmd.Dir, issues[i].File)
-		}
-	}
 	if err != nil {
+		show := func(name string) string { return relative(filepath.Join(dir, name)) }
+		switch e := err.(type) {
+		case mapping.Issues:
+			err = e.Named(show)
+		case *fs.PathError:
+			err = &fs.PathError{Op: e.Op, Path: show(e.Path), Err: e.Err}
+		}
 		return c.faulty(err)
 	}
 	if err := os.WriteFile(cmd.Out, data, 0o644); err != nil {

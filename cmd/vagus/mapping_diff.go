@@ -17,7 +17,7 @@ type mappingDiffCmd struct {
 	mappingRoot
 	Old    string `arg:"" type:"path" help:"The mapping as it is."`
 	New    string `arg:"" type:"path" help:"The mapping as it is to be."`
-	Replay string `type:"existingdir" placeholder:"DIR" help:"Messages: one in each file, or files that the format splits."`
+	Replay string `type:"path" placeholder:"DIR" help:"Messages: a directory of files, or a file; a file holds one, or as many as the format splits it into."`
 	Config string `short:"c" type:"existingfile" placeholder:"agent.yaml" help:"Configuration of the site whose journal to read, on the agent's machine and as its user."`
 	Data   string `name:"data-dir" type:"existingdir" placeholder:"DIR" help:"The data directory instead of the one that --config names, such as a copy of it."`
 	Feed   string `placeholder:"NAME" help:"The feed whose messages to read from the journal."`
@@ -124,10 +124,13 @@ func storedFiles(c *console, dir string) ([]workbench.Stored, error) {
 	size := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(dir, path) // path is below dir
+		if name == "." {
+			name = filepath.Base(path)
+		}
 		one := workbench.Stored{Name: filepath.ToSlash(name)}
 		switch {
 		case err != nil && path == dir:
-			return err
+			return notOpened(dir, err)
 		case err != nil: // a directory that can not be listed
 			one.Unread = err.Error()
 			out = append(out, one)

@@ -38,13 +38,33 @@ func (m mappingRoot) bench() (bench, error) {
 	b := bench{root: root}
 	b.FS, b.Formats = os.DirFS(root), app.Formats()
 	b.Show = func(name string) string {
-		full := filepath.Join(root, filepath.FromSlash(name))
-		if rel, err := filepath.Rel(cwd, full); err == nil && !strings.HasPrefix(rel, filepath.Join("..", "..", "..", "..")) {
-			return filepath.ToSlash(rel)
-		}
-		return full
+		return filepath.ToSlash(relative(filepath.Join(root, filepath.FromSlash(name))))
 	}
 	return b, nil
+}
+
+// relative names a file as one would type it here: from this directory on when
+// it is not far.
+func relative(full string) string {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return full
+	}
+	if rel, err := filepath.Rel(cwd, full); err == nil && !strings.HasPrefix(rel, filepath.Join("..", "..", "..", "..")) {
+		return rel
+	}
+	return full
+}
+
+// notOpened says in a person's words why a file that they named can not be used.
+func notOpened(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no file or directory %s", relative(path))
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s can not be read: permission denied", relative(path))
+	}
+	return err
 }
 
 // A bench is the workbench on this machine's files.
@@ -73,9 +93,9 @@ func (b bench) existing(path string) (string, error) {
 		return "", err
 	}
 	if info, err := os.Stat(path); err != nil {
-		return "", err
+		return "", notOpened(path, err)
 	} else if info.IsDir() {
-		return "", fmt.Errorf("%s is a directory: name a file", path)
+		return "", fmt.Errorf("%s is a directory: name a file", relative(path))
 	}
 	return name, nil
 }
@@ -94,7 +114,7 @@ func (b bench) find(paths []string, what string, wanted func(path string) bool) 
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
-			return nil, err
+			return nil, notOpened(p, err)
 		}
 		if !info.IsDir() {
 			if err := add(p); err != nil {
@@ -105,7 +125,7 @@ func (b bench) find(paths []string, what string, wanted func(path string) bool) 
 		err = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
-				return err
+				return notOpened(path, err)
 			case d.IsDir() && path != p && strings.HasPrefix(d.Name(), "."):
 				return filepath.SkipDir
 			case !d.IsDir() && wanted(path):
@@ -118,7 +138,11 @@ func (b bench) find(paths []string, what string, wanted func(path string) bool) 
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("no %s in %s", what, strings.Join(paths, ", "))
+		shown := make([]string, len(paths))
+		for i, p := range paths {
+			shown[i] = relative(p)
+		}
+		return nil, fmt.Errorf("no %s in %s", what, strings.Join(shown, ", "))
 	}
 	return names, nil
 }

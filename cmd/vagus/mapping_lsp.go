@@ -20,5 +20,8 @@ func (cmd mappingLSPCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if c.ask { // a person has started it
+		c.note("this is a language server: an editor starts it and speaks to it over standard input; mappings/editors.md says how. ^C ends it.")
+	}
 	return lsp.Serve(c.ctx, os.Stdin, os.Stdout, lsp.Config{Root: b.root, FS: b.FS, Formats: b.Formats, Version: version})
 }

@@ -69,7 +69,7 @@ func (cmd mappingNewCmd) Run(c *console) error {
 	}
 	made, err := b.With(extra).NewMapping(c.ctx, p)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", cmd.From, err)
 	}
 	for name := range made.Files {
 		if _, err := os.Stat(filepath.Join(b.root, filepath.FromSlash(name))); err == nil {

@@ -95,9 +95,12 @@ func readMessage(c *console, path string) ([]byte, error) {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, err
+			return nil, notOpened(path, err)
 		}
 		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return nil, fmt.Errorf("%s is a directory: name a file", relative(path))
+		}
 		from = f
 	}
 	body, err := io.ReadAll(io.LimitReader(from, maxMessageFile+1))

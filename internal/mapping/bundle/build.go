@@ -36,7 +36,7 @@ func Build(ctx context.Context, fsys fs.FS, formats []tree.Format, m Manifest, k
 			return err
 		}
 		if total += info.Size(); !info.Mode().IsRegular() || total > maxTotal || len(files) >= maxFiles {
-			return fmt.Errorf("%s: a bundle holds plain files, at most %d with %d bytes together", name, maxFiles, maxTotal)
+			return &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("a bundle holds plain files, at most %d with %d bytes together", maxFiles, maxTotal)}
 		}
 		files[name], err = fs.ReadFile(fsys, name)
 		return err

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -60,7 +61,7 @@ func list(fsys fs.FS, dir string) (names, tests []string, err error) {
 				return fs.SkipDir
 			}
 		case strings.Count(name, "/") > strings.Count(dir, "/")+16:
-			return fmt.Errorf("%s: directories are nested too deep", name)
+			return &fs.PathError{Op: "list", Path: name, Err: errors.New("directories are nested too deep")}
 		case d.IsDir():
 		case strings.HasSuffix(name, ".map.yaml"):
 			names = append(names, name)
@@ -70,7 +71,7 @@ func list(fsys fs.FS, dir string) (names, tests []string, err error) {
 		return nil
 	})
 	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%s holds no file that ends in .map.yaml", path.Clean(dir))
+		err = &fs.PathError{Op: "list", Path: path.Clean(dir), Err: errors.New("holds no file that ends in .map.yaml")}
 	}
 	return names, tests, err
 }

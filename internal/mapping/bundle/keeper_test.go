@@ -440,14 +440,17 @@ func TestASiteDoesNotStartOnWhatItCanNotTrustOrRead(t *testing.T) {
 		want    string
 	}{
 		"a plain file where a key is trusted": {[]string{"a/adt.map.yaml"}, true, func(s *siteDir) { s.write("a/adt.map.yaml", theMapping("adt", 1, "x")) }, "signed bundles only"},
-		"a directory without mappings":        {[]string{"a"}, false, func(s *siteDir) { s.write("a/README.md", "x") }, "holds no file that ends in .map.yaml"},
-		"nothing":                             {[]string{"none"}, false, func(*siteDir) {}, "no such file"},
+		"a directory without mappings":        {[]string{"a"}, false, func(s *siteDir) { s.write("a/README.md", "x") }, "list DIR/a: holds no file that ends in .map.yaml"},
+		"nothing":                             {[]string{"none"}, false, func(*siteDir) {}, "stat DIR/none: no such file"},
 		"a pipe": {[]string{"p.yaml"}, false, func(s *siteDir) {
 			if err := syscall.Mkfifo(filepath.Join(s.dir, "p.yaml"), 0o600); err != nil {
 				s.t.Fatal(err)
 			}
-		}, "no plain file"},
-		"a part of a bundle that is not there": {[]string{"b.vmb#b"}, true, func(s *siteDir) { s.pack("b.vmb", "b", 1, "x", private) }, "not exist"},
+		}, "DIR/p.yaml: is no plain file"},
+		"a fragment that is not there": {[]string{"a"}, false, func(s *siteDir) {
+			s.write("a/adt.map.yaml", strings.Replace(theMapping("adt", 1, "x"), "snap.json", "parts/none.json", 1))
+		}, "stat DIR/parts/none.json: "},
+		"a part of a bundle that is not there": {[]string{"b.vmb#b"}, true, func(s *siteDir) { s.pack("b.vmb", "b", 1, "x", private) }, "DIR/b.vmb#b: file does not exist"},
 		"a part of a file":                     {[]string{"a/adt.map.yaml#x"}, false, func(s *siteDir) { s.write("a/adt.map.yaml", theMapping("adt", 1, "x")) }, "this is none"},
 		"one mapping twice":                    {[]string{"a", "a/adt.map.yaml"}, false, func(s *siteDir) { s.write("a/adt.map.yaml", theMapping("adt", 1, "x")) }, "are both called adt"},
 		"a memory that is damaged": {[]string{"b.vmb"}, true, func(s *siteDir) {
@@ -468,7 +471,7 @@ func TestASiteDoesNotStartOnWhatItCanNotTrustOrRead(t *testing.T) {
 				s.cfg.Trust = public
 			}
 			c.prepare(s)
-			if err := s.open(); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := s.open(); err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(c.want, "DIR", s.dir)) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
 		})

@@ -66,14 +66,17 @@ func (r *resolver) set(ctx context.Context, feeds map[string][]string) (*Set, er
 
 // entry loads what one entry of a feed names: builtin:FILE, a file, a
 // directory, an archive, or ARCHIVE#PATH, a file or directory of an archive.
-func (r *resolver) entry(ctx context.Context, entry string) ([]*mapping.Mapping, error) {
+func (r *resolver) entry(ctx context.Context, entry string) (_ []*mapping.Mapping, err error) {
 	if ms, ok := r.loaded[entry]; ok {
 		return ms, nil
 	}
-	fsys, name, shown, err := r.open(entry)
+	shown := "/"
+	defer func() { err = named(err, shown) }()
+	fsys, name, begin, err := r.open(entry)
 	if err != nil {
 		return nil, err
 	}
+	shown = begin
 	var names, tests []string
 	info, err := fs.Stat(fsys, name)
 	switch {
@@ -92,12 +95,6 @@ func (r *resolver) entry(ctx context.Context, entry string) ([]*mapping.Mapping,
 		tests = nil // they ran when this program was built
 	}
 	ms, err := Gate(ctx, fsys, names, tests, r.formats)
-	if issues := (mapping.Issues)(nil); errors.As(err, &issues) {
-		for i := range issues { // as the reader of the message would name them
-			issues[i].File = shown + issues[i].File
-			issues[i].Text = strings.ReplaceAll(issues[i].Text, "(included at ", "(included at "+shown)
-		}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +103,19 @@ func (r *resolver) entry(ctx context.Context, entry string) ([]*mapping.Mapping,
 	}
 	r.loaded[entry] = ms
 	return ms, nil
+}
+
+// named has the files of an error as its reader would name them, who does not
+// know where the tree begins.
+func named(err error, shown string) error {
+	show := func(name string) string { return shown + name }
+	switch e := err.(type) {
+	case mapping.Issues:
+		return e.Named(show)
+	case *fs.PathError:
+		return &fs.PathError{Op: e.Op, Path: show(e.Path), Err: e.Err}
+	}
+	return err
 }
 
 // open finds the tree that an entry is in, its name there, and what names in

@@ -123,7 +123,7 @@ func (s *snapshot) readNow(name string) ([]byte, error) {
 	limit := min(maxArchive, maxTotal-s.total)
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: a file has at most %d bytes here, and all mappings of a site %d", name, maxArchive, maxTotal)
+		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("a file has at most %d bytes here, and all mappings of a site %d", maxArchive, maxTotal)}
 	}
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package workbench
 import (
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 
 	"github.com/vagus-health/vagus/internal/mapping"
@@ -26,18 +25,9 @@ func (b Bench) show(name string) string {
 	return b.Show(name)
 }
 
-// fileName finds the files that an issue's text names.
-var fileName = regexp.MustCompile(`[\w.-]+(?:/[\w.-]+)+\.(?:ya?ml|json|csv)\b`)
-
 // shown names the files of issues for people, also within their texts.
 func (b Bench) shown(issues []mapping.Issue) []mapping.Issue {
-	out := make([]mapping.Issue, len(issues))
-	for n, i := range issues {
-		i.File = b.show(i.File)
-		i.Text = fileName.ReplaceAllStringFunc(i.Text, b.show)
-		out[n] = i
-	}
-	return out
+	return mapping.Issues(issues).Named(b.show)
 }
 
 // load loads a mapping; the error names files as people do.

@@ -50,11 +50,8 @@ func (b Bench) Against(rep *LintReport, dir string, old fs.FS) error {
 	if err != nil {
 		return err
 	}
-	for i := range issues {
-		issues[i].File = path.Join(dir, issues[i].File)
-		issues[i].Text = fileName.ReplaceAllStringFunc(issues[i].Text, func(name string) string { return path.Join(dir, name) })
-	}
-	rep.Issues = append(rep.Issues, b.shown(issues)...)
+	inDir := mapping.Issues(issues).Named(func(name string) string { return path.Join(dir, name) })
+	rep.Issues = append(rep.Issues, b.shown(inDir)...)
 	rep.settle()
 	return nil
 }
