@@ -305,6 +305,9 @@ func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
 		return true, p.anew(ctx, j)
 	}
 	for _, r := range j.steps {
+		if r.verdict == nil && r.raced && r.kind == insert && j.op.Do == "upsert" && !j.again {
+			return true, p.anew(ctx, j) // insert-if-absent leaves another writer's record as it is
+		}
 		if r.verdict == nil {
 			continue
 		}

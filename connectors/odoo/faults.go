@@ -104,7 +104,7 @@ var rules = []rule{
 
 	// Contention and connections: nothing was committed.
 	{"row", re(`could not serialize access|deadlock detected|could not obtain lock`), verdict{act: again, class: "odoo.SerializationFailure", reason: "somebody else changes the same rows"}},
-	{"row " + warnings, re(`ir_model_data_module_name_uniq_index`), verdict{act: again, class: "odoo.conflict", reason: "another writer made the same external id at the same moment"}},
+	{"row UniqueViolation IntegrityError " + warnings, re(`ir_model_data_module_name_uniq_index`), verdict{act: again, class: "odoo.conflict", reason: "another writer made the same external id at the same moment"}},
 	{"SerializationFailure DeadlockDetected LockNotAvailable", nil, verdict{act: retry, whole: true, class: "odoo.SerializationFailure", reason: "somebody else changes the same rows, and Odoo's own attempts are used up"}},
 	{"InterfaceError ClientDisconnected", nil, verdict{act: retry, class: "odoo.interrupted", reason: "the call was interrupted inside the server"}},
 	{"row", re(`connection already closed|terminating connection|server closed the connection|Unknown database error|current transaction is aborted|statement timeout|out of (shared )?memory|No space left|read-only transaction|too many clients`), verdict{act: retry, class: "odoo.interrupted", reason: "PostgreSQL interrupted the call; see its log"}},

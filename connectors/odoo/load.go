@@ -39,6 +39,7 @@ type row struct {
 	context string
 
 	done    int64    // the record's database id, when verdict is nil
+	raced   bool     // somebody else may have made the record meanwhile
 	verdict *verdict // why not
 }
 
@@ -178,6 +179,9 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 		}
 		if collided == nil {
 			return t.blame(ctx, p, rows, messages)
+		}
+		for _, r := range rows {
+			r.raced = true
 		}
 		if try == attempts {
 			return t.leaveOut(ctx, p, rows, messages, *collided)

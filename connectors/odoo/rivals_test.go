@@ -1,0 +1,104 @@
+package odoo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+)
+
+// A rival makes the same external id between this target's look-up and its load,
+// and the load gets what PostgreSQL then says.
+func TestAnExternalIdThatARivalMakesMeanwhileIsWrittenAllTheSame(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"a collision":              "could not serialize access due to concurrent update\n",
+		"the index":                "duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(t, p) already exists.\n",
+		"the index, not expected":  "Unknown error during import: <class 'psycopg2.errors.UniqueViolation'>: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\n",
+		"the index, as Odoo words": "The operation cannot be completed: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(t, p) already exists.\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim, url := start(t, simulated.Config{})
+			unit := func(id string, vals broker.Values) *broker.Unit {
+				return &broker.Unit{ID: id, Ops: []broker.Operation{upsert("t.p", vals)}}
+			}
+			var once sync.Once
+			between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if bytes.Contains(body, []byte(`"load",`)) {
+					collided := false
+					once.Do(func() {
+						collided = true
+						_, _ = newTarget(t, url, "jsonrpc").Apply(context.Background(), []*broker.Unit{unit("theirs", broker.Values{"name": "Theirs", "zip": "1"})})
+					})
+					if collided {
+						_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":{"ids":false,"nextrow":0,"messages":[{"type":"error","record":0,"message":%q}]}}`, text)
+						return
+					}
+				}
+				resp, err := http.Post(url+r.URL.Path, "application/json", bytes.NewReader(body))
+				if err != nil {
+					panic(http.ErrAbortHandler)
+				}
+				defer resp.Body.Close()
+				_, _ = io.Copy(w, resp.Body)
+			}))
+			t.Cleanup(between.Close)
+			t.Cleanup(http.DefaultClient.CloseIdleConnections)
+			o := applyTo(t, newTarget(t, between.URL, "jsonrpc"), unit("ours", broker.Values{"name": "Ours", "city": "Austin"}))[0]
+			if o.Result != broker.Applied {
+				t.Fatalf("%s %s: %s", o.Result, o.Class, o.Reason)
+			}
+			r, _ := sim.ByXID("t.p")
+			if r.Values["name"] != "Ours" || r.Values["city"] != "Austin" || r.Values["zip"] != "1" || len(o.Records) != 1 || o.Records[0].Made {
+				t.Errorf("%v, %v", r.Values, o.Records)
+			}
+		})
+	}
+}
+
+// Two processes bring the same new external ids at the same moment.
+func TestRivalsThatMakeTheSameExternalIdsMakeOneRecordEach(t *testing.T) {
+	contract(t, func(t *testing.T, b *bench) {
+		const rounds, ids = 3, 8
+		for round := range rounds {
+			var wg sync.WaitGroup
+			begin := make(chan struct{})
+			for _, who := range []string{"one", "two"} {
+				target := b.as(t, b.user, b.key)
+				if err := target.Check(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				var units []*broker.Unit
+				for i := range ids {
+					units = append(units, b.unit(upsert(b.xid(fmt.Sprint("rival", round, "_", i)), broker.Values{"name": "Rival " + who, "city": who, "ref": fmt.Sprint(b.prefix, round)})))
+				}
+				wg.Go(func() {
+					<-begin
+					everything(t, target, units, false)
+				})
+			}
+			close(begin)
+			wg.Wait()
+			for i := range ids {
+				r := b.read(t, b.xid(fmt.Sprint("rival", round, "_", i)), "name", "city")
+				if name, _ := r["name"].(string); r == nil || !strings.HasSuffix(name, r["city"].(string)) {
+					t.Errorf("round %d, %d: %v", round, i, r)
+				}
+			}
+			ref := fmt.Sprint(b.prefix, round)
+			if n, _ := asInt(b.call(t, "res.partner", "search_count", []any{[]any{[]any{"ref", "=", ref}}}, nil)); n != ids {
+				t.Errorf("round %d: %d contacts of %d external ids", round, n, ids)
+			}
+		}
+	})
+}
