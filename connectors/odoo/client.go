@@ -177,24 +177,34 @@ func major(version string) int {
 // Language, time zone and companies are in the context of every call that does
 // not say otherwise.
 func (c *client) execute(ctx context.Context, model, method string, args []arg, kw map[string]any) (any, error) {
+	res, _, err := c.timed(ctx, model, method, args, kw)
+	return res, err
+}
+
+// timed also says how long the call took, without the wait for its turn.
+func (c *client) timed(ctx context.Context, model, method string, args []arg, kw map[string]any) (res any, took time.Duration, err error) {
 	w, err := c.choose(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	kw = c.inContext(kw)
 	for range len(c.keys) + 1 {
 		as, err := c.login(ctx, w)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		res, err := c.send(ctx, model, method, func(ctx context.Context) (any, error) { return w.execute(ctx, as, model, method, args, kw) })
+		res, err := c.send(ctx, model, method, func(ctx context.Context) (any, error) {
+			start := time.Now()
+			defer func() { took = time.Since(start) }()
+			return w.execute(ctx, as, model, method, args, kw)
+		})
 		var f *fault
 		if !errors.As(err, &f) || f.class != "AccessDenied" && !strings.Contains(f.text, fmt.Sprintf("res.users(%d,), User: %d)", as.uid, as.uid)) {
-			return res, err
+			return res, took, err
 		}
 		c.forget(as)
 	}
-	return nil, &fault{class: "AccessDenied"}
+	return nil, 0, &fault{class: "AccessDenied"}
 }
 
 // inContext adds the session's context to a call's.

@@ -2,6 +2,7 @@ package odoo
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -123,21 +124,31 @@ func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
 	return context.Cause(ctx)
 }
 
-// batches cuts rows into calls of the same size, give or take one record.
-func (t *Target) batches(rows []*row) (calls [][]*row) {
-	total := 0
+// batches cuts rows of one group into as few calls as may be, of the same size
+// give or take one record.
+func (t *Target) batches(rows []*row) [][]*row {
+	total, most := 0, t.batch
 	for _, r := range rows {
 		total += r.size()
-	}
-	n := (total + t.batch - 1) / t.batch
-	each := (total + n - 1) / n
-	start, size := 0, 0
-	for i, r := range rows {
-		if size > 0 && size+r.size() > each {
-			calls = append(calls, rows[start:i])
-			start, size = i, 0
+		if r.nested != nil {
+			most = min(t.batch, maxDocuments)
 		}
-		size += r.size()
+	}
+	size := t.pace.rows(rows[0].model)
+	n := len(cut(rows, size, size, most))
+	return cut(rows, (total+n-1)/n, size, most)
+}
+
+// cut makes calls of at least each rows, at most size of them, and at most that
+// many records.
+func cut(rows []*row, each, size, records int) (calls [][]*row) {
+	start, carried := 0, 0
+	for i, r := range rows {
+		if carried > 0 && (carried >= each || carried+r.size() > size) || i-start == records {
+			calls = append(calls, rows[start:i])
+			start, carried = i, 0
+		}
+		carried += r.size()
 	}
 	return append(calls, rows[start:])
 }
@@ -156,7 +167,10 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		res, err := t.client.execute(ctx, rows[0].model, "load", args, kw)
+		res, took, err := t.client.timed(ctx, rows[0].model, "load", args, kw)
+		if f := (*fault)(nil); errors.As(err, &f) && (f.class == "net.timeout" || f.class == "net.closed") {
+			t.pace.took(rows[0].model, len(data), 2*slowCall) // killed for its length, it may be
+		}
 		if err != nil {
 			return t.callFailed(ctx, p, rows, columns, err)
 		}
@@ -165,6 +179,7 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 			return t.callFailed(ctx, p, rows, columns, &fault{class: "net.garbage"})
 		}
 		if ids != nil {
+			t.pace.took(rows[0].model, len(data), took)
 			for i, r := range rows {
 				r.done = ids[i]
 			}

@@ -20,7 +20,8 @@ var (
 // A Target is one Odoo database. Safe for concurrent use.
 type Target struct {
 	client *client
-	batch  int
+	batch  int // rows in one call, at most
+	pace   pace
 	lang   string
 	log    *slog.Logger
 	refs   refCache
@@ -46,7 +47,11 @@ func New(c Config) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Target{client: cl, batch: c.Batch, lang: c.Lang, log: c.Logger,
+	slow := slowCall
+	if c.Rate > 0 { // calls are counted: each carries what it can
+		slow = 0
+	}
+	return &Target{client: cl, batch: c.Batch, pace: pace{most: c.Batch, slow: slow, log: c.Logger}, lang: c.Lang, log: c.Logger,
 		addon: addon{mode: c.Addon}, claimed: map[string]bool{}, freed: make(chan struct{})}, nil
 }
 
