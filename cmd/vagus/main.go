@@ -27,6 +27,7 @@ type cli struct {
 	Site    siteCmd    `cmd:"" group:"setup" help:"Add, list and remove the sites of a hub."`
 	Ledger  ledgerCmd  `cmd:"" group:"setup" help:"Create or update the ledger's tables."`
 	Mapping mappingCmd `cmd:"" group:"setup" help:"Tools for those who write mappings."`
+	Odoo    odooCmd    `cmd:"" group:"setup" help:"See whether an Odoo database will take units, and whether it has what was applied."`
 
 	Status   statusCmd   `cmd:"" group:"ops" help:"One verdict per feed and target."`
 	Messages messagesCmd `cmd:"" group:"ops" help:"Find messages and see what became of them."`

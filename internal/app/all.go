@@ -46,9 +46,7 @@ func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err erro
 	if _, err := MigrateLedger(ctx, cfg.Ledger); err != nil {
 		return nil, err
 	}
-	workerCfg := config.NewWorker()
-	workerCfg.Name, workerCfg.Bundle, workerCfg.Ledger, workerCfg.Targets, workerCfg.Grace, workerCfg.Process = "worker-1", a.Hub.WorkerBundle(), cfg.Ledger, cfg.Targets, cfg.Grace, cfg.Process
-	if a.Worker, err = StartWorker(ctx, workerCfg, o); err != nil {
+	if a.Worker, err = StartWorker(ctx, WorkerOf(cfg), o); err != nil {
 		return nil, err
 	}
 	agentCfg := config.NewAgent()

@@ -166,6 +166,9 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	if slices.Contains(u.NoAccess, c.model) && c.method != "check_access_rights" && c.method != "has_access" {
 		return nil, accessError(map[bool]string{true: "create", false: "access"}[c.method == "create"], m, c.model, "Administration/Settings")
 	}
+	if c.model == "res.users" && c.method == "context_get" {
+		return map[string]any{"lang": "en_US", "tz": "UTC", "uid": u.uid}, nil
+	}
 	if e := c.fits(); e != nil {
 		return nil, e
 	}
@@ -249,7 +252,15 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 		}
 		return out, nil
 	case "check_access_rights", "has_access":
-		return !slices.Contains(u.NoAccess, c.model) && (!u.ReadOnly || c.arg(0, "operation") == "read"), nil
+		operation, _ := c.arg(0, "operation").(string)
+		if c.method == "has_access" {
+			operation, _ = c.arg(1, "operation").(string)
+		}
+		may := !slices.Contains(u.NoAccess, c.model) && (!u.ReadOnly || operation == "read")
+		if !may && c.method == "check_access_rights" && c.arg(1, "raise_exception") != false {
+			return nil, accessError(operation, m, c.model, "Extra Rights/Contact Creation")
+		}
+		return may, nil
 	case "action_archive", "action_unarchive":
 		return nil, each(c.arg(0, "ids"), func(id int64) *exception {
 			return t.write(c.model, id, map[string]any{"active": c.method == "action_unarchive"})

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+)
+
+// odoos starts a simulated Odoo and returns its address.
+func odoos(t *testing.T, c simulated.Config) (*simulated.Server, string) {
+	t.Helper()
+	s := simulated.New(c)
+	url, err := s.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s, url
+}
+
+// vagusOdoo runs `vagus odoo …` and returns its exit code.
+func (r *run) vagusOdoo(t *testing.T, args ...string) int {
+	t.Helper()
+	var c odooCmd
+	p, err := kong.New(&c, kong.Name("vagus odoo"), kong.Exit(func(int) { t.Error("kong wants to exit") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, err := p.Parse(args)
+	if err != nil {
+		t.Fatalf("vagus odoo %s: %v", strings.Join(args, " "), err)
+	}
+	return r.console.fail(cmd.Run(r.console))
+}
+
+var varies = regexp.MustCompile(`\d+ ms|\d+/s|127\.0\.0\.1:\d+`)
+
+// steady takes out of a check's output what differs from run to run.
+func steady(s string) string {
+	return varies.ReplaceAllStringFunc(s, func(m string) string {
+		switch {
+		case strings.HasSuffix(m, "ms"):
+			return "N ms"
+		case strings.HasSuffix(m, "/s"):
+			return "N/s"
+		}
+		return "127.0.0.1:PORT"
+	})
+}
+
+func TestOdooCheckTellsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	right, wrong := file("key", "simulated\n"), file("wrong", "nothing\n")
+	for _, c := range []struct {
+		name string
+		sim  simulated.Config
+		key  string
+		args string
+		code int
+	}{
+		{"odoo-check-well", simulated.Config{History: true}, right, "--database demo --user vagus", 1},
+		{"odoo-check-little", simulated.Config{History: true, Users: []simulated.User{{Login: "few", Key: "simulated", NoModelData: true, ReadOnly: true}}}, right,
+			"--database demo --user few --mappings ../../mappings/examples/north/01-hl7-adt --mappings ../../mappings/examples/north/07-hr", 2},
+		{"odoo-check-addon", simulated.Config{History: true, Addon: true}, right, "--database demo --user vagus --mappings ../../mappings/examples/north/02-hl7-dft", 2},
+		{"odoo-check-19", simulated.Config{History: true, Version: "19.0"}, right, "--database demo --user vagus", 1},
+		{"odoo-check-key", simulated.Config{}, wrong, "--database demo --user vagus", 2},
+		{"odoo-check-database", simulated.Config{History: true}, right, "--database other --user vagus", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			sim, url := odoos(t, c.sim)
+			r := newRun(t.Context())
+			r.console.width = 80
+			args := append([]string{"check", "--url", url, "--key-file", c.key}, strings.Fields(c.args)...)
+			if code := r.vagusOdoo(t, args...); code != c.code {
+				t.Errorf("exit %d, want %d", code, c.code)
+			}
+			if len(sim.Effects()) > 0 {
+				t.Errorf("it wrote: %v", sim.Effects())
+			}
+			golden(t, c.name, "$ vagus odoo check "+c.args+"\n"+steady(r.out.String())+"-- stderr\n"+r.err.String())
+			for line := range strings.Lines(r.out.String()) {
+				if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
+					t.Errorf("%d characters: %s", n, line)
+				}
+			}
+		})
+	}
+}
