@@ -74,8 +74,8 @@ func TestOdooCheckTellsAllAtOnce(t *testing.T) {
 	}{
 		{"odoo-check-well", simulated.Config{History: true}, right, "--database demo --user vagus", 1},
 		{"odoo-check-little", simulated.Config{History: true, Users: []simulated.User{{Login: "few", Key: "simulated", NoModelData: true, ReadOnly: true}}}, right,
-			"--database demo --user few --mappings ../../mappings/examples/north/01-hl7-adt --mappings ../../mappings/examples/north/07-hr", 2},
-		{"odoo-check-addon", simulated.Config{History: true, Addon: true}, right, "--database demo --user vagus --mappings ../../mappings/examples/north/02-hl7-dft", 2},
+			"--database demo --user few --mappings ../../mappings/examples/north/01-hl7-adt", 2},
+		{"odoo-check-addon", simulated.Config{History: true, Addon: true}, right, "--database demo --user vagus", 2},
 		{"odoo-check-19", simulated.Config{History: true, Version: "19.0"}, right, "--database demo --user vagus", 1},
 		{"odoo-check-key", simulated.Config{}, wrong, "--database demo --user vagus", 2},
 		{"odoo-check-database", simulated.Config{History: true}, right, "--database other --user vagus", 2},

@@ -19,6 +19,7 @@ const (
 	hashing      = 250 * time.Millisecond // a login that takes this much longer than a call hashes the key as a password
 	slowCall     = time.Second
 	speedCalls   = 20
+	fewCalls     = 3 // where a rate is configured
 	logins       = 3
 	testedFirst  = 17
 	testedLast   = 19
@@ -122,20 +123,25 @@ func (x *examiner) login(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
+	c.renew()
 	var took []time.Duration
+	var as who
 	for range logins {
-		c.forgetUser()
 		start := time.Now()
-		as, err := c.login(ctx, w)
+		if as.uid == 0 {
+			as, err = c.login(ctx, w)
+		} else {
+			_, err = c.loginOnce(ctx, w, as)
+		}
 		if err != nil {
 			if ctx.Err() == nil {
 				x.failed(Broken, "user", "Odoo does not let us in", judged(err))
 			}
 			return false
 		}
-		x.uid = as.uid
 		took = append(took, time.Since(start))
 	}
+	x.uid = as.uid
 	x.LoginFirst, x.Login = took[0], median(took)
 	c.mu.Lock()
 	second := c.key != 0
@@ -183,6 +189,11 @@ func (x *examiner) user(ctx context.Context) bool {
 		list, _ := companies.([]any)
 		x.Companies = len(list)
 	}
+	if ours := x.t.client.companies; len(ours) > 0 {
+		if _, v := x.ask(ctx, "res.company", "search_count", []arg{{"domain", []any{[]any{"id", "in", ours}}}}, nil); v != nil {
+			x.failed(Broken, "user", "it may not work in the companies of the configuration", v)
+		}
+	}
 	if may, _ := x.may(ctx, "ir.config_parameter", "write"); may == yes {
 		x.find(Attention, "user", "it is an administrator (Settings), who may do more than mappings need", "use a user of its own with the groups that the mappings need, and Administration / Access Rights")
 	}
@@ -211,12 +222,21 @@ func orNone(s string) string {
 // speed makes harmless calls, one after the other and as many at once as the
 // worker would, and judges the login by them.
 func (x *examiner) speed(ctx context.Context) bool {
-	x.Alone = x.run(ctx, 1)
+	limit := float64(x.t.client.poster.rate.Limit())
+	calls := speedCalls
+	if limit < speedCalls {
+		calls = fewCalls
+		x.Unseen = append(x.Unseen, fmt.Sprintf("how fast Odoo is: the configuration allows %g calls a second", limit))
+	}
+	x.Alone = x.run(ctx, calls, 1)
 	if ctx.Err() != nil {
 		return false
 	}
+	if calls < speedCalls {
+		return true
+	}
 	if n := cap(x.t.client.slots); n > 1 {
-		x.Together = x.run(ctx, n)
+		x.Together = x.run(ctx, calls, n)
 	}
 	if x.Alone.P50 > slowCall {
 		x.find(Attention, "server", "a call that does nothing takes "+x.Alone.P50.Round(10*time.Millisecond).String(), "look at the way to Odoo, at its load and that of PostgreSQL")
@@ -228,11 +248,11 @@ func (x *examiner) speed(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-func (x *examiner) run(ctx context.Context, atOnce int) Speed {
+func (x *examiner) run(ctx context.Context, calls, atOnce int) Speed {
 	var mu sync.Mutex
 	var took []time.Duration
-	next := make(chan struct{}, speedCalls)
-	for range speedCalls {
+	next := make(chan struct{}, calls)
+	for range calls {
 		next <- struct{}{}
 	}
 	close(next)
@@ -253,8 +273,8 @@ func (x *examiner) run(ctx context.Context, atOnce int) Speed {
 	}
 	callers.Wait()
 	all := time.Since(start)
-	if lost := speedCalls - len(took); lost > 0 && ctx.Err() == nil {
-		x.find(Attention, "server", fmt.Sprintf("%d of %d harmless calls, %d at once, got no answer", lost, speedCalls, atOnce), "see the log of Odoo and of the proxy before it; set concurrency to the workers that there are")
+	if lost := calls - len(took); lost > 0 && ctx.Err() == nil {
+		x.find(Attention, "server", fmt.Sprintf("%d of %d harmless calls, %d at once, got no answer", lost, calls, atOnce), "see the log of Odoo and of the proxy before it; set concurrency to the workers that there are")
 	}
 	if len(took) == 0 {
 		return Speed{AtOnce: atOnce}

@@ -18,8 +18,8 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 )
 
-// contact is what a mapping of contacts needs.
-var contact = []Need{
+// contactNeeds is what a mapping of contacts needs.
+var contactNeeds = []Need{
 	{Model: "res.partner", Read: true, Write: true, Create: true, Mapping: "m"},
 	{Model: "res.partner", Field: "name", Write: true, Type: "char", Mapping: "m"},
 	{Model: "res.partner", Field: "country_id.code", Read: true, Mapping: "m"},
@@ -84,7 +84,7 @@ func TestExamineSaysTheSameOnAllWires(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := target.Examine(t.Context(), append(contact, Need{Model: "no.such", Read: true, Mapping: "m"}), nil)
+		x, err := target.Examine(t.Context(), append(contactNeeds, Need{Model: "no.such", Read: true, Mapping: "m"}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestExamineOutlivesWhateverIsRefused(t *testing.T) {
 	for _, method := range []string{"", "context_get", "search_read", "version", "read", "fields_get", "check_access_rights", "default_get"} {
 		sim, url := start(t, simulated.Config{Addon: true})
 		sim.Fail(simulated.Fault{Kind: simulated.FaultRaise, Method: method, Class: "odoo.exceptions.AccessError", Message: secret})
-		x, err := newTarget(t, url, "jsonrpc").Examine(t.Context(), contact, nil)
+		x, err := newTarget(t, url, "jsonrpc").Examine(t.Context(), contactNeeds, nil)
 		if err != nil || x.Verdict() == Fine || x.Version == "" || len(x.Models) == 0 {
 			t.Errorf("%s: %v %+v", method, err, x)
 		}

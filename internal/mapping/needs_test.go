@@ -30,7 +30,9 @@ func TestNeedsNameWhatOdooMustOffer(t *testing.T) {
 		{"a field has its type", patient, func(n Need) bool { return n.Field == "name" && n.Write && n.Type == "char" }},
 		{"a relation has its model", patient, func(n Need) bool { return n.Field == "country_id" && n.Relation == "res.country" }},
 		{"a reference reads what it is found by", patient, func(n Need) bool { return n.Model == "res.country" && n.Field == "code" && n.Read && !n.Write }},
-		{"a selection has the values of its table", patient, func(n Need) bool { return n.Field == "lang" && slices.Contains(n.Values, "es_ES") && !slices.Contains(n.Values, "") }},
+		{"a selection has the values of its table", patient, func(n Need) bool {
+			return n.Field == "lang" && slices.Contains(n.Values, "es_ES") && !slices.Contains(n.Values, "")
+		}},
 		{"each has the mapping's id", patient, func(n Need) bool { return n.Mapping == "hl7-adt-patient" }},
 		{"a merge makes a wizard", merge, func(n Need) bool { return n.Model == mergeWizard && n.Create }},
 	} {
