@@ -100,7 +100,7 @@ func TestExamineSaysTheSameOnAllWires(t *testing.T) {
 
 func TestExamineOutlivesWhateverIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, method := range []string{"", "context_get", "search_read", "version", "read", "fields_get", "check_access_rights", "default_get"} {
+	for _, method := range []string{"context_get", "search_read", "version", "read", "fields_get", "check_access_rights", "default_get"} {
 		sim, url := start(t, simulated.Config{Addon: true})
 		sim.Fail(simulated.Fault{Kind: simulated.FaultRaise, Method: method, Class: "odoo.exceptions.AccessError", Message: secret})
 		x, err := newTarget(t, url, "jsonrpc").Examine(t.Context(), contactNeeds, nil)
