@@ -17,7 +17,7 @@ const (
 	clockSure    = 2 * time.Second // less is not told apart
 	renewWithin  = 30 * 24 * time.Hour
 	hashing      = 250 * time.Millisecond // a login that takes this much longer than a call hashes the key as a password
-	slowCall     = time.Second
+	slowProbe    = time.Second
 	speedCalls   = 20
 	fewCalls     = 3 // where a rate is configured
 	logins       = 3
@@ -238,7 +238,7 @@ func (x *examiner) speed(ctx context.Context) bool {
 	if n := cap(x.t.client.slots); n > 1 {
 		x.Together = x.run(ctx, calls, n)
 	}
-	if x.Alone.P50 > slowCall {
+	if x.Alone.P50 > slowProbe {
 		x.find(Attention, "server", "a call that does nothing takes "+x.Alone.P50.Round(10*time.Millisecond).String(), "look at the way to Odoo, at its load and that of PostgreSQL")
 	}
 	if over := x.Login - x.Alone.P50; x.Protocol != "json2" && over > hashing {
