@@ -49,6 +49,15 @@ type Promiser interface {
 	Promise() string
 }
 
+// A Sharer is a [Target] whose calls several processes may make, each for a part
+// of the work.
+type Sharer interface {
+	// Share bounds this process's calls from now on, those in flight and those in a second,
+	// to part of whole of what the target may take; one call at a time is always
+	// allowed. It does not wait: what is under way goes on.
+	Share(part, whole int)
+}
+
 // ErrFull says that the journal's limit or the disk's is reached. The sender
 // keeps the message and sends it again.
 var ErrFull = errors.New("journal is full")

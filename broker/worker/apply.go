@@ -44,7 +44,8 @@ type chunk struct {
 // dispatch starts calls while there are units and slots. Units that failed
 // before have a slot of their own, so that a slow one delays no others.
 func (l *lane) dispatch(work context.Context) {
-	for l.inFlight < l.cfg.Concurrency && l.working() && l.keeper.fresh() && work.Err() == nil {
+	calls := l.calls()
+	for l.inFlight < calls && l.working() && l.keeper.fresh() && work.Err() == nil {
 		troubled := 0
 		l.mu.Lock()
 		for c := range l.running {
@@ -53,10 +54,10 @@ func (l *lane) dispatch(work context.Context) {
 			}
 		}
 		l.mu.Unlock()
-		mayTrouble := len(l.trouble) > 0 && troubled < max(l.cfg.Concurrency-1, 1)
+		mayTrouble := len(l.trouble) > 0 && troubled < max(calls-1, 1)
 		var c *chunk
 		switch {
-		case mayTrouble && (len(l.ready) == 0 || l.cfg.Concurrency > 1 || l.flip):
+		case mayTrouble && (len(l.ready) == 0 || calls > 1 || l.flip):
 			c = &chunk{items: l.cut(&l.trouble)}
 			l.flip = false
 		case len(l.ready) > 0:

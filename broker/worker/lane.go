@@ -220,6 +220,11 @@ func (l *lane) pendingLedger() bool {
 	return l.dirty || l.reread && l.leaving == 0 || l.mayClaim() || l.maySettle()
 }
 
+// calls is how many calls of Apply may be under way: of what the target takes,
+// the part that this worker's partitions are. All workers together stay
+// within it, unless they are more than it.
+func (l *lane) calls() int { return max(l.cfg.Concurrency*len(l.parts)/broker.Partitions, 1) }
+
 // working says whether the lane takes work.
 func (l *lane) working() bool { return l.breaker.State() == gobreaker.StateClosed }
 
@@ -279,6 +284,9 @@ func (l *lane) adopt(ctx context.Context) {
 		l.keeper.release(ctx, back)
 	}
 	l.leaving = len(leaving) - len(back)
+	if s, ok := l.cfg.Target.(broker.Sharer); ok {
+		s.Share(len(l.parts), broker.Partitions)
+	}
 	l.published = time.Time{} // now
 	l.metrics.partitions.Store(int64(len(l.parts)))
 	if l.leaving == 0 && l.reread {

@@ -80,7 +80,7 @@ type Config struct {
 type TargetConfig struct {
 	Target       broker.Target
 	Batch        int           // units in one Apply; 0 means 100: where new and known records mix, that fills calls of 50 rows best
-	Concurrency  int           // Apply calls at once; 0 means 2
+	Concurrency  int           // Apply calls at once, of all workers of the target together, but at least one of each; 0 means 2
 	Take         int           // units in hand at most; 0 means 512
 	ApplyTimeout time.Duration // of one Apply; 0 means 60 s
 

@@ -16,6 +16,7 @@ import (
 	mnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
 	tnoop "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/time/rate"
 
 	"github.com/vagus-health/vagus/broker"
 )
@@ -56,9 +57,12 @@ type client struct {
 	lang      string
 	companies []any // allowed_company_ids; none: the user's own
 	slots     chan struct{}
+	rate      rate.Limit // of all processes, calls a second
 	log       *slog.Logger
 
 	mu     sync.Mutex
+	keep   int    // slots that are other processes'
+	kept   int    // of those, the ones that we have taken out of use
 	wire   wire   // nil: to be chosen by the server's version
 	spoken string // wire and version that the log has
 	uid    int64  // 0: not known
@@ -74,7 +78,7 @@ func newClient(c Config) (*client, error) {
 		return nil, err
 	}
 	cl := &client{poster: p, db: c.Database, user: c.User, keys: []broker.Secret{c.Key}, protocol: c.Protocol, lang: c.Lang,
-		slots: make(chan struct{}, c.Concurrency), log: c.Logger, tracer: c.Tracer}
+		slots: make(chan struct{}, c.Concurrency), rate: p.rate.Limit(), log: c.Logger, tracer: c.Tracer}
 	for _, id := range c.Companies {
 		cl.companies = append(cl.companies, id)
 	}
@@ -294,6 +298,39 @@ func (c *client) renew() {
 	c.wire, c.uid = nil, 0
 }
 
+// share keeps slots back, so that ours are a part of all, one at least. Those that
+// are taken now are kept when their calls return.
+func (c *client) share(part, whole int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rate != rate.Inf {
+		c.poster.rate.SetLimit(c.rate * rate.Limit(max(part, 1)) / rate.Limit(whole))
+	}
+	c.keep = cap(c.slots) - max(cap(c.slots)*part/whole, 1)
+	for ; c.kept > c.keep; c.kept-- {
+		<-c.slots
+	}
+	for c.kept < c.keep {
+		select {
+		case c.slots <- struct{}{}:
+			c.kept++
+		default:
+			return
+		}
+	}
+}
+
+// free gives a slot back, or keeps it.
+func (c *client) free() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept < c.keep {
+		c.kept++
+		return
+	}
+	<-c.slots
+}
+
 // send makes one call when there is a slot for it.
 func (c *client) send(ctx context.Context, model, method string, call func(context.Context) (any, error)) (any, error) {
 	select {
@@ -301,7 +338,7 @@ func (c *client) send(ctx context.Context, model, method string, call func(conte
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-c.slots }()
+	defer c.free()
 
 	ctx, span := c.tracer.Start(ctx, strings.TrimSpace("odoo "+model)+" "+method, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()

@@ -15,6 +15,7 @@ import (
 var (
 	_ broker.Target   = (*Target)(nil)
 	_ broker.Promiser = (*Target)(nil)
+	_ broker.Sharer   = (*Target)(nil)
 )
 
 // A Target is one Odoo database. Safe for concurrent use.
@@ -75,6 +76,9 @@ func (t *Target) Check(ctx context.Context) error {
 	_, err = t.wholeUnits(ctx)
 	return err
 }
+
+// Share implements [broker.Sharer].
+func (t *Target) Share(part, whole int) { t.client.share(part, whole) }
 
 // Apply implements [broker.Target]. Operations run in waves: the first of all
 // units, then the second, so that a unit's later operations may name the

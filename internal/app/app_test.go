@@ -29,7 +29,14 @@ const secret = "0123456789abcdef"
 // that takes any port.
 func one(t *testing.T, mappings ...string) *config.All {
 	t.Helper()
-	odooServer := simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: secret})
+	return oneAt(t, simulated.Config{}, mappings...)
+}
+
+// oneAt is one with another database.
+func oneAt(t *testing.T, database simulated.Config, mappings ...string) *config.All {
+	t.Helper()
+	database.Database, database.User, database.Key = "demo", "vagus", secret
+	odooServer := simulated.New(database)
 	url, err := odooServer.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

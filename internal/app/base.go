@@ -30,7 +30,8 @@ type whole struct {
 	telemetry *ops.Telemetry
 	api       ops.APIConfig
 	checks    []ops.Check
-	hub       []string // where its own hub listens now, whatever the bundles say
+	promise   func(ctx context.Context, target string) string // see broker.Promiser; nil before there is a worker
+	hub       []string                                        // where its own hub listens now, whatever the bundles say
 }
 
 // base is what every process begins with: its log, its telemetry, its parts.

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
+	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/mapping/bundle"
 	"github.com/vagus-health/vagus/mappings"
 )
@@ -21,6 +24,9 @@ func (a *Agent) loadMappings(ctx context.Context, secret []byte) error {
 		Prepare: func(set *bundle.Set) (func(), error) {
 			feeds := map[string]*feed{}
 			for _, c := range a.cfg.Feeds {
+				if err := a.mayBeAtomic(ctx, c, set.Feeds[c.Name]); err != nil {
+					return nil, err
+				}
 				f, err := newFeed(c, set.Feeds[c.Name], secret, a.log)
 				if err != nil {
 					return nil, err
@@ -52,6 +58,27 @@ func (a *Agent) loadMappings(ctx context.Context, secret []byte) error {
 	}
 	a.run("mappings", a.keeper.Run)
 	return nil
+}
+
+// mayBeAtomic refuses mappings whose units are to be applied whole or not at all
+// where that would not be: the feed must say that its target does so, and the target itself
+// is asked when its worker is in this process. A worker elsewhere refuses each such
+// unit.
+func (a *Agent) mayBeAtomic(ctx context.Context, c config.Feed, ms []*mapping.Mapping) error {
+	i := slices.IndexFunc(ms, func(m *mapping.Mapping) bool { return m.Format == feedFormat(c) && m.Unit == "atomic" })
+	if i < 0 {
+		return nil
+	}
+	why := ""
+	switch {
+	case !c.Atomic:
+		why = "and it is not said that target " + c.Target + " can: see with `vagus odoo check` that it has the addon, and set atomic: true on the feed, or make the mapping unit: resumable"
+	case a.whole != nil && a.whole.promise != nil && a.whole.promise(ctx, c.Target) == "external-id":
+		why = "and target " + c.Target + " has no addon that its user may use: install it, or make the mapping unit: resumable"
+	default:
+		return nil
+	}
+	return fmt.Errorf("feed %s: mapping %s is unit: atomic, which needs the addon of Odoo, %s", c.Name, ms[i].ID, why)
 }
 
 // feed is a feed with the mappings that are in force.

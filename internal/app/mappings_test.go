@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping/bundle"
@@ -263,5 +265,46 @@ func TestASiteThatTrustsAKeyTakesItsBundlesOnly(t *testing.T) {
 		} else if !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestUnitsAreAtomicOnlyWhereTheTargetAppliesThemWhole(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		said, addon bool
+		mode        string
+		want        string
+	}{
+		"a feed that does not say so":                        {false, true, "auto", "feed adt: mapping a is unit: atomic, which needs the addon of Odoo, and it is not said that target odoo can"},
+		"a database without the addon":                       {true, false, "auto", "feed adt: mapping a is unit: atomic, which needs the addon of Odoo, and target odoo has no addon"},
+		"a database with the addon":                          {true, true, "auto", ""},
+		"a database with the addon, which is not to be used": {true, true, "off", "and target odoo has no addon"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			put(t, dir, bundle.Files{"snap.json": []byte(versionedSnapshot), "a.map.yaml": []byte(strings.Replace(versioned("a", 1), "unit: resumable", "unit: atomic", 1))})
+			cfg := oneAt(t, simulated.Config{Addon: c.addon}, dir)
+			cfg.Feeds[0].Atomic, cfg.Targets["odoo"].Odoo.Addon = c.said, c.mode
+			all, err := app.StartAll(t.Context(), cfg, app.Options{Log: io.Discard})
+			if err == nil {
+				err = errors.Join(err, all.Stop())
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestANewSetWithAtomicUnitsIsRefusedWhileTheOldOneStaysInForce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, versionedFiles(1))
+	all, log := running(t, "", dir)
+	put(t, dir, bundle.Files{"a.map.yaml": []byte(strings.Replace(versioned("a", 2), "unit: resumable", "unit: atomic", 1))})
+	eventually(t, "the refusal", log, func() bool { return strings.Contains(mappingsOf(t, all).Problem, "mapping a is unit: atomic") })
+	if names, _ := wrote(t, all); names[0] != "v1" {
+		t.Errorf("%v is in force", names)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/broker/ledger/postgres"
 	"github.com/vagus-health/vagus/broker/ledger/sqlite"
@@ -76,12 +77,13 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 	if err != nil {
 		return err
 	}
-	targets := map[string]worker.TargetConfig{}
+	targets, promisers := map[string]worker.TargetConfig{}, map[string]broker.Target{}
 	for target, c := range w.cfg.Targets {
 		t, err := newTarget(target, c, w.base)
 		if err != nil {
 			return fmt.Errorf("target %s: %w", target, err)
 		}
+		promisers[target] = t
 		targets[target] = worker.TargetConfig{
 			Target: t, Batch: c.Batch, Concurrency: c.Concurrency, RetryMin: c.RetryMin, RetryMax: c.RetryMax, MaxAttempts: c.MaxAttempts, DeferFor: c.DeferFor,
 		}
@@ -95,6 +97,9 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 	if err != nil {
 		return err
 	}
+	if w.whole != nil {
+		w.whole.promise = func(ctx context.Context, target string) string { return promise(ctx, promisers[target]) }
+	}
 	w.run("worker", w.worker.Run)
 	w.run("prune", w.prune)
 	return w.serve(ctx, ops.APIConfig{Ledger: w.ledger, Targets: w.targets},
@@ -105,6 +110,21 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 			}
 			return nil
 		}})
+}
+
+// promise says how a target keeps its promise, and asks it when that is not
+// known; "" when it does not answer.
+func promise(ctx context.Context, t broker.Target) string {
+	p, ok := t.(broker.Promiser)
+	if !ok {
+		return ""
+	}
+	if p.Promise() == "" {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		_ = t.Check(ctx) // what it does not answer now is refused unit by unit
+	}
+	return p.Promise()
 }
 
 // openLedger opens the store that the configuration names.

@@ -50,13 +50,16 @@ type Journal struct {
 
 // A Feed is one source at the site. Exactly one connector's settings are given.
 type Feed struct {
-	Name     string             `yaml:"name"`
-	Target   string             `yaml:"target"`    // a target of the cloud's workers
-	Mappings []string           `yaml:"mappings"`  // files, directories, bundles (north.vmb, or north.vmb#admissions for a part); "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
-	Validate string             `yaml:"validate"`  // "" or "before-ack": what a mapping rejects is refused to its sender instead of dead-lettered
-	MaxBytes int64              `yaml:"max_bytes"` // of this feed's journal
-	HL7      *hl7.Config        `yaml:"hl7"`
-	Odoo     *odoo.SourceConfig `yaml:"odoo"` // what changes in a database is sent
+	Name     string   `yaml:"name"`
+	Target   string   `yaml:"target"`    // a target of the cloud's workers
+	Mappings []string `yaml:"mappings"`  // files, directories, bundles (north.vmb, or north.vmb#admissions for a part); "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
+	Validate string   `yaml:"validate"`  // "" or "before-ack": what a mapping rejects is refused to its sender instead of dead-lettered
+	MaxBytes int64    `yaml:"max_bytes"` // of this feed's journal
+	// Atomic says that the target applies units whole, as Odoo with the addon does: without it
+	// a mapping with unit: atomic is refused.
+	Atomic bool               `yaml:"atomic"`
+	HL7    *hl7.Config        `yaml:"hl7"`
+	Odoo   *odoo.SourceConfig `yaml:"odoo"` // what changes in a database is sent
 }
 
 // A Worker is `vagus worker -c`: one of the cloud's.
@@ -80,7 +83,7 @@ type Ledger struct {
 type Target struct {
 	Odoo        *odoo.Config  `yaml:"odoo"`
 	Batch       int           `yaml:"batch"`        // units handed to the target at once; 0: 100
-	Concurrency int           `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2
+	Concurrency int           `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2. Worker processes share them, but each makes one: have no more processes than this
 	MaxAttempts int           `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
 	RetryMin    time.Duration `yaml:"retry_min"`
 	RetryMax    time.Duration `yaml:"retry_max"`
@@ -347,6 +350,11 @@ func (a *All) validate(dir string) error {
 	}
 	if err := validateFeeds(a.Feeds, dir); err != nil {
 		return err
+	}
+	for i, f := range a.Feeds {
+		if t := a.Targets[f.Target]; f.Atomic && t.Odoo != nil && t.Odoo.Addon == "off" {
+			return fmt.Errorf("feeds[%d].atomic: targets.%s.odoo.addon is off, and only with the addon are units applied whole", i, f.Target)
+		}
 	}
 	return validateTargets(a.Targets, dir)
 }

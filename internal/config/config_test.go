@@ -136,6 +136,8 @@ func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 		{"a feed without mapping", strings.Replace(feed, "[ adt.map.yaml ]", "[]", 1), NewAgent(), []string{"feeds[0].mappings"}, ""},
 		{"mappings that are looked at without pause", "mappings: { every: 1ms }\n" + feed, NewAgent(), []string{"mappings.every: 1ms is shorter than 1s"}, ""},
 		{"a feed without connector", strings.Split(feed, "    hl7")[0], NewAgent(), []string{"feeds[0].hl7", "hl7: {"}, ""},
+		{"units to be applied whole by a target that does not", feed + "    atomic: true\n" + strings.Replace(worker, "odoo: {", "odoo: { addon: \"off\",", 1), NewAll(), []string{"feeds[0].atomic", "targets.odoo.odoo.addon is off"}, ""},
+		{"a wait that is negative", feed + worker + "    defer_for: -1s\n", NewAll(), []string{"targets.odoo.defer_for: -1s is negative"}, ""},
 		{"a secret that stands in the file", worker + "ledger: { postgres: hunter2 }\n", NewWorker(), []string{"agent.yaml:4:21", "must not stand in this file"}, "hunter2"},
 		{"a variable that is not set", worker + "ledger: { postgres: { env: VAGUS_TEST_NOT_SET } }\n", NewWorker(), []string{"agent.yaml:4:", "VAGUS_TEST_NOT_SET is empty or not set"}, ""},
 		{"two ledgers", worker + "ledger: { sqlite: x.db, postgres: { env: PATH } }\n", NewWorker(), []string{"ledger: give one of"}, ""},
