@@ -18,11 +18,12 @@ import (
 var version = "unknown"
 
 type cli struct {
-	Agent  agentCmd  `cmd:"" group:"run" help:"Run a site's agent: receive, journal, map, send."`
-	Worker workerCmd `cmd:"" group:"run" help:"Run a worker of the cloud: apply units to targets."`
-	Hub    hubCmd    `cmd:"" group:"run" help:"Run a hub: a message server with settings that keep the promises."`
-	Up     upCmd     `cmd:"" group:"run" help:"Run agent, hub and worker in one process."`
-	Demo   demoCmd   `cmd:"" group:"run" help:"Send invented admissions to a simulated Odoo over a link that is cut, and tell what became of each."`
+	Agent   agentCmd   `cmd:"" group:"run" help:"Run a site's agent: receive, journal, map, send."`
+	Worker  workerCmd  `cmd:"" group:"run" help:"Run a worker of the cloud: apply units to targets."`
+	Hub     hubCmd     `cmd:"" group:"run" help:"Run a hub: a message server with settings that keep the promises."`
+	Up      upCmd      `cmd:"" group:"run" help:"Run agent, hub and worker in one process."`
+	OdooSim odooSimCmd `cmd:"" group:"run" help:"Run a simulated Odoo, with a page that shows its records, and faults on demand."`
+	Demo    demoCmd    `cmd:"" group:"run" help:"Send invented admissions to a simulated Odoo over a link that is cut, and tell what became of each."`
 
 	Site    siteCmd    `cmd:"" group:"setup" help:"Add, list and remove the sites of a hub."`
 	Ledger  ledgerCmd  `cmd:"" group:"setup" help:"Create or update the ledger's tables."`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // request is one call, whichever wire brought it.
@@ -32,7 +33,6 @@ func (s *Server) dispatch(r request) (any, *exception) {
 		return map[string]any{"server_version": s.cfg.Version, "server_version_info": []any{s.major(), int64(0), int64(0), "final", int64(0), ""},
 			"server_serie": s.cfg.Version, "protocol_version": int64(1)}, nil
 	case r.service == "common" && (r.method == "authenticate" || r.method == "login"):
-		s.count("", r.method, 0)
 		if len(r.args) < 3 {
 			return nil, typeError("exp_authenticate() missing 1 required positional argument: 'user_agent_env'")
 		}
@@ -41,6 +41,7 @@ func (s *Server) dispatch(r request) (any, *exception) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.count("", r.method, 0)
 		if f := s.takeFault(call{method: r.method}, FaultRaise); f != nil {
 			return nil, &exception{class: f.Class, message: f.Message}
 		}
@@ -94,21 +95,31 @@ func (s *Server) execute(r request) (any, *exception) {
 }
 
 // run executes a call as the user whom is says, in a transaction.
-func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exception) (any, *exception) {
+func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exception) (res any, e *exception) {
 	c.ctx, _ = c.kw["context"].(map[string]any)
 	rows := 1
 	if c.method == "load" {
 		rows = len(c.list(1, "data"))
 	}
-	s.count(c.model, c.method, rows)
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.count(c.model, c.method, rows)
+	noted := calling{At: time.Now(), User: "nobody", Model: c.model, Method: c.method, Rows: rows}
+	defer func() {
+		if load, ok := res.(map[string]any); ok && load["ids"] == false {
+			noted.Class = "rows refused"
+		}
+		if e != nil {
+			noted.Class = e.class
+		}
+		s.note(noted)
+	}()
 	i := slices.IndexFunc(s.users, is)
 	if i < 0 {
 		return nil, nobody()
 	}
 	u := &s.users[i]
+	noted.User = u.Login
 	if key != u.Key || u.archived {
 		return nil, accessDenied()
 	}
@@ -126,7 +137,7 @@ func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exce
 	if e := t.enter(u, c.ctx); e != nil {
 		return nil, e
 	}
-	res, e := s.method(t, u, c)
+	res, e = s.method(t, u, c)
 	if e != nil {
 		t.rollback(0, 0)
 		return nil, e

@@ -21,11 +21,11 @@ const (
 	faultKindsBeforeWork = FaultStall
 )
 
-// A Fault makes calls fail: those whose method is Method, or all when it is
-// empty; so many Times, or until Heal when that is 0.
+// A Fault makes calls fail: those of Method of Model, of all methods or models
+// when one is empty; so many Times, or until Heal when that is 0.
 type Fault struct {
 	Kind           FaultKind
-	Method         string
+	Model, Method  string
 	Times          int
 	Status         int    // of FaultStatus
 	Class, Message string // of FaultRaise, as JSON-RPC names them; in load, SerializationFailure is a message, as on a real server
@@ -95,12 +95,17 @@ func (s *Server) take(pick func(*Fault) bool) *Fault {
 }
 
 func (s *Server) takeFault(c call, kind FaultKind) *Fault {
-	return s.take(func(f *Fault) bool { return f.Kind == kind && (f.Method == "" || f.Method == c.method) })
+	return s.take(func(f *Fault) bool {
+		return f.Kind == kind && (f.Method == "" || f.Method == c.method) && (f.Model == "" || f.Model == c.model)
+	})
 }
 
-// mentions says whether a request calls the method, without parsing it.
-func mentions(path string, body []byte, method string) bool {
-	return method == "" || strings.HasSuffix(path, "/"+method) || bytes.Contains(body, []byte(`"`+method+`"`)) || bytes.Contains(body, []byte(`>`+method+`<`))
+// mentions says whether a request is one that the fault is meant for, without parsing it.
+func (f *Fault) mentions(path string, body []byte) bool {
+	says := func(word, inPath string) bool {
+		return word == "" || strings.Contains(path+"/", inPath) || bytes.Contains(body, []byte(`"`+word+`"`)) || bytes.Contains(body, []byte(`>`+word+`<`))
+	}
+	return says(f.Method, "/"+f.Method+"/") && says(f.Model, "/"+f.Model+"/")
 }
 
 // before is the fault that strikes before the work, if any.
@@ -110,9 +115,13 @@ func (s *Server) before(path string, body []byte) *Fault {
 	if len(s.faults) == 0 {
 		return nil
 	}
-	return s.take(func(f *Fault) bool {
-		return f.Kind <= faultKindsBeforeWork && f.Kind != FaultDieBeforeReply && mentions(path, body, f.Method)
+	f := s.take(func(f *Fault) bool {
+		return f.Kind <= faultKindsBeforeWork && f.Kind != FaultDieBeforeReply && f.mentions(path, body)
 	})
+	if f != nil {
+		s.note(calling{At: time.Now(), Method: path, Class: "fault: " + f.rule()})
+	}
+	return f
 }
 
 // after says whether the server dies now that the work is committed.
@@ -122,7 +131,7 @@ func (s *Server) after(path string, body []byte) bool {
 	if len(s.faults) == 0 {
 		return false
 	}
-	return s.take(func(f *Fault) bool { return f.Kind == FaultDieBeforeReply && mentions(path, body, f.Method) }) != nil
+	return s.take(func(f *Fault) bool { return f.Kind == FaultDieBeforeReply && f.mentions(path, body) }) != nil
 }
 
 func (s *Server) misbehave(w http.ResponseWriter, f *Fault) {

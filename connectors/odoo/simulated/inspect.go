@@ -105,13 +105,12 @@ func (s *Server) Calls() map[string]Count {
 	return out
 }
 
+// count notes a call. The caller holds mu.
 func (s *Server) count(model, method string, rows int) {
 	key := method
 	if model != "" {
 		key = model + "." + method
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	c := s.calls[key]
 	if c == nil {
 		if len(s.calls) > 1000 { // a client's own inventions
@@ -123,4 +122,27 @@ func (s *Server) count(model, method string, rows int) {
 	c.Calls++
 	c.Rows += rows
 	c.MaxRows = max(c.MaxRows, rows)
+}
+
+// lastCalls is how many calls are remembered one by one.
+const lastCalls = 30
+
+// A calling is one call as the page shows it.
+type calling struct {
+	At                  time.Time
+	User, Model, Method string
+	Rows                int
+	Took                time.Duration
+	Class               string // of the exception, or what else went wrong; "" when it succeeded
+}
+
+// note remembers a call that is done. The caller holds mu.
+func (s *Server) note(c calling) {
+	c.Took = time.Since(c.At).Round(time.Microsecond)
+	if len(s.last) < lastCalls {
+		s.last = append(s.last, c)
+	} else {
+		s.last[s.lastAt] = c
+	}
+	s.lastAt = (s.lastAt + 1) % lastCalls
 }

@@ -36,6 +36,9 @@ type Config struct {
 	Seeds []Seed
 	// Addon has the addon of deploy/odoo/addons/vagus installed, open for every user.
 	Addon bool
+	// Page has a page of what the server holds at /, and an interface at /sim/
+	// that arms faults; see [Rule].
+	Page bool
 	// History keeps every effect, see [Server.Effects]. Its memory grows.
 	History bool
 }
@@ -63,6 +66,8 @@ type Server struct {
 	faults  []*Fault
 	poisons map[string]Poison
 	calls   map[string]*Count
+	last    []calling // a ring
+	lastAt  int
 
 	latency atomic.Int64
 	down    atomic.Bool
@@ -244,6 +249,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close") // no keep-alive, ever
 	if s.down.Load() {
 		hangUp(w)
+		return
+	}
+	if s.cfg.Page && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/sim/")) {
+		s.page(w, r)
 		return
 	}
 	xml, isXML := strings.CutPrefix(r.URL.Path, "/xmlrpc/2/")

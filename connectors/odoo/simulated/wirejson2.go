@@ -83,9 +83,9 @@ func (s *Server) json2(r *http.Request, body []byte) (any, *exception) {
 		return &exception{class: "werkzeug.exceptions.Unauthorized", message: "Invalid apikey"}
 	}
 	if c.model == "res.users" && c.method == "context_get" {
-		s.count(c.model, c.method, 0)
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.count(c.model, c.method, 0)
 		for _, u := range s.users {
 			if u.Key == key && !u.archived {
 				return map[string]any{"lang": "en_US", "tz": false, "uid": u.uid}, nil
