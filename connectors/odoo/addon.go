@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -222,6 +223,7 @@ func (s *state) answered(a map[string]any) {
 		s.records = append(s.records, r)
 	}
 	if a["result"] == "applied" {
+		s.warning = s.overwritten(a["overwrote"])
 		return
 	}
 	class, _ := a["class"].(string)
@@ -250,27 +252,63 @@ func (s *state) answered(a map[string]any) {
 	s.outcome = o
 }
 
+// overwritten says of which fields somebody else's values went. Names are
+// repeated when they are the unit's own.
+func (s *state) overwritten(v any) string {
+	var out []string
+	list, _ := v.([]any)
+	for _, it := range list {
+		m, _ := it.(map[string]any)
+		name, _ := m["op"].(string)
+		i := slices.IndexFunc(s.unit.Ops, func(x broker.Operation) bool { return x.ID == name })
+		if i < 0 {
+			continue
+		}
+		op := &s.unit.Ops[i]
+		var lost []string
+		fields, _ := m["fields"].([]any)
+		for _, f := range fields {
+			field, _ := f.(string)
+			named := op.Do == "archive" && field == "active"
+			for _, vals := range allValues(op) {
+				_, in := vals[field]
+				named = named || in
+			}
+			if named {
+				lost = append(lost, field)
+			}
+		}
+		if len(lost) > 0 {
+			slices.Sort(lost)
+			out = append(out, op.Model+": somebody else had written the record last, and other values in "+strings.Join(slices.Compact(lost), ", "))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
 // addonReasons are the classes that the addon answers with.
 var addonReasons = map[string]string{
-	"odoo.invalid":           "it is not what the addon understands; correct the mapping, or install the addon that comes with this broker",
-	"odoo.invalid_xid":       "the external id is none; correct the mapping",
-	"odoo.unsupported":       "Odoo cannot do this; correct the mapping",
-	"odoo.not_allowed":       "no policy of the addon allows this; add the model, and the method, under Vagus / Policies",
-	"odoo.asks_back":         "the method asks a question and does nothing; answer it by the operation's context, or by hand",
-	"odoo.missing_model":     "the database has no such model; install the module or correct the mapping",
-	"odoo.other_model":       "the external id belongs to a record of another model; give the operation an id of its own",
-	"odoo.ambiguous":         "more than one record matches; make them differ in Odoo, or match by an external id",
-	"odoo.missing_record":    "the record does not exist; let its feed bring it",
-	"odoo.missing_reference": "the record that it refers to does not exist; create it in Odoo, or let its feed bring it",
-	"odoo.missing_operation": "it names an operation that does not come before it; correct the mapping",
-	"odoo.unknown_field":     "the model has no such field; install the module or correct the mapping",
-	"odoo.duplicate_line":    "two lines have one key; correct the mapping",
-	"odoo.unknown_lines":     "a module of Odoo made more or fewer lines than were sent; leave the field to it",
-	"odoo.bad_call":          "the unit is too large, or not one",
-	"odoo.bad_value":         badValue.reason,
-	"odoo.constraint":        "a constraint of the table refuses the record; correct the record in Odoo or the mapping",
-	"odoo.ValidationError":   "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which",
-	"odoo.UserError":         "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which",
-	"odoo.AccessError":       accessError.reason,
-	"odoo.unknown":           unknown.reason,
+	"odoo.invalid":              "it is not what the addon understands; correct the mapping, or install the addon that comes with this broker",
+	"odoo.invalid_xid":          "the external id is none; correct the mapping",
+	"odoo.unsupported":          "Odoo cannot do this; correct the mapping",
+	"odoo.not_allowed":          "no policy of the addon allows this: add the model, that of lines too, and the method, under Vagus / What Vagus may do; administrators, commands and secrets are never allowed",
+	"odoo.asks_back":            "the method asks a question and does nothing; answer it by the operation's context, or by hand",
+	"odoo.changed_since":        "somebody else changed the record in Odoo after the time that the message goes by (only_if: unchanged_since); compare the two: discard this, or enter it by hand and replay",
+	"odoo.SerializationFailure": "somebody else changes the same rows",
+	"odoo.missing_model":        "the database has no such model; install the module or correct the mapping",
+	"odoo.other_model":          "the external id belongs to a record of another model; give the operation an id of its own",
+	"odoo.ambiguous":            "more than one record matches; make them differ in Odoo, or match by an external id",
+	"odoo.missing_record":       "the record does not exist; let its feed bring it",
+	"odoo.missing_reference":    "the record that it refers to does not exist; create it in Odoo, or let its feed bring it",
+	"odoo.missing_operation":    "it names an operation that does not come before it; correct the mapping",
+	"odoo.unknown_field":        "the model has no such field; install the module or correct the mapping",
+	"odoo.duplicate_line":       "two lines have one key; correct the mapping",
+	"odoo.unknown_lines":        "a module of Odoo made more or fewer lines than were sent; leave the field to it",
+	"odoo.bad_call":             "the unit is too large, or not one",
+	"odoo.bad_value":            badValue.reason,
+	"odoo.constraint":           "a constraint of the table refuses the record; correct the record in Odoo or the mapping",
+	"odoo.ValidationError":      "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which",
+	"odoo.UserError":            "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which",
+	"odoo.AccessError":          accessError.reason,
+	"odoo.unknown":              unknown.reason,
 }

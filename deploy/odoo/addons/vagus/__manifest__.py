@@ -1,6 +1,7 @@
 {
     "name": "Vagus",
     "summary": "Applies what hospitals' systems send, each unit once and whole",
+    "description": "Takes units from the integration broker Vagus, each in one transaction with its id. See README.md.",
     "version": "1.0.0",
     "category": "Technical",
     "author": "Vagus",

@@ -1,4 +1,5 @@
 from . import policy
 from . import unit
-from . import effects
+from . import deferred
 from . import change
+from . import noted

@@ -1,30 +1,11 @@
 from odoo.exceptions import AccessError, ValidationError
-from odoo.tests import TransactionCase, tagged
+from odoo.tests import tagged
+
+from .common import LinkCase
 
 
 @tagged("post_install", "-at_install", "vagus")
-class TestUnits(TransactionCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        groups = "group_ids" if "group_ids" in cls.env["res.users"]._fields else "groups_id"
-        cls.link = cls.env["res.users"].create({"name": "Vagus", "login": "vagus-link-test", groups: [(6, 0, [cls.env.ref("vagus.group_link").id])]})
-        for model, methods in (("res.partner", ""), ("res.partner.category", ""), ("base.partner.merge.automatic.wizard", "")):
-            cls.env["vagus.policy"].create({"model_id": cls.env["ir.model"]._get_id(model), "methods": methods})
-        cls.units = cls.env["vagus.unit"].with_user(cls.link)
-
-    def unit(self, uid, *ops):
-        return {"id": uid, "message_id": "m-" + uid, "site": "north", "feed": "adt", "kind": "ADT^A08", "mapping": "t@1", "ops": list(ops)}
-
-    def patient(self, number, **vals):
-        return {"op": "patient", "model": "res.partner", "do": "upsert", "xid": "vagus_test.patient_%s" % number, "vals": {"name": "Doe", **vals}}
-
-    def one(self, *ops, uid="u1"):
-        return self.units.apply([self.unit(uid, *ops)])[0]
-
-    def record(self, xid):
-        return self.env.ref(xid)
-
+class TestUnits(LinkCase):
     def test_a_unit_is_applied_once(self):
         first = self.one(self.patient(1, city="A"))
         self.assertEqual((first["result"], first["records"][0]["made"]), ("applied", True))
@@ -39,7 +20,7 @@ class TestUnits(TransactionCase):
         answers = self.units.apply([self.unit("a", self.patient(1)), self.unit("b", self.patient(2), bad), self.unit("c", self.patient(3))])
         self.assertEqual([a["result"] for a in answers], ["applied", "rejected", "applied"])
         self.assertEqual((answers[1]["class"], answers[1]["op"], answers[1]["field"]), ("odoo.unknown_field", "kin", "nonsense"))
-        self.assertFalse(self.env.ref("vagus_test.patient_2", raise_if_not_found=False))
+        self.assertTrue(self.missing("vagus_test.patient_2"))
         row = self.env["vagus.unit"].search([("unit", "=", "b")])
         self.assertEqual((row.result, row.attempts, row.record_ids.ids), ("rejected", 1, []))
 
@@ -143,23 +124,29 @@ class TestUnits(TransactionCase):
         self.one({"op": "a", "model": "res.partner", "do": "archive", "xid": "vagus_test.patient_1", "only_if": {"city": "A"}}, uid="u3")
         self.assertFalse(partner.active)
 
-    def test_what_no_policy_names_is_refused(self):
-        op = {"op": "u", "model": "res.users", "do": "upsert", "xid": "vagus_test.user", "vals": {"name": "x", "login": "x"}}
-        self.assertEqual(self.one(op)["class"], "odoo.not_allowed")
-        call = {"op": "c", "model": "res.partner", "do": "call", "xid": "vagus_test.patient_1", "method": "unlink", "on_none": "skip"}
-        self.one(self.patient(1), uid="u2")
-        self.assertEqual(self.one(call, uid="u3")["class"], "odoo.not_allowed")
-        for model in ("ir.rule", "vagus.policy", "res.groups"):
-            with self.assertRaises(ValidationError):
-                self.env["vagus.policy"].create({"model_id": self.env["ir.model"]._get_id(model)})
+    def test_only_if_somebody_else_has_not_changed_it_since(self):
+        self.one(self.patient(1, city="A"))
+        partner = self.record("vagus_test.patient_1")
+        late = dict(self.patient(1, city="C"), unchanged_since="2020-01-01 00:00:00")
+        self.assertEqual(self.one(late, uid="u2")["result"], "applied", "the link's own changes are none")
+        partner.city = "B"
+        self.env.flush_all()
+        self.env.cr.execute("UPDATE res_partner SET write_date = '2026-01-01 10:00:00.5' WHERE id = %s", (partner.id,))
+        partner.invalidate_recordset()
+        answer = self.one(late, uid="u3")
+        self.assertEqual((answer["result"], answer["class"]), ("rejected", "odoo.changed_since"))
+        self.assertEqual(self.one(dict(late, vals={"name": "Doe", "city": "B"}), uid="u4")["result"], "applied", "it says the same")
+        same_second = dict(late, unchanged_since="2026-01-01 10:00:00")
+        self.assertEqual(self.one(same_second, uid="u5")["result"], "applied")
+        partner.invalidate_recordset()
+        self.assertEqual((partner.city, partner.write_uid), ("C", self.link))
 
-    def test_nobody_else_may_hand_in_units_and_the_link_may_do_nothing_else(self):
-        with self.assertRaises(AccessError):
-            self.env["vagus.unit"].with_user(self.env.ref("base.public_user")).apply([])
-        with self.assertRaises(AccessError):
-            self.env["res.partner"].with_user(self.link).create({"name": "x"})
-        with self.assertRaises(AccessError):
-            self.env["vagus.unit"].with_user(self.link).search([])
+    def test_whose_values_went_is_told(self):
+        self.one(self.patient(1, city="A"))
+        self.assertNotIn("overwrote", self.one(self.patient(1, city="B"), uid="u2"))
+        partner = self.record("vagus_test.patient_1")
+        partner.city = "C"
+        self.assertEqual(self.one(self.patient(1, city="D"), uid="u3")["overwrote"], [{"op": "patient", "model": "res.partner", "fields": ["city"]}])
 
     def test_nonsense_is_answered(self):
         self.assertEqual(self.units.apply([1])[0]["class"], "odoo.bad_call")
