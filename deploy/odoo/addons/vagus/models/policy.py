@@ -20,7 +20,7 @@ class Policy(models.Model):
         self.env.cr.execute("CREATE UNIQUE INDEX IF NOT EXISTS vagus_policy_one_for_each_model ON vagus_policy (model_id)")
 
     # Models through which a caller could give himself more than a policy says.
-    NEVER = ("vagus.", "ir.", "base.", "res.groups", "auth.", "bus.")
+    NEVER = ("vagus.", "ir.", "base.", "res.groups", "auth", "bus.", "res.users.", "fetchmail.", "change.password.", "mail.template", "mail.compose")
     EXCEPT = ("base.partner.merge.automatic.wizard",)
 
     @api.constrains("model_id", "methods")
@@ -41,15 +41,24 @@ class Policy(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         self._forget()
-        return super().create(vals_list)
+        policies = super().create(vals_list)
+        self._opened(policies.filtered("may_read"))
+        return policies
 
     def write(self, vals):
         self._forget()
-        return super().write(vals)
+        closed = self.filtered(lambda p: not p.may_read or "model_id" in vals)
+        result = super().write(vals)
+        self._opened(closed.filtered("may_read"))
+        return result
 
     def unlink(self):
         self._forget()
         return super().unlink()
+
+    def _opened(self, policies):
+        """From now on changes are written down; nothing is known from before."""
+        self.env["vagus.change"].sudo()._begin(policies.mapped("model"))
 
     def _forget(self):
         self.env.registry.clear_cache()
