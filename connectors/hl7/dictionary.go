@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -20,6 +21,11 @@ var dictionaryText string
 
 // versions are those of the standard that a mapping may name, in order.
 var versions = [...]string{"2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8"}
+
+// nearest are the versions that are read as another one. Later ones add fields
+// and segments and move none: what 2.8 has stands where it stood. 2.1 and 2.2
+// have no dictionary of their own, and 2.3 is the first that is read today.
+var nearest = map[string]string{"2.1": "2.3", "2.2": "2.3", "2.8.1": "2.8", "2.8.2": "2.8", "2.9": "2.8", "2.9.1": "2.8"}
 
 // A version is an index of versions.
 type version int8
@@ -61,7 +67,7 @@ var dictionaries = func() (ds [len(versions)]func() *dictionary) {
 }()
 
 func dictionaryOf(name string) (*dictionary, error) {
-	v, ok := versionNamed(name)
+	v, ok := versionNamed(cmp.Or(nearest[name], name))
 	if !ok {
 		return nil, fmt.Errorf("hl7v2 has no version %q: use one of %s", name, strings.Join(versions[:], ", "))
 	}

@@ -317,7 +317,7 @@ func TestDeclaredSegments(t *testing.T) {
 		"parts of a field":               {Version: "2.7", Segments: []tree.Column{{Name: "ZPI", Parts: []tree.Column{{Type: "CX", Parts: []tree.Column{{Type: "ST"}}}}}}},
 		"a notation":                     {Version: "2.7", Segments: []tree.Column{{Name: "ZPI", Parts: []tree.Column{{Type: "DT", Layout: "MM/DD/YYYY"}}}}},
 		"columns":                        {Version: "2.7", Columns: []tree.Column{{Name: "a", Type: "text"}}},
-		"a version that there is not":    {Version: "2.9"},
+		"a version that there is not":    {Version: "3.0"},
 		"a segment of a later version's": {Version: "2.8", Segments: []tree.Column{{Name: "PRT", Parts: []tree.Column{{Type: "ST"}}}}},
 	} {
 		if _, err := (Format{}).Dialect(decl); err == nil {
@@ -326,5 +326,28 @@ func TestDeclaredSegments(t *testing.T) {
 	}
 	if _, err := (Format{}).Dialect(tree.Declaration{Version: "2.5.1", Segments: []tree.Column{{Name: "PRT", Parts: []tree.Column{{Type: "ST"}}}}}); err != nil {
 		t.Errorf("a segment of a later version is not taken: %v", err)
+	}
+}
+
+func TestAVersionWithoutADictionaryIsReadAsTheNearestOne(t *testing.T) {
+	t.Parallel()
+	for name, as := range map[string]string{"2.1": "2.3", "2.2": "2.3", "2.8.1": "2.8", "2.8.2": "2.8", "2.9": "2.8", "2.9.1": "2.8"} {
+		d, err := Format{}.Dialect(tree.Declaration{Version: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := Format{}.Dialect(tree.Declaration{Version: as})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := d.Schema("ADT_A01")
+		of, _ := want.Schema("ADT_A01")
+		if got != of || !strings.Contains(d.(tree.Remarker).Remark(), name+" is read as "+as) || want.(tree.Remarker).Remark() != "" {
+			t.Errorf("%s: %q", name, d.(tree.Remarker).Remark())
+		}
+		body := "MSH|^~\\&|A|NORTH|||20260314||ADT^A08|M1|P|" + name + "\rPID|1||7\r"
+		if msg, err := d.Decode([]byte(body), nil); err != nil || msg.Root.First("PID") == nil {
+			t.Errorf("%s: a message: %v", name, err)
+		}
 	}
 }

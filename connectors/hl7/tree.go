@@ -46,6 +46,15 @@ func (Format) Name() string { return formatName }
 type dialect struct {
 	*dictionary
 	roots *schemas
+	named string // the version that was declared
+}
+
+// Remark says that another version stands in for the declared one.
+func (d dialect) Remark() string {
+	if as := nearest[d.named]; as != "" {
+		return fmt.Sprintf("HL7 %s is read as %s: what only %s has is not known here", d.named, as, d.named)
+	}
+	return ""
 }
 
 // Dialect returns the format in one version, whose data types are those that
@@ -60,13 +69,13 @@ func (Format) Dialect(decl tree.Declaration) (tree.Dialect, error) {
 		return nil, errors.New("hl7v2 has neither columns nor a delimiter to declare: Z segments are declared as segments")
 	}
 	if len(decl.Segments) == 0 {
-		return dialect{d, d.schemas}, nil
+		return dialect{d, d.schemas, decl.Version}, nil
 	}
 	own := &schemas{dictionary: d}
 	if own.declared, err = d.declare(decl.Segments); err != nil {
 		return nil, err
 	}
-	return dialect{d, own}, nil
+	return dialect{d, own, decl.Version}, nil
 }
 
 // Schema returns the root type for messages of a structure: each segment once

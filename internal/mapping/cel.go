@@ -171,11 +171,7 @@ func (l *loader) celIssues(at place, iss *cel.Issues) {
 		if i == 5 {
 			break
 		}
-		where := at
-		if e.Location.Line() == 1 {
-			where = at.plus(e.Location.Column())
-		}
-		l.c.errorf(where, "cel", "%s", strings.Join(strings.Fields(e.Message), " "))
+		l.c.errorf(at.runes(e.Location.Line()-1, e.Location.Column()), "cel", "%s", strings.Join(strings.Fields(e.Message), " "))
 	}
 }
 
@@ -200,10 +196,7 @@ func (w *celWalker) warnAt(e ast.Expr, code, format string, args ...any) {
 
 func (w *celWalker) place(e ast.Expr) place {
 	loc := w.ast.SourceInfo().GetStartLocation(e.ID())
-	if loc.Line() == 1 {
-		return w.at.plus(loc.Column())
-	}
-	return w.at
+	return w.at.runes(loc.Line()-1, loc.Column())
 }
 
 // walk visits an expression; it returns the scope of its items when it is a
@@ -389,7 +382,10 @@ func (w *celWalker) path(arg ast.Expr, sc *scope, list bool, fn string) *boundPa
 	if p.repeat != "" && !p.list && !list {
 		w.warnAt(arg, "repeats", "%s repeats in %s and the first one is taken: write %s[first], or choose", p.repeat, text, p.repeat)
 	}
+	err = p.single()
 	switch {
+	case err != nil && !slices.Contains([]string{"nodes", "valued", "isnull"}, fn):
+		w.errorAt(arg, "path", "%s", err)
 	case list && !p.list:
 		w.errorAt(arg, "path", "%s() takes a list: write [*] in %s", fn, text)
 	case !list && p.list:

@@ -11,27 +11,6 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// plus is a place inside of a text that stands on one line.
-func (p place) plus(offset int) place {
-	if p.file == nil || p.sub || p.line < 1 || p.line > len(p.file.lines) {
-		return p
-	}
-	line := p.file.lines[p.line-1]
-	head := len(firstRunes(line, p.col-1))
-	if head < len(line) {
-		switch line[head] {
-		case '"', '\'':
-			offset++
-		case '|', '>':
-			return p
-		}
-	}
-	if head+offset <= len(line) {
-		p.col += offset
-	}
-	return p
-}
-
 // bindText reads and binds a path; its error is a *pathError.
 func (l *loader) bindText(sc *scope, text string) (*boundPath, error) {
 	e, err := parsePath(text)
@@ -80,7 +59,16 @@ func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 		l.c.errorf(at, "path", "%s is a list: choose one with [first] or a predicate, or use each", text)
 		return input{}, false
 	}
-	return input{path: p, text: text, at: at}, true
+	return input{path: p, text: text, at: at}, l.leaf(at, p)
+}
+
+// leaf reports a path that leads to several values where one is read.
+func (l *loader) leaf(at place, p *boundPath) bool {
+	err := p.single()
+	if err != nil {
+		l.c.errorf(at, "path", "%v", err)
+	}
+	return err == nil
 }
 
 func (l *loader) inputLabels(in input) tree.Labels {

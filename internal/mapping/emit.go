@@ -291,7 +291,7 @@ func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *ou
 	for i, name := range strings.FieldsFunc(e.key, func(r rune) bool { return r == '.' || r == '-' }) {
 		el := lookup(typ, name)
 		if el == nil {
-			l.c.errorf(e.at, "emit-element", "%s", noElement(&scope{typ: typ, standard: w.d.standard}, typ, name))
+			l.c.errorf(e.at, "emit-element", "%s", noElement(&scope{typ: typ, ground: &ground{standard: w.d.standard}}, typ, name))
 			return nil
 		}
 		o.order = append(o.order, slices.Index(typ.Elements, el))

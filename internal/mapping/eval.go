@@ -99,7 +99,11 @@ func (r *run) read(kind variableKind, p *boundPath, start *tree.Node, prog *prog
 	case varTexts, varSum, varNodes:
 		return r.readList(kind, p, start, prog)
 	}
-	f := p.leaf(p.node(start))
+	n := p.node(start)
+	f := p.leaf(n)
+	if p.whole && n != nil {
+		f = found{state: n.State}
+	}
 	switch kind {
 	case varText:
 		return celString(f.text, celText)

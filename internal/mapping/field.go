@@ -53,7 +53,7 @@ func (r *run) let(x *let) (datum, *fault) {
 			d.cel = types.Int(n.r.Num().Int64())
 		}
 	}
-	if f == nil && x.rule.required && d.state != tree.Value {
+	if f == nil && x.rule.required && d.state != tree.Value && r.left != OutcomeWhenFalse {
 		f = x.rule.requiredFault(d.state)
 	}
 	if f != nil {
@@ -366,7 +366,7 @@ func (r *run) source(x *rule) (datum, *fault) {
 			r.trace.step(howCEL(x.cel), d)
 		}
 	}
-	if d.cel == nil && d.text == "" && (x.cel != nil || len(in) > 0) && !x.named {
+	if d.cel == nil && d.text == "" && (x.cel != nil || len(in) > 0 && !x.named) {
 		return datum{}, nil
 	}
 	return d, nil

@@ -47,6 +47,8 @@ type flattener struct {
 	content func([]byte) // hears of every file's content; may be nil
 	parts   int
 	fields  int
+	within  []string              // the fragments that are being included, the outermost first
+	circles []string              // of fragments, that are reported
 	bases   []string              // what the mapping extends, the nearest first
 	args    map[*value][]argument // of each operation's includes, to be checked in its scope
 }
@@ -86,7 +88,7 @@ func (f *flattener) expand(op *value) {
 	}
 	op.keys = slices.DeleteFunc(op.keys, func(e entry) bool { return e.key == "include" })
 	own := op.get("fields")
-	entries, args := f.include(inc, 0)
+	entries, args := f.include(inc)
 	if f.args == nil {
 		f.args = map[*value][]argument{}
 	}
@@ -113,21 +115,27 @@ func fill(own, more []entry) []entry {
 
 // include reads a list of fragments and returns their fields and the arguments
 // that they were given.
-func (f *flattener) include(v *value, depth int) (fields []entry, args []argument) {
+func (f *flattener) include(v *value) (fields []entry, args []argument) {
 	for _, item := range v.list {
-		more, given := f.fragment(item, depth)
+		more, given := f.fragment(item)
 		fields, args = fill(fields, more), append(args, given...)
 	}
 	return fields, args
 }
 
-func (f *flattener) fragment(item *value, depth int) ([]entry, []argument) {
+func (f *flattener) fragment(item *value) ([]entry, []argument) {
 	file := item.get("fragment")
 	name := file.beside()
-	if depth >= maxIncludeDepth {
-		f.c.errorf(file.at, "include", "fragments include each other at most %d deep: does %s include itself?", maxIncludeDepth, name)
+	if n := slices.Index(f.within, name); n >= 0 {
+		f.circle(file.at, append(f.within[n:len(f.within):len(f.within)], name))
 		return nil, nil
 	}
+	if len(f.within) >= maxIncludeDepth {
+		f.c.errorf(file.at, "include", "fragments include each other at most %d deep: %s", maxIncludeDepth, strings.Join(append(f.within[:len(f.within):len(f.within)], name), " → "))
+		return nil, nil
+	}
+	f.within = append(f.within, name)
+	defer func() { f.within = f.within[:len(f.within)-1] }()
 	doc := f.open(name, "fragment", file.at)
 	if doc == nil {
 		return nil, nil
@@ -147,7 +155,7 @@ func (f *flattener) fragment(item *value, depth int) ([]entry, []argument) {
 	out := fields.keys
 	if inc := doc.get("include"); inc != nil {
 		f.substitute(inc, texts)
-		more, given := f.include(inc, depth+1)
+		more, given := f.include(inc)
 		out, args = fill(out, more), append(args, given...)
 	}
 	if f.fields += len(out); f.fields > maxFields {
@@ -155,6 +163,18 @@ func (f *flattener) fragment(item *value, depth int) ([]entry, []argument) {
 		return nil, nil
 	}
 	return out, args
+}
+
+// circle reports fragments that include each other, once for all of a
+// mapping's includes.
+func (f *flattener) circle(at place, way []string) {
+	known := strings.Join(slices.Sorted(slices.Values(way[1:])), "\n")
+	if slices.Contains(f.circles, known) {
+		return
+	}
+	f.circles = append(f.circles, known)
+	at.via = nil
+	f.c.errorf(at, "include", "a fragment can not include itself: %s", strings.Join(way, " → "))
 }
 
 // bring notes for all places of a fragment which include brought it.

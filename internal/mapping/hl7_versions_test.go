@@ -17,6 +17,7 @@ func TestAPathOfAnotherVersionSaysWhichOnesHaveIt(t *testing.T) {
 	for _, tt := range []struct{ name, version, path, want string }{
 		{"a field of 2.7", "2.3", "PID-40", "PID has no 40 in the version that source.version names: it is there since 2.7"},
 		{"a segment of 2.7", "2.5.1", "PRT-5", "has no PRT in the version that source.version names: it is there since 2.7"},
+		{"a later version than there is a dictionary of", "2.9", "PID-40.99", "HL7 2.9 is read as 2.8: what only 2.9 has is not known here"},
 		{"a field of no version", "2.5.1", "PID-99", "PID has parts 1..39, no PID-99"},
 	} {
 		files := fstest.MapFS{}

@@ -232,7 +232,7 @@ func quoteStep(name string) string {
 func selectors(t *tree.Type, last string) ([]StepOutline, int) {
 	head, name, _ := splitPath(last)
 	if head != "" {
-		sc := &scope{typ: t}
+		sc := &scope{typ: t, ground: &ground{}}
 		n := Names{}
 		inner, ok := n.typeAt(sc, strings.TrimRight(head, ".-"))
 		if !ok {

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -375,18 +376,57 @@ func (m *Mapping) outcomes(r *rule) []Outcome {
 	if r.blocks != nil {
 		return m.outcomesOfMany(r)
 	}
-	reads := len(r.inputs) > 0 || r.text != nil && r.text.reads()
-	maybe := reads || r.cel != nil && r.cel.out.IsExactType(cel.StringType)
-	null := r.constant != nil && r.constant.null || !slices.Contains(formatsWithoutNull, m.Format) &&
-		slices.ContainsFunc(r.inputs, func(in input) bool { return in.path != nil })
+	maybe := m.maybeAbsent(r)
 	add(r.constant == nil || !r.constant.null, OutcomeValue)
 	add(maybe && !r.required && r.fallback == nil, OutcomeAbsent)
-	add(null && !r.required, OutcomeNull)
-	add(r.fallback != nil, OutcomeDefault)
+	add(m.maybeNull(r) && !r.required, OutcomeNull)
+	add(r.fallback != nil && (maybe || r.onMiss == "default"), OutcomeDefault)
 	add(r.when != nil, OutcomeWhenFalse)
 	add(r.onError == "skip" || r.onMiss == "skip", OutcomeSkipped)
 	add(r.required && maybe || r.onMiss == "error" && !r.table.catch, OutcomeError)
 	return out
+}
+
+// maybeAbsent says whether what a rule starts from and makes of it can be
+// nothing, or null.
+func (m *Mapping) maybeAbsent(r *rule) bool {
+	text := r.cel != nil && r.cel.out.IsExactType(cel.StringType)
+	switch {
+	case r.constant != nil, r.op != nil:
+		return false
+	case r.text != nil:
+		return slices.ContainsFunc(r.text.parts, func(p templatePart) bool { return p.literal == "" && (p.input == nil || !m.sure(*p.input)) })
+	case len(r.inputs) == 0:
+		return text
+	}
+	empties := r.table != nil && (r.table.catch && r.table.other == "" || slices.Contains(slices.Collect(maps.Values(r.table.rows)), ""))
+	return text || empties || r.ref != nil && (r.named || r.ref.xid != nil) || !slices.ContainsFunc(r.inputs, m.sure)
+}
+
+// maybeNull says whether a rule can be told to clear its field.
+func (m *Mapping) maybeNull(r *rule) bool {
+	if r.constant != nil {
+		return r.constant.null
+	}
+	if slices.Contains(formatsWithoutNull, m.Format) || slices.ContainsFunc(r.inputs, m.sure) {
+		return false
+	}
+	return slices.ContainsFunc(r.inputs, func(in input) bool {
+		return in.path != nil || m.maybeNull(m.lets[in.let].rule) && !m.lets[in.let].rule.required
+	})
+}
+
+// sure says whether an input always has a value, where the message is not
+// refused before: a let that is required, constant or has a default.
+func (m *Mapping) sure(in input) bool {
+	if in.path != nil {
+		return false
+	}
+	r := m.lets[in.let].rule
+	if r.when != nil || r.onError == "skip" {
+		return false
+	}
+	return r.required || !m.maybeNull(r) && (r.fallback != nil && r.onMiss != "skip" || !m.maybeAbsent(r))
 }
 
 // outcomesOfMany are those of lines or references as a whole: what one of them
@@ -395,7 +435,7 @@ func (m *Mapping) outcomesOfMany(r *rule) []Outcome {
 	out := []Outcome{OutcomeValue}
 	maybe, when, skip := false, false, false
 	for _, b := range r.blocks {
-		maybe = maybe || b.each != nil || b.when != nil || b.item != nil && len(b.item.inputs) > 0
+		maybe = maybe || b.each != nil || b.when != nil || b.item != nil && m.maybeAbsent(b.item)
 		when = when || b.when != nil
 		skip = skip || b.onError == "skip"
 	}

@@ -211,7 +211,7 @@ fields: { ref: "${b}.1", comment: { value: the outer one wins } }
 		{"a number", all, inner, `{ a: "PID-11[first]", word: 3 }`, `word is text, not a number: write it in quotes`},
 		{"a fault inside", all, strings.Replace(inner, "${b}.1", "${b}.9", 1), `{ a: "PID-11[first]" }`, `g.yaml:3:16: error[path]: SAD has parts 1..3, no SAD-9 (included at f.yaml:6:24) (included at m.yaml:15:28)`},
 		{"a name that is no parameter", strings.Replace(all, "${t}", "${tt}", 1), inner, `{ a: "PID-11[first]" }`, `f.yaml:9:31: error[include]: the fragment has no parameter "tt" (did you mean "t"?)`},
-		{"a fragment that includes itself", strings.Replace(all, "g.yaml, with: { b: \"${a}.1\" }", "f.yaml, with: { a: \"${a}\" }", 1), inner, `{ a: "PID-11[first]" }`, `at most 4 deep: does f.yaml include itself?`},
+		{"a fragment that includes itself", strings.Replace(all, "g.yaml, with: { b: \"${a}.1\" }", "f.yaml, with: { a: \"${a}\" }", 1), inner, `{ a: "PID-11[first]" }`, `f.yaml:6:24: error[include]: a fragment can not include itself: f.yaml → f.yaml`},
 		{"a type of a text", strings.Replace(all, "kind: text", "kind: text, type: XAD", 1), inner, `{ a: "PID-11[first]" }`, `type is the data type that a path leads to, and word is a text`},
 		{"no such kind", strings.Replace(all, "kind: text", "kind: texts", 1), inner, `{ a: "PID-11[first]" }`, `(did you mean "text"?)`},
 		{"no fields", "kind: fragment\n", inner, `{}`, `a fragment needs fields: {field: rule}`},
@@ -248,7 +248,8 @@ func TestManySmallFilesDoNotMakeALargeMapping(t *testing.T) {
 	t.Parallel()
 	include := "include: [" + strings.Repeat("{ fragment: f.yaml },", 99) + "{ fragment: f.yaml }]\n"
 	text := testHead + "operations:\n  - id: p\n    model: res.partner\n    do: upsert\n    match: { xid: \"t.p_{PID-8}\" }\n    " + include
-	_, err := Load(testFS("m.yaml", text, "f.yaml", "kind: fragment\n"+include+"fields: { name: PID-8 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
+	_, err := Load(testFS("m.yaml", text, "f.yaml", "kind: fragment\n"+strings.ReplaceAll(include, "f.yaml", "g.yaml")+"fields: { name: PID-8 }\n",
+		"g.yaml", "kind: fragment\nfields: { ref: PID-8 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
 	if err == nil || !strings.Contains(err.Error(), "a mapping is made of at most 256 files") {
 		t.Error(err)
 	}
@@ -363,4 +364,16 @@ func FuzzOverlay(f *testing.F) {
 			t.Fatalf("what is rendered does not load: %v\n%s", err, Annotate(lines))
 		}
 	})
+}
+
+func TestACircleOfFragmentsIsOneError(t *testing.T) {
+	t.Parallel()
+	operation := "  - id: %s\n    model: res.partner\n    do: upsert\n    match: { xid: \"t.%s_{PID-8}\" }\n    include: [ { fragment: %s } ]\n"
+	text := testHead + "operations:\n" + fmt.Sprintf(operation, "p", "p", "f.yaml") + fmt.Sprintf(operation, "q", "q", "g.yaml") + fmt.Sprintf(operation, "r", "r", "f.yaml")
+	_, err := Load(testFS("m.yaml", text, "f.yaml", "kind: fragment\ninclude: [ { fragment: g.yaml }, { fragment: g.yaml } ]\nfields: { name: PID-8 }\n",
+		"g.yaml", "kind: fragment\ninclude: [ { fragment: f.yaml } ]\nfields: { ref: PID-8 }\n"), "m.yaml", []tree.Format{fakeFormat{}})
+	const want = `g.yaml:2:24: error[include]: a fragment can not include itself: f.yaml → g.yaml → f.yaml`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
 }

@@ -15,7 +15,7 @@ func TestAPathFindsWhatTheGrammarSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := &scope{typ: fakeTypes["ADT_A01"]}
+	root := &scope{typ: fakeTypes["ADT_A01"], ground: &ground{leads: func(e *tree.Element) bool { return isNumber(e.Name) }}}
 	for _, c := range []struct{ path, want string }{
 		{"PID-3.1", "11"},
 		{"PID-3[first].1", "11"},
@@ -80,7 +80,7 @@ func TestAPathFindsWhatTheGrammarSays(t *testing.T) {
 func TestAFieldThatIsNullAsAWholeIsNullInAllItsParts(t *testing.T) {
 	t.Parallel()
 	msg, _ := fakeFormat{}.Decode([]byte("MSH|^~\\&|A\nPID|1||||\"\"||||||||\"\""), nil)
-	root := &scope{typ: fakeTypes["ADT_A01"]}
+	root := &scope{typ: fakeTypes["ADT_A01"], ground: &ground{leads: func(e *tree.Element) bool { return isNumber(e.Name) }}}
 	for _, text := range []string{"PID-5[first].1.1", "PID-5[7=L].2", "PID-13[3=PH].7", "PID-13[first].1"} {
 		e, _ := parsePath(text)
 		p, err := root.bind(e)
@@ -95,7 +95,7 @@ func TestAFieldThatIsNullAsAWholeIsNullInAllItsParts(t *testing.T) {
 
 func TestAWrongPathIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	root := &scope{typ: fakeTypes["ADT_A39"]}
+	root := &scope{typ: fakeTypes["ADT_A39"], ground: &ground{leads: func(e *tree.Element) bool { return isNumber(e.Name) }}}
 	for _, c := range []struct{ path, want string }{
 		{"", "a name is missing"},
 		{"PID-", "a name is missing"},
@@ -131,7 +131,7 @@ func TestInsideEachTheSchemaDecidesWhereAPathBegins(t *testing.T) {
 	t.Parallel()
 	// The second patient has no PID-3: the first one's must not stand in.
 	msg, _ := fakeFormat{}.Decode([]byte("MSH|^~\\&|A|NORTH||||||ADT^A40\nPID|1||11\nMRG|12\nPID|2\nMRG|22"), nil)
-	root := &scope{typ: fakeTypes["ADT_A39"]}
+	root := &scope{typ: fakeTypes["ADT_A39"], ground: &ground{leads: func(e *tree.Element) bool { return isNumber(e.Name) }}}
 	e, _ := parsePath("PATIENT[*]")
 	list, err := root.bind(e)
 	if err != nil {
@@ -165,7 +165,7 @@ func FuzzPath(f *testing.F) {
 	for _, s := range []string{"PID-3[5=MR].1", "/PATIENT[*].PID-5[7=L|N][2].1.1", "`a b`[`c`!=`d`]", "PID-3[0]", "[[[", "PID-3[5=", "OBX[3.1=718-7]-5"} {
 		f.Add(s)
 	}
-	root := &scope{typ: fakeTypes["ADT_A01"]}
+	root := &scope{typ: fakeTypes["ADT_A01"], ground: &ground{leads: func(e *tree.Element) bool { return isNumber(e.Name) }}}
 	msg, err := fakeFormat{}.Decode([]byte("MSH|^~\\&|A\nPID|1||11^^^A^MR~22^^^B^SS||\"\"~A^B|||F^x\nNK1|1|Doe\nNK1|2"), nil)
 	if err != nil {
 		f.Fatal(err)

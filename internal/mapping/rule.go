@@ -209,6 +209,9 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 	switch {
 	case len(have) == 0 && v.get("each") != nil:
 		p := sc.item()
+		if !l.leaf(v.get("each").at, p) {
+			return false
+		}
 		r.inputs = []input{{path: p, text: p.text, at: v.get("each").at}}
 		r.labels |= p.labels
 		l.reads = append(l.reads, read{p.text, p.labels, p.asks()})

@@ -20,16 +20,25 @@ type scope struct {
 	elems []*tree.Element // the way to the item
 	named bool            // paths begin here by the item's name only: a segment, whose parts are numbers
 	alts  []*scope        // the same place in the other message types of source.when
-	reads tree.Selection  // of the mapping: what its paths lead through; may be nil
+	*ground
+}
+
+// A ground is what all scopes of a mapping have in common.
+type ground struct {
+	reads tree.Selection // what the mapping's paths lead through; may be nil
 	// unordered is FHIR: the order of an array has no meaning (R4 section 2.1.0.4
 	// of JSON: order is kept, and means nothing unless an element says so).
 	unordered bool
-	standard  tree.Dictionary // what the format knows of its standard; nil of one that has none
+	// leads says whether an element stands for its first part: a field of HL7 v2
+	// does, and a relation of an Odoo record for the id. nil is none: elsewhere
+	// the first part is any one of them.
+	leads    func(*tree.Element) bool
+	standard tree.Dictionary // what the format knows of its standard; nil of one that has none
 }
 
 // inner opens the scope of an item that a path leads to.
 func (s *scope) inner(p *boundPath, name string) *scope {
-	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, reads: s.reads, unordered: s.unordered, standard: s.standard}
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, ground: s.ground}
 	for i, a := range s.alts {
 		in.alts = append(in.alts, a.inner(p.alts[i], name))
 	}
@@ -43,7 +52,7 @@ func (s *scope) each(p *boundPath, name string) *scope {
 	way := len(p.elems) - len(p.steps) // elements before the path's own
 	for i := range len(p.steps) - 1 {
 		el := p.elems[way+i]
-		g := &scope{outer: in.outer, depth: in.depth, name: el.Name, typ: el.Type, elems: p.elems[:way+i+1], reads: s.reads, unordered: s.unordered, standard: s.standard}
+		g := &scope{outer: in.outer, depth: in.depth, name: el.Name, typ: el.Type, elems: p.elems[:way+i+1], ground: s.ground}
 		for _, e := range g.elems {
 			g.elem |= e.Labels
 		}
@@ -99,6 +108,7 @@ type boundPath struct {
 	kind     tree.Kind       // of its first leaf
 	labels   tree.Labels     // of all that may be read through it
 	repeat   string          // a step that repeats and has no selector, for lint
+	whole    bool            // a composite of which no part stands for it: it is there, or not, and has no text
 	tail     []string        // the way from a composite to its first leaf
 	way      tree.Labels     // labels of the elements on the way, without the tail's
 	elems    []*tree.Element // on the way from the root, without the tail's
@@ -197,6 +207,9 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 				if in.list || sel.path.root {
 					return &pathError{sel.at, "a predicate compares one value of the repetition itself"}
 				}
+				if err := in.single(); err != nil {
+					return &pathError{sel.at, err.Error()}
+				}
 				bs.path = in
 			}
 			b.sels = append(b.sels, bs)
@@ -208,6 +221,7 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		typ = el.Type
 	}
 	p.typ, p.kind, p.labels = typ, tree.Text, p.way
+	p.whole = typ != nil && len(typ.Elements) > 0 && (from.leads == nil || len(p.elems) > 0 && !from.leads(p.elems[len(p.elems)-1]))
 	for range maxPathSteps {
 		if typ == nil {
 			break
@@ -224,6 +238,39 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		typ = first.Type
 	}
 	return p.notation()
+}
+
+// single refuses a path that leads to several values where one is read.
+func (p *boundPath) single() error {
+	if !p.whole {
+		return nil
+	}
+	var names []string
+	for depth := 0; depth < 2 && len(names) < 3; depth++ {
+		names = leaves(names, p.text, p.typ, depth)
+	}
+	return &pathError{0, fmt.Sprintf("%s is %s, which has several values: say which one: %s", p.text, typeName(p.typ), strings.Join(names, ", "))}
+}
+
+// leaves appends paths to the leaves of a type, so many levels down, that a
+// person may want.
+func leaves(names []string, path string, t *tree.Type, depth int) []string {
+	for _, e := range t.Elements {
+		switch step := path + "." + quoteStep(e.Name); {
+		case len(names) == 6 || strings.HasPrefix(e.Name, "_") || slices.Contains([]string{"id", "extension", "modifierExtension"}, e.Name):
+		case e.Type == nil:
+		case (len(e.Type.Elements) == 0) != (depth == 0):
+		case e.Repeats && depth > 0:
+			names = leaves(names, step+"[first]", e.Type, depth-1)
+		case depth > 0:
+			names = leaves(names, step, e.Type, depth-1)
+		case e.Repeats:
+			names = append(names, step+"[first]")
+		default:
+			names = append(names, step)
+		}
+	}
+	return names
 }
 
 // notation finds the declared notation of what the path leads to.

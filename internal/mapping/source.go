@@ -49,6 +49,9 @@ func (l *loader) source(v *value) bool {
 		return false
 	}
 	l.m.Dialect = dialect
+	if r, ok := dialect.(tree.Remarker); ok && r.Remark() != "" {
+		l.c.warnf(where(v.get("version"), v.at), "source", "%s", r.Remark())
+	}
 	types, err := roots(dialect, l.m.when)
 	if err != nil {
 		l.c.errorf(v.at, "source", "%v", err)
@@ -56,14 +59,23 @@ func (l *loader) source(v *value) bool {
 	}
 	l.m.reads = tree.Selection{}
 	standard, _ := dialect.(tree.Dictionary)
-	l.root = &scope{typ: types[0], reads: l.m.reads, unordered: name == "fhir", standard: standard}
+	g := &ground{reads: l.m.reads, unordered: name == "fhir", standard: standard}
+	switch {
+	case name == "hl7v2": // fields and components, not segments and groups
+		g.leads = func(e *tree.Element) bool { return isNumber(e.Name) }
+	case l.m.record != nil:
+		g.leads = func(*tree.Element) bool { return true }
+	}
+	l.root = &scope{typ: types[0], ground: g}
 	for _, t := range types[1:] {
-		l.root.alts = append(l.root.alts, &scope{typ: t, reads: l.m.reads, unordered: name == "fhir", standard: standard})
+		l.root.alts = append(l.root.alts, &scope{typ: t, ground: g})
 	}
 	for i := range l.m.when {
 		cond := &l.m.when[i]
 		if cond.path = l.bind(v.get("when").at, l.root, cond.text); cond.path != nil && cond.path.list {
 			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
+		} else if cond.path != nil {
+			l.leaf(v.get("when").at, cond.path)
 		}
 	}
 	return true

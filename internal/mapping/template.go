@@ -27,6 +27,10 @@ func (l *loader) template(v *value, sc *scope, vars ...variable) *template {
 		l.c.errorf(v.at, "template", "a template is text, not %s: write it in quotes", v.kind)
 		return nil
 	}
+	if len(v.text) > maxLineBytes {
+		l.c.errorf(v.at, "template", "a template has at most %d bytes", maxLineBytes)
+		return nil
+	}
 	t := &template{text: v.text, at: v.at}
 	var lit strings.Builder
 	for i := 0; i < len(v.text); {

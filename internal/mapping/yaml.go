@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
@@ -19,39 +22,6 @@ const (
 	maxLineBytes = 4 << 10
 	maxNesting   = 64
 )
-
-// A place is where in a file something was written.
-type place struct {
-	file *sourceFile
-	line int
-	col  int
-	via  *place // of a fragment: the include that brought it
-	sub  bool   // arguments stand in the text: offsets into it are not the file's
-}
-
-// A sourceFile is a file's text by lines, for carets.
-type sourceFile struct {
-	name  string
-	lines []string
-}
-
-func newSourceFile(name string, data []byte) *sourceFile {
-	return &sourceFile{name: name, lines: strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")}
-}
-
-func (p place) issue(s Severity, code, format string, args ...any) Issue {
-	i := Issue{Line: p.line, Col: p.col, Severity: s, Code: code, Text: fmt.Sprintf(format, args...)}
-	for v := p.via; v != nil; v = v.via {
-		i.Text += fmt.Sprintf(" (included at %s:%d:%d)", v.file.name, v.line, v.col)
-	}
-	if p.file != nil {
-		i.File = p.file.name
-		if p.line >= 1 && p.line <= len(p.file.lines) {
-			i.source = p.file.lines[p.line-1]
-		}
-	}
-	return i
-}
 
 // A collector gathers the issues of a load.
 type collector struct{ issues Issues }
@@ -159,6 +129,9 @@ func parseYAML(name string, data []byte, c *collector) *value {
 				at.line, at.col = t.Position.Line, t.Position.Column
 			}
 		}
+		if path, ok := unquoted(at); ok {
+			at, text = path, fmt.Sprintf("between { } or [ ] a path with brackets is not plain text: quote it: %q", path.text.text)
+		}
 		c.errorf(at, "yaml", "%s", text)
 		return nil
 	}
@@ -179,6 +152,31 @@ func parseYAML(name string, data []byte, c *collector) *value {
 	}
 	r := yamlReader{file: file, c: c}
 	return r.read(body, 0)
+}
+
+// bracketed is a path with a selector, and the quoted texts that it may be in.
+var bracketed = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'|#.*|/?[\w:@$#]+(?:[-.\w:@$#]|\[[^\[\]"'{}]*\])*\[[^\[\]"'{}]+\](?:[-.\w:@$#]|\[[^\[\]"'{}]*\])*`)
+
+// unquoted finds the path that is the likely reason why YAML can not read the
+// line of a place: [ ends a plain text there.
+func unquoted(at place) (place, bool) {
+	if at.line < 1 || at.line > len(at.file.lines) {
+		return at, false
+	}
+	line := at.file.lines[at.line-1]
+	open := strings.IndexAny(line, "{[")
+	for _, m := range bracketed.FindAllStringIndex(line, -1) {
+		text := strings.TrimRight(line[m[0]:m[1]], ":") // of a key
+		if open < 0 || m[0] < open || strings.ContainsAny(text[:1], "\"'#") {
+			continue
+		}
+		if _, err := parsePath(text); err == nil {
+			at.col = utf8.RuneCountInString(line[:m[0]]) + 1
+			at.text = &wording{text: text}
+			return at, true
+		}
+	}
+	return at, false
 }
 
 // checkNesting bounds the depth that a recursive parser can reach: by flow
@@ -231,11 +229,13 @@ func (r yamlReader) read(n ast.Node, depth int) *value {
 	case nil, *ast.NullNode:
 	case *ast.StringNode:
 		v.kind, v.text = yamlString, n.Value
+		r.text(v, map[token.Type]byte{token.SingleQuoteType: '\'', token.DoubleQuoteType: '"'}[n.Token.Type])
 	case *ast.LiteralNode:
 		v.kind = yamlString
 		if n.Value != nil {
 			v.text = n.Value.Value
 		}
+		r.text(v, '|')
 	case *ast.BoolNode:
 		v.kind, v.bool, v.text = yamlBool, n.Value, fmt.Sprint(n.Value)
 	case *ast.IntegerNode, *ast.FloatNode:
@@ -265,6 +265,11 @@ func (r yamlReader) read(n ast.Node, depth int) *value {
 		r.c.errorf(v.at, "yaml", "%s is not part of the language", strings.ToLower(n.Type().String()))
 	}
 	return v
+}
+
+// text notes how a text is written, for places inside of it.
+func (r yamlReader) text(v *value, style byte) {
+	v.at.text = &wording{text: v.text, line: v.at.line, col: v.at.col, style: style}
 }
 
 func (r yamlReader) entry(v *value, kv *ast.MappingValueNode, depth int) {

@@ -101,6 +101,12 @@ type Dialect interface {
 	Decode(body []byte, only Selection) (*Message, error)
 }
 
+// A Remarker is a Dialect that has something to say of its declaration, for
+// lint: that another version stands in for the declared one. "" is nothing.
+type Remarker interface {
+	Remark() string
+}
+
 // A Splitter is a Dialect whose files hold many messages: CSV rows, claims of
 // an interchange. Each part that Split returns is a message that Decode reads.
 type Splitter interface {
