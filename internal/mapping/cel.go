@@ -114,7 +114,7 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 	p := &program{text: text, at: at, labels: cs.taint}
 	parsed, iss := l.env.Parse(text)
 	if iss != nil && iss.Err() != nil {
-		l.celIssues(at, iss)
+		l.celIssues(at, iss, cs)
 		return nil
 	}
 	w := &celWalker{l: l, p: p, at: at, cs: cs, ast: parsed.NativeRep()}
@@ -134,7 +134,7 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 	}
 	checked, iss := env.Check(parsed)
 	if iss != nil && iss.Err() != nil {
-		l.celIssues(at, iss)
+		l.celIssues(at, iss, cs)
 		return nil
 	}
 	p.out = checked.OutputType()
@@ -159,19 +159,21 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 	}
 	p.prg, err = env.Program(checked, progOptions...)
 	if err != nil {
-		l.c.errorf(at, "cel", "%v", err)
+		l.c.errorf(at, "cel", "%s", l.celWords(err.Error(), cs))
 		return nil
 	}
 	return p
 }
 
 // celIssues reports what CEL says, each at its own place in the line.
-func (l *loader) celIssues(at place, iss *cel.Issues) {
+// What follows a fault of the syntax is its consequence.
+func (l *loader) celIssues(at place, iss *cel.Issues, cs celScope) {
 	for i, e := range iss.Errors() {
-		if i == 5 {
+		message := strings.Join(strings.Fields(e.Message), " ")
+		if syntax := strings.HasPrefix(message, "Syntax error"); i == 5 || i > 0 && syntax {
 			break
 		}
-		l.c.errorf(at.runes(e.Location.Line()-1, e.Location.Column()), "cel", "%s", strings.Join(strings.Fields(e.Message), " "))
+		l.c.errorf(at.runes(e.Location.Line()-1, e.Location.Column()), "cel", "%s", l.celWords(message, cs))
 	}
 }
 

@@ -89,7 +89,7 @@ func (v *converter) acceptsCEL(t *cel.Type) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the expression gives %s", cel.FormatCELType(t))
+	return fmt.Errorf("%s from the expression", celType(t))
 }
 
 func kindName(k tree.Kind) string {

@@ -163,7 +163,7 @@ func (l *loader) lets(v *value) {
 		x := &let{rule: r, name: e.key, labels: r.labels, asks: r.asks}
 		x.typ, x.kind = l.letType(r)
 		if r.fallback != nil && !constantType(r.fallback).IsExactType(x.typ) && !(x.typ.IsExactType(cel.IntType) && constantType(r.fallback).IsExactType(decimalType)) {
-			l.c.errorf(e.val.get("default").at, "type", "the default of %s is %s and its value %s", e.key, cel.FormatCELType(constantType(r.fallback)), cel.FormatCELType(x.typ))
+			l.c.errorf(e.val.get("default").at, "type", "the default of %s is %s and its value %s", e.key, celType(constantType(r.fallback)), celType(x.typ))
 		}
 		l.m.lets = append(l.m.lets, x)
 	}
@@ -239,7 +239,7 @@ func (l *loader) guards(v *value) {
 func (l *loader) condition(v *value, sc *scope, inputs []variable) *program {
 	p := l.compileCEL(v.at, v.text, celScope{scope: sc, inputs: inputs})
 	if p != nil && !p.out.IsExactType(cel.BoolType) {
-		l.c.errorf(v.at, "cel", "when: is true or false, and this gives %s", cel.FormatCELType(p.out))
+		l.c.errorf(v.at, "cel", "when: is true or false, and this gives %s", celType(p.out))
 		return nil
 	}
 	return p

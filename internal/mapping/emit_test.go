@@ -221,7 +221,7 @@ func TestFaultsOfADocumentAreFoundWhenItLoads(t *testing.T) {
 		{"a date for a text", shopHead + ref("date"), "and date is a date; add as: date"},
 		{"a text for a date", shopHead + begin + "  - DTM: { \"01\": { value: \"002\" }, \"02\": name }\n" + lineBlock, "DTM-02 is a date (DT, at most 8 characters): it gets name, and name is text"},
 		{"a day for a time", shopHead + begin + "  - DTM: { \"01\": { value: \"002\" }, \"03\": date }\n" + lineBlock, "and date is a date"},
-		{"an expression of another type", shopHead + ref("{ cel: \"1 == 1\" }"), "it gets bool from the expression"},
+		{"an expression of another type", shopHead + ref("{ cel: \"1 == 1\" }"), "it gets true or false from the expression"},
 		{"a value that X12 can not delete", shopHead + ref("{ value: null }"), "x12 can not say that a value is to be deleted"},
 		{"a label that may not leave", shopHead + ref("{ from: partner_id.birthday, as: date }"), "error[egress]: REF-02 carries demographic data (from partner_id.birthday)"},
 		{"an unknown field", shopHead + ref("partner_id.nam"), "error[path]: shop.partner has no nam (did you mean \"name\"?)"},

@@ -85,7 +85,7 @@ func (o *outElement) acceptsCEL(t *cel.Type) error {
 	if slices.ContainsFunc(ok, t.IsExactType) {
 		return nil
 	}
-	return fmt.Errorf("%s from the expression", cel.FormatCELType(t))
+	return fmt.Errorf("%s from the expression", celType(t))
 }
 
 // text writes a value as the element has it; "" is absent. zone is that of

@@ -321,7 +321,7 @@ func (l *loader) checkKeyType(k searchKey, e entry) {
 		conv = &converter{field: &odooField{Type: "char"}}
 	}
 	if err := conv.acceptsCEL(k.cel.out); err != nil {
-		l.c.errorf(e.val.at, "cel", "%s is %s, and %v", e.key, fieldType(k), err)
+		l.c.errorf(e.val.at, "cel", "%s is %s: it gets %v", e.key, fieldType(k), err)
 	}
 }
 
