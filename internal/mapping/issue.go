@@ -89,6 +89,14 @@ func firstRunes(s string, n int) string {
 // didYouMean returns ` (did you mean "x"?)` for the name nearest to what was
 // written, or "" when none is near.
 func didYouMean(got string, names []string) string {
+	if best := nearest(got, names); best != "" {
+		return fmt.Sprintf(" (did you mean %q?)", best)
+	}
+	return ""
+}
+
+// nearest is the name nearest to what was written, or "".
+func nearest(got string, names []string) string {
 	best, least := "", len(got)/3+2
 	for _, n := range names {
 		if n == got || len(got) == 1 && !strings.Contains(n, got) {
@@ -98,10 +106,7 @@ func didYouMean(got string, names []string) string {
 			best, least = n, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
+	return best
 }
 
 // distance is Levenshtein's, or limit when it is at least that.

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -165,6 +166,16 @@ func (s *scope) bindOne(e *pathExpr) (*boundPath, error) {
 			}
 		}
 	}
+	if first := e.steps[0]; start != s && !start.has(first.name) && !e.root {
+		for in := s; in != start; in = in.outer { // the item is meant rather than the message
+			if there := elsewhere(in.typ, first.name); there != "" {
+				return nil, &pathError{first.at, there}
+			}
+			if near := cmp.Or(didYouMean(first.name, elementNames(in.typ)), nearBelow(in.typ, first.name)); near != "" {
+				return nil, &pathError{first.at, fmt.Sprintf("%s has no %s%s", typeName(in.typ), first.name, near)}
+			}
+		}
+	}
 	p := &boundPath{text: e.text, depth: start.depth, way: start.elem, elems: start.elems}
 	rest := e.steps
 	typ := start.typ
@@ -312,35 +323,6 @@ func lookup(t *tree.Type, name string) *tree.Element {
 		return t.Element(fmt.Sprintf("%02d", n))
 	}
 	return nil
-}
-
-// noElement says what a type has instead, and where the name is to be had.
-func noElement(from *scope, typ *tree.Type, name string) string {
-	if typ == nil || len(typ.Elements) == 0 {
-		return fmt.Sprintf("%s is a simple value: it has no part %s", typeName(typ), name)
-	}
-	if from.standard != nil {
-		if versions := from.standard.Versions(typ.Name, name); versions != "" {
-			return fmt.Sprintf("%s has no %s in the version that source.version names: it is there %s", typeName(typ), name, versions)
-		}
-	}
-	names := elementNames(typ)
-	if _, err := strconv.Atoi(name); err == nil {
-		if last, err := strconv.Atoi(names[len(names)-1]); err == nil {
-			return fmt.Sprintf("%s has parts 1..%d, no %s-%s", typeName(typ), last, typeName(typ), name)
-		}
-	}
-	for _, e := range typ.Elements {
-		if lookup(e.Type, name) != nil && e.Type.Element(name) != nil && !isNumber(name) {
-			return fmt.Sprintf("%s stands in %s: write %s[first].%s, or use each: %s[*]", name, e.Name, e.Name, name, e.Name)
-		}
-	}
-	for s := from; s != nil; s = s.outer {
-		if s.typ != typ {
-			names = append(names, elementNames(s.typ)...)
-		}
-	}
-	return fmt.Sprintf("%s has no %s%s", typeName(typ), name, didYouMean(name, names))
 }
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
