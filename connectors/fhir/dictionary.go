@@ -58,12 +58,13 @@ type dictionaryReader struct {
 	labels    map[string]tree.Labels // of the resources that are defined
 	resources []string               // in the file's order
 	resource  *tree.Type             // any resource
+	codings   map[string]tree.Coding // by data type
 	current   string                 // the type that lines belong to
 	fullURL   *tree.Element          // of every resource: what a Bundle's entry knows of it
 }
 
 func readDictionary(text string) (*dictionary, error) {
-	r := &dictionaryReader{types: make(map[string]*tree.Type, 1024), labels: map[string]tree.Labels{}}
+	r := &dictionaryReader{types: make(map[string]*tree.Type, 1024), labels: map[string]tree.Labels{}, codings: map[string]tree.Coding{}}
 	for name, kind := range leafKinds {
 		r.types[name] = tree.NewType(name, kind)
 	}
@@ -76,6 +77,8 @@ func readDictionary(text string) (*dictionary, error) {
 		var err error
 		switch {
 		case line == "" || line[0] == '#':
+		case strings.HasPrefix(line, "coded "):
+			err = r.coding(line)
 		case line[0] == '[':
 			err = r.define(line)
 		default:
@@ -134,6 +137,21 @@ func (r *dictionaryReader) define(line string) error {
 		}
 	}
 	return nil
+}
+
+// coding reads "coded Identifier value =national_id system http://a|http://b type.coding.code SS".
+func (r *dictionaryReader) coding(line string) error {
+	f := strings.Fields(line)
+	if len(f) < 6 || len(f)%2 != 0 {
+		return errors.New("a coding is TYPE PART =labels and pairs of BY and CODES")
+	}
+	labels, err := readLabels(strings.TrimPrefix(f[3], "="))
+	c := tree.Coding{Part: f[2], By: map[string][]string{}, Labels: labels}
+	for i := 4; i < len(f); i += 2 {
+		c.By[f[i]] = strings.Split(f[i+1], "|")
+	}
+	r.codings[f[1]] = c
+	return err
 }
 
 // element reads "gender code! @administrative-gender =demographic male | female".
@@ -196,6 +214,9 @@ func (r *dictionaryReader) choice(stem, types string, e tree.Element) error {
 // may have extensions, the element that holds these (json.html, primitive elements).
 func (r *dictionaryReader) add(e tree.Element) {
 	t := r.types[r.current]
+	if c, ok := r.codings[e.Type.Name]; ok {
+		e.Codings = []tree.Coding{c}
+	}
 	t.Add(&e)
 	switch {
 	case e.Type.Kind == tree.Composite, e.Type.Name == "xhtml",

@@ -12,7 +12,7 @@ func TestLabelsOfPaths(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{"Patient.id", "identifier"},
 		{"Patient.fullUrl", "identifier"},
-		{"Patient.identifier.value", "identifier"},
+		{"Patient.identifier.value", "identifier, national_id"},
 		{"Patient.name.family", "name"},
 		{"Patient.telecom.value", "contact"},
 		{"Patient.address.city", "contact"},

@@ -88,9 +88,10 @@ var leafMax = map[string]int{"DT": 8, "TM": 16, "DTM": 24, "SI": 4, "NM": 16}
 // A reader reads the file for one version.
 type reader struct {
 	*dictionary
-	all    map[string]*tree.Type  // data types, with those that only fields have that the standard withdrew
-	labels map[string]tree.Labels // by what a line says of them
-	tables map[string]string      // "0001" → "HL70001"
+	all    map[string]*tree.Type    // data types, with those that only fields have that the standard withdrew
+	labels map[string]tree.Labels   // by what a line says of them
+	tables map[string]string        // "0001" → "HL70001"
+	coded  map[string][]tree.Coding // by data type
 	slab   []tree.Element
 }
 
@@ -102,7 +103,7 @@ func readDictionary(text string, v version) (*dictionary, error) {
 	}
 	d.structures = sync.OnceValue(func() *structures { return mustIndex(v) })
 	d.schemas = &schemas{dictionary: d}
-	r := &reader{dictionary: d, all: make(map[string]*tree.Type, 128), labels: make(map[string]tree.Labels), tables: make(map[string]string)}
+	r := &reader{dictionary: d, all: make(map[string]*tree.Type, 128), labels: make(map[string]tree.Labels), tables: make(map[string]string), coded: make(map[string][]tree.Coding)}
 	for name, kind := range leafKinds {
 		d.types[name] = tree.NewType(name, kind)
 	}
@@ -128,6 +129,10 @@ func readDictionary(text string, v version) (*dictionary, error) {
 			cur, segment, n = r.typeOf(name), nil, 0
 			if in {
 				d.types[name] = cur
+			}
+		case word == "coded":
+			if err := r.coding(rest); err != nil {
+				return nil, fail(err)
 			}
 		case word == "segment":
 			e, err := r.segment(rest)
@@ -193,6 +198,17 @@ func (r *reader) segment(line string) (*tree.Element, error) {
 	r.segments[name] = e
 	r.order = append(r.order, name)
 	return e, nil
+}
+
+// coding reads "CX 1 5 national_id SS NI".
+func (r *reader) coding(line string) error {
+	f := strings.Fields(line)
+	if len(f) < 5 {
+		return errors.New("a coding is TYPE PART BY LABEL CODES")
+	}
+	l, err := r.labelsOf(f[3])
+	r.coded[f[0]] = append(r.coded[f[0]], tree.Coding{Part: f[1], By: map[string][]string{f[2]: f[4:]}, Labels: l})
+	return err
 }
 
 func (r *reader) labelsOf(names string) (tree.Labels, error) {
@@ -295,7 +311,7 @@ func (r *reader) element(line string, n int, to *tree.Type, segment *tree.Elemen
 		e.Table = r.tables[f.table]
 	}
 	if segment != nil {
-		e.Labels = segment.Labels
+		e.Labels, e.Codings = segment.Labels, r.coded[name]
 	}
 	if f.labels != "" {
 		if e.Labels, err = r.labelsOf(f.labels); err != nil {

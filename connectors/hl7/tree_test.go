@@ -192,7 +192,7 @@ func TestSchema(t *testing.T) {
 		labels               string
 		repeats              bool
 	}{
-		{"ADT_A01", "PID-3", "CX", tree.Composite, "identifier", true},
+		{"ADT_A01", "PID-3", "CX", tree.Composite, "identifier, national_id", true},
 		{"ADT^A08", "PID-5-1-1", "ST", tree.Text, "none", false},
 		{"ADT_A01", "PID", "PID", tree.Composite, "none", false},
 		{"OML_O21", "PID", "PID", tree.Composite, "none", false},
@@ -209,17 +209,17 @@ func TestSchema(t *testing.T) {
 		{"ADT_A01", "PV1-19", "CX", tree.Composite, "identifier", false},
 		{"ADT_A01", "IN1", "IN1", tree.Composite, "none", true},
 		{"ADT_A01", "INSURANCE-IN1-36", "ST", tree.Text, "financial, identifier", false},
-		{"ADT_A39", "PATIENT-MRG-1", "CX", tree.Composite, "identifier", true},
+		{"ADT_A39", "PATIENT-MRG-1", "CX", tree.Composite, "identifier, national_id", true},
 		{"ORM_O01", "ORDER-OBR-3", "EI", tree.Composite, "identifier", false},
-		{"ORM_O01", "PID-3", "CX", tree.Composite, "identifier", true},
+		{"ORM_O01", "PID-3", "CX", tree.Composite, "identifier, national_id", true},
 		{"ORU_R01", "ORDER-OBX-5", "varies", tree.Composite, "clinical", true},
-		{"ORU_R01", "ORDER-PID-3", "CX", tree.Composite, "identifier", true},
+		{"ORU_R01", "ORDER-PID-3", "CX", tree.Composite, "identifier, national_id", true},
 		{"ORU_R01", "PATIENT_RESULT-ORDER_OBSERVATION", "ORDER_OBSERVATION", tree.Composite, "none", true},
 		{"DFT_P03", "FT1", "FT1", tree.Composite, "none", true},
 		{"DFT_P03", "FT1-12-1-1", "NM", tree.Number, "none", false},
-		{"", "PATIENT-MRG-1", "CX", tree.Composite, "identifier", true},
+		{"", "PATIENT-MRG-1", "CX", tree.Composite, "identifier, national_id", true},
 		{"", "ORDER-IPC-1", "EI", tree.Composite, "identifier", false},
-		{"", "PID-3", "CX", tree.Composite, "identifier", true},
+		{"", "PID-3", "CX", tree.Composite, "identifier, national_id", true},
 	} {
 		e := find(t, "2.5.1", tt.structure, tt.path)
 		if e == nil {

@@ -32,6 +32,7 @@ type dictionary struct {
 type segmentDef struct {
 	id, title string
 	elements  []elementDef
+	codings   []tree.Coding
 }
 
 // An elementDef is one element of a segment, or a component.
@@ -90,6 +91,17 @@ func readDictionary(text string, r release) (*dictionary, error) {
 		case "type":
 			composite, segment = tree.NewType(name, tree.Composite), nil
 			composites[name] = composite
+			continue
+		case "coded":
+			f := strings.Fields(rest)
+			if segment == nil || len(f) < 4 {
+				return nil, fail("a coding is PART BY LABEL CODES, below its segment")
+			}
+			l, _, err := readLabels(f[2])
+			if err != nil {
+				return nil, fail(err.Error())
+			}
+			segment.codings = append(segment.codings, tree.Coding{Part: f[0], By: map[string][]string{f[1]: f[3:]}, Labels: l})
 			continue
 		case "segment":
 			if d.segments[name] != nil {

@@ -63,7 +63,7 @@ func (b *schemaBuilder) fill(t *tree.Type, items []item) {
 		if def == nil {
 			panic(fmt.Sprintf("x12: guides.txt: segment %s is not in dictionary.txt", it.segment))
 		}
-		e := &tree.Element{Name: it.segment, Title: it.title, Repeats: it.max != 1, Required: it.required && it.segment != "SE"}
+		e := &tree.Element{Name: it.segment, Title: it.title, Repeats: it.max != 1, Required: it.required && it.segment != "SE", Codings: def.codings}
 		labels := make([]tree.Labels, len(def.elements))
 		for j := i; j < len(items); j++ {
 			same := &items[j]

@@ -37,14 +37,14 @@ func (l *loader) asked(p *program) []read {
 	for _, v := range p.vars {
 		switch {
 		case v.path != nil:
-			out = append(out, read{v.path.text, tree.None, v.path.labels | v.path.asks()})
+			out = append(out, read{text: v.path.text, asks: v.path.labels | v.path.asks()})
 		case v.kind == varLet:
 			x := l.m.lets[v.index]
-			out = append(out, read{x.name, tree.None, x.labels | x.asks})
+			out = append(out, read{text: x.name, asks: x.labels | x.asks})
 		}
 	}
 	for _, path := range p.paths {
-		out = append(out, read{path.text, tree.None, path.labels | path.asks()})
+		out = append(out, read{text: path.text, asks: path.labels | path.asks()})
 	}
 	return out // inputs are in the rule's own labels
 }

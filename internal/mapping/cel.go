@@ -255,7 +255,7 @@ func (w *celWalker) ident(name string, items map[string]*scope) {
 		let := w.l.m.lets[n]
 		let.used = true
 		w.p.labels |= let.labels
-		w.l.reads = append(w.l.reads, read{name, let.labels, let.asks})
+		w.l.reads = append(w.l.reads, read{text: name, labels: let.labels, asks: let.asks})
 		w.p.vars = append(w.p.vars, variable{name: name, kind: varLet, index: n, typ: let.typ})
 	}
 }

@@ -21,7 +21,7 @@ func (l *loader) bindText(sc *scope, text string) (*boundPath, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.reads = append(l.reads, read{text, p.labels, p.asks()})
+	l.reads = append(l.reads, read{text: text, labels: p.labels, asks: p.asks(), choose: p.choose})
 	l.readField(p)
 	return p, nil
 }
@@ -48,7 +48,7 @@ func (l *loader) bind(at place, sc *scope, text string) *boundPath {
 func (l *loader) input(at place, sc *scope, text string) (input, bool) {
 	if n := l.letIndex(text); n >= 0 {
 		l.m.lets[n].used = true
-		l.reads = append(l.reads, read{text, l.m.lets[n].labels, l.m.lets[n].asks})
+		l.reads = append(l.reads, read{text: text, labels: l.m.lets[n].labels, asks: l.m.lets[n].asks})
 		return input{let: n, text: text, at: at}, true
 	}
 	p := l.bind(at, sc, text)

@@ -105,15 +105,19 @@ func (m *Mapping) operation(id string) *operation {
 func (l *loader) checkEgress(at place, what string, labels tree.Labels) {
 	if over := labels &^ l.m.allow; over != 0 {
 		var from []string
+		hint := ""
 		for _, r := range l.reads {
 			if r.labels&over != 0 && !slices.Contains(from, r.text) {
 				from = append(from, r.text)
+			}
+			if r.labels&over != 0 && r.choose != "" && over == tree.NationalID {
+				hint = "; choose with " + r.choose + ", so that it is known which number it is"
 			}
 		}
 		source := ""
 		if len(from) > 0 {
 			source = fmt.Sprintf(" (from %s)", strings.Join(from, ", "))
 		}
-		l.c.errorf(at, "egress", "%s carries %s data%s, which egress.allow does not let out", what, over, source)
+		l.c.errorf(at, "egress", "%s carries %s data%s, which egress.allow does not let out%s", what, over, source, hint)
 	}
 }

@@ -76,6 +76,7 @@ type loader struct {
 type read struct {
 	text   string
 	labels tree.Labels
+	choose string      // a predicate that would decide its labels
 	asks   tree.Labels // of its predicates, and of what decides whether a let has a value
 }
 

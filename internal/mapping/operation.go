@@ -72,7 +72,7 @@ func (l *loader) each(v *value, sc *scope) (*boundPath, *scope) {
 		l.c.errorf(at, "each", "each goes over a list: write [*] in %s", text)
 		return nil, nil
 	}
-	l.checkAsks(at, "what "+text+" names", 0, []read{{text, 0, p.asks()}})
+	l.checkAsks(at, "what "+text+" names", 0, []read{{text: text, asks: p.asks()}})
 	if name == "" {
 		name = lastName(p)
 	}

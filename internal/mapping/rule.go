@@ -214,7 +214,7 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 		}
 		r.inputs = []input{{path: p, text: p.text, at: v.get("each").at}}
 		r.labels |= p.labels
-		l.reads = append(l.reads, read{p.text, p.labels, p.asks()})
+		l.reads = append(l.reads, read{text: p.text, labels: p.labels, asks: p.asks(), choose: p.choose})
 		return true
 	case len(have) == 0:
 		if v.get("cel") == nil && v.get("ref") == nil {
@@ -251,7 +251,7 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 
 // item is the path that stays at the item itself.
 func (s *scope) item() *boundPath {
-	p := &boundPath{text: s.name, depth: s.depth, way: s.elem, elems: s.elems}
+	p := &boundPath{text: s.name, depth: s.depth, way: s.elem, coded: s.coded, elems: s.elems}
 	_ = p.follow(s, s.typ, nil)
 	return p
 }

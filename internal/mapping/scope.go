@@ -18,6 +18,7 @@ type scope struct {
 	name  string          // of an item: what its paths begin with
 	typ   *tree.Type      // of the item
 	elem  tree.Labels     // labels that the way to the item carries
+	coded []coded         // what the parts of the item reveal by their codes
 	elems []*tree.Element // the way to the item
 	named bool            // paths begin here by the item's name only: a segment, whose parts are numbers
 	alts  []*scope        // the same place in the other message types of source.when
@@ -39,7 +40,7 @@ type ground struct {
 
 // inner opens the scope of an item that a path leads to.
 func (s *scope) inner(p *boundPath, name string) *scope {
-	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, elems: p.elems, ground: s.ground}
+	in := &scope{outer: s, depth: s.depth + 1, name: name, typ: p.typ, elem: p.way, coded: p.coded, elems: p.elems, ground: s.ground}
 	for i, a := range s.alts {
 		in.alts = append(in.alts, a.inner(p.alts[i], name))
 	}
@@ -109,6 +110,8 @@ type boundPath struct {
 	kind     tree.Kind       // of its first leaf
 	labels   tree.Labels     // of all that may be read through it
 	repeat   string          // a step that repeats and has no selector, for lint
+	coded    []coded         // of what it leads to
+	choose   string          // a predicate that would decide what it may be; "" when none would
 	whole    bool            // a composite of which no part stands for it: it is there, or not, and has no text
 	tail     []string        // the way from a composite to its first leaf
 	way      tree.Labels     // labels of the elements on the way, without the tail's
@@ -176,7 +179,7 @@ func (s *scope) bindOne(e *pathExpr) (*boundPath, error) {
 			}
 		}
 	}
-	p := &boundPath{text: e.text, depth: start.depth, way: start.elem, elems: start.elems}
+	p := &boundPath{text: e.text, depth: start.depth, way: start.elem, coded: start.coded, elems: start.elems}
 	rest := e.steps
 	typ := start.typ
 	if !e.root && start.outer != nil && start.name == rest[0].name {
@@ -227,12 +230,16 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		}
 		p.steps = append(p.steps, b)
 		p.elems = append(p.elems[:len(p.elems):len(p.elems)], el)
-		p.way |= el.Labels
+		p.choose = undecided(p.coded, el, p.choose)
+		p.way = p.way&^leftBehind(p.coded, el) | codedLabels(p.coded, el)
+		p.coded = codings(el, &b)
+		p.way &^= ruledOut(p.coded)
 		from.read(typ, el)
 		typ = el.Type
 	}
 	p.typ, p.kind, p.labels = typ, tree.Text, p.way
 	p.whole = typ != nil && len(typ.Elements) > 0 && (from.leads == nil || len(p.elems) > 0 && !from.leads(p.elems[len(p.elems)-1]))
+	coded := p.coded
 	for range maxPathSteps {
 		if typ == nil {
 			break
@@ -244,7 +251,9 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		first := typ.Elements[0]
 		p.tail = append(p.tail, first.Name)
 		p.leafElem = first
-		p.labels |= first.Labels
+		p.choose = undecided(coded, first, p.choose)
+		p.labels = p.labels&^leftBehind(coded, first) | codedLabels(coded, first)
+		coded = codings(first, nil)
 		from.read(typ, first)
 		typ = first.Type
 	}

@@ -38,13 +38,24 @@ type Element struct {
 	Title   string // the standard's name: "Patient Name"
 	Type    *Type
 	Repeats bool
-	Labels  Labels // what its leaves may reveal, in addition to the labels of the elements inside its type
-	Table   string // code table of the standard, "HL70001", or ""
-	Layout  string // notation of a date or time where a mapping declares it: "MM/DD/YYYY"
+	Labels  Labels   // what its leaves may reveal, in addition to the labels of the elements inside its type
+	Codings []Coding // what a part reveals by the code that stands beside it
+	Table   string   // code table of the standard, "HL70001", or ""
+	Layout  string   // notation of a date or time where a mapping declares it: "MM/DD/YYYY"
 	// Required and Max bound what a message that we write must say: the element
 	// is there, and a leaf has at most Max characters; 0 is no bound.
 	Required bool
 	Max      int
+}
+
+// A Coding says that what one part of an element reveals depends on a code
+// beside it: a number in PID-3 is a social security number where PID-3.5 is SS.
+// Where a path chooses by the code, the part has Labels or has not. Where it
+// does not, the labels that the element and the part have are what it may be.
+type Coding struct {
+	Part   string              // "1", "value"
+	By     map[string][]string // where the code stands ("5", "type.coding.code"), and values that mean Labels; one that ends in * is a prefix
+	Labels Labels
 }
 
 // NewType returns a type with these elements. Two elements of one name panic:
@@ -133,9 +144,10 @@ type Declaration struct {
 type Column struct {
 	Name    string
 	Title   string
-	Type    string // text, code, decimal, date, datetime, time, bool, object; a data type of the standard in a segment: "CX"
-	Layout  string // notation of a date or time: "MM/DD/YYYY"; "" is the format's own
-	Table   string // code table of the standard
+	Type    string   // text, code, decimal, date, datetime, time, bool, object; a data type of the standard in a segment: "CX"
+	Layout  string   // notation of a date or time: "MM/DD/YYYY"; "" is the format's own
+	Codings []Coding // what a part reveals by the code that stands beside it
+	Table   string   // code table of the standard
 	Labels  Labels
 	Repeats bool
 	Start   int      // of a column of fixed width: its first character, from 1

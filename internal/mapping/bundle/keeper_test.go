@@ -40,7 +40,7 @@ source: { format: hl7v2, version: "2.5.1", when: { MSH-9.1: ADT, MSH-9.2: [A08] 
 target: { odoo: "18.0", snapshot: ../snap.json }
 idempotency: ["{MSH-10}"]
 unit: resumable
-egress: { allow: [identifier, admin] }
+egress: { allow: [identifier, national_id, admin] }
 operations:
   - id: p
     model: res.partner

@@ -247,7 +247,7 @@ source: { format: hl7v2, version: "2.5.1" }
 target: { odoo: "18.0", snapshot: snapshots/odoo18.json }
 ordering: "{mrn}"
 idempotency: ["{MSH-10}"]
-egress: { allow: [name, identifier, contact, demographic, admin] }
+egress: { allow: [name, identifier, national_id, contact, demographic, admin] }
 let:
   mrn: { from: "PID-3[first].1", required: true, on_error: reject }
 guards:

@@ -229,6 +229,16 @@ var selectors = regexp.MustCompile(`\[[^\]]*\]`)
 // bare is a path without what chooses a repetition.
 func bare(path string) string { return selectors.ReplaceAllString(path, "") }
 
+// ofKind chooses a patient's number by its kind: the first of the list may be
+// any, a social security number too.
+func ofKind(path string, msg *tree.Message) string {
+	list, part, ok := strings.Cut(path, "[first]")
+	if kind := msg.Root.First("PID").First("3").First("5"); ok && list == "PID-3" && kind != nil && plainStep.MatchString(kind.Text) {
+		return list + "[5=" + kind.Text + "]" + part
+	}
+	return path
+}
+
 // propose chooses the identity and the rules.
 func (s *scaffold) propose(msg *tree.Message) {
 	known := wellKnown[s.format]
@@ -243,7 +253,7 @@ func (s *scaffold) propose(msg *tree.Message) {
 	}
 	for _, k := range known.keys {
 		if s.present(bare(k)) {
-			s.key = repeats(k)
+			s.key = repeats(ofKind(k, msg))
 			break
 		}
 	}
