@@ -19,7 +19,14 @@ import (
 type endpoint struct {
 	name                     string
 	url, db, user, key, mode string
+	uid                      any
 	simulated                *simulated.Server // nil: a real one
+}
+
+// login asks once who the user is: Odoo takes its time for that.
+func (e *endpoint) login() (err error) {
+	e.uid, err = e.rpc("common", "authenticate", e.db, e.user, e.key, map[string]any{})
+	return err
 }
 
 // simulate starts an Odoo of its own.
@@ -32,7 +39,10 @@ func simulate(t *testing.T, addon bool) endpoint {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	e := endpoint{"external-id", url, "demo", "vagus", "simulated", "off", sim}
+	e := endpoint{name: "external-id", url: url, db: "demo", user: "vagus", key: "simulated", mode: "off", simulated: sim}
+	if err := e.login(); err != nil {
+		t.Fatal(err)
+	}
 	if addon {
 		e.name, e.mode = "addon", "require"
 	}
@@ -46,6 +56,9 @@ func realOnes(t *testing.T) (all []endpoint) {
 		t.Log("VAGUS_ODOO_URL is not set: checked against the simulated Odoo only")
 		return nil
 	}
+	if err := e.login(); err != nil {
+		t.Fatal(err)
+	}
 	all = append(all, e)
 	if _, err := e.call("vagus.unit", "version", nil, nil); err != nil {
 		t.Logf("this server has no addon that its user may use: not checked with it (%v)", err)
@@ -57,17 +70,13 @@ func realOnes(t *testing.T) (all []endpoint) {
 
 // call calls a method by JSON-RPC.
 func (e endpoint) call(model, method string, args []any, kw map[string]any) (any, error) {
-	uid, err := e.rpc("common", "authenticate", e.db, e.user, e.key, map[string]any{})
-	if err != nil {
-		return nil, err
-	}
 	if args == nil {
 		args = []any{}
 	}
 	if kw == nil {
 		kw = map[string]any{}
 	}
-	return e.rpc("object", "execute_kw", e.db, uid, e.key, model, method, args, kw)
+	return e.rpc("object", "execute_kw", e.db, e.uid, e.key, model, method, args, kw)
 }
 
 func (e endpoint) rpc(service, method string, args ...any) (any, error) {
@@ -131,11 +140,19 @@ func (e endpoint) dump(prefix string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tb.model, err)
 		}
+		ids := []any{}
 		for _, row := range rows {
-			named, err := e.rows("ir.model.data", []any{[]any{"model", "=", tb.model}, []any{"res_id", "=", row["id"]}}, []string{"module"})
-			if err != nil {
-				return nil, err
-			}
+			ids = append(ids, row["id"])
+		}
+		data, err := e.rows("ir.model.data", []any{[]any{"model", "=", tb.model}, []any{"res_id", "in", ids}}, []string{"res_id"})
+		if err != nil {
+			return nil, err
+		}
+		named := map[any]int{}
+		for _, d := range data {
+			named[d["res_id"]]++
+		}
+		for _, row := range rows {
 			line := tb.model
 			for _, f := range tb.fields {
 				value := row[f]
@@ -143,13 +160,16 @@ func (e endpoint) dump(prefix string) ([]string, error) {
 				case []any:
 					if tb.many[f] == "" && len(v) == 2 {
 						value = v[1] // a many2one's name
-					} else if value, err = e.names(tb.many[f], v); err != nil {
-						return nil, err
+					} else if len(v) > 0 {
+						value, err = e.names(tb.many[f], v)
+						if err != nil {
+							return nil, err
+						}
 					}
 				}
 				line += fmt.Sprintf(" %s=%v", f, value)
 			}
-			lines = append(lines, strings.ReplaceAll(fmt.Sprintf("%s external ids=%d", line, len(named)), prefix, "·"))
+			lines = append(lines, strings.ReplaceAll(fmt.Sprintf("%s external ids=%d", line, named[row["id"]]), prefix, "·"))
 		}
 	}
 	slices.Sort(lines)

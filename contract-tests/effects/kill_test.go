@@ -16,7 +16,12 @@ import (
 const atOnce = 6
 
 // patience is for one scenario, kills and all.
-const patience = 20 * time.Second
+func (e endpoint) patience() time.Duration {
+	if e.simulated == nil { // it is slow, and each call that was cut off keeps it busy
+		return 3 * time.Minute
+	}
+	return time.Minute
+}
 
 // left is what a scenario left behind.
 type left struct {
@@ -26,7 +31,7 @@ type left struct {
 
 // through runs a scenario with a worker of its own.
 func (sc scenario) through(t *testing.T, s *stack, o endpoint, prefix string, kill bool) (l left, err error) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), o.patience())
 	defer cancel()
 	r, end, err := s.begin(t.TempDir(), o)
 	defer func() {
