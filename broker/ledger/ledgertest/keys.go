@@ -204,17 +204,23 @@ func waitingSince(t *testing.T, l ledger.Ledger) {
 	}
 	d.settle(dead(d.get(first), true))
 	of("a dead one does not wait", 0, time.Time{}, unit(3, "").ReceivedAt)
+	again := func() {
+		t.Helper()
+		r, err := l.PlanReplay(d.ctx, ledger.ReplayRequest{Filter: ledger.Filter{IDs: []string{first.ID}}})
+		if err == nil {
+			err = l.StartReplay(d.ctx, r.ID, 0)
+		}
+		if err == nil {
+			_, err = l.Requeue(d.ctx, r.ID, first.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	again()
+	of("a dead one that is tried again waits for nothing yet", 0, time.Time{}, first.ReceivedAt)
 	d.settle(first)
-	r, err := l.PlanReplay(d.ctx, ledger.ReplayRequest{Filter: ledger.Filter{IDs: []string{first.ID}}})
-	if err == nil {
-		err = l.StartReplay(d.ctx, r.ID, 0)
-	}
-	if err == nil {
-		_, err = l.Requeue(d.ctx, r.ID, first.ID)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	again()
 	of("it waits although a person asks to try it now", 1, since, unit(3, "").ReceivedAt)
 	d.settle(applied(d.get(first)))
 	of("it is through, and the one behind it is tried", 0, time.Time{}, unit(2, "k").ReceivedAt)

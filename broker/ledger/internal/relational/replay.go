@@ -207,7 +207,7 @@ func (s *Store) requeue(u ledger.Unit, a ledger.Action, by string) []Statement {
 	}
 	list = append(list,
 		s.do(`UPDATE units SET status = 'parked', hold = false, attempts = 0 WHERE id = $1`, u.ID),
-		s.do(`UPDATE waiting SET status = 'parked', holds = true, due = {now}, since = 0 WHERE id = $1`, u.ID),
+		s.do(`UPDATE waiting SET status = 'parked', holds = true, due = {now} WHERE id = $1`, u.ID),
 		s.move(u, ledger.Parked))
 	return append(list, s.settleKeys(keyOf(u))...)
 }
