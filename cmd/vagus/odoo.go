@@ -21,7 +21,8 @@ import (
 )
 
 type odooCmd struct {
-	Check odooCheckCmd `cmd:"" help:"Look at an Odoo database: will units be applied, and what is in the way?"`
+	Check     odooCheckCmd     `cmd:"" help:"Look at an Odoo database: will units be applied, and what is in the way?"`
+	Reconcile odooReconcileCmd `cmd:"" help:"Compare what the ledger says was applied with what Odoo holds."`
 }
 
 // configured is a configuration file of a process that applies units.
