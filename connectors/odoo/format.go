@@ -21,8 +21,9 @@ var (
 //
 // A message is one object, as Odoo's web_read returns it: a relation is an
 // object of id, display_name or whatever else is read, or an array of them. It
-// says besides what it is of: _model, and _change, which is "write", or
-// "delete" of a record that is there no more and has nothing but its id.
+// says besides what it is of: _model; _change, which is "write", or "delete" of a
+// record that is there no more and has nothing but its id; and _version, which
+// tells one version of the record from all others.
 //
 // A field that is empty in Odoo is null: false is, of every type but bool.
 // Points in time are UTC; the tree has them as 2026-05-04T16:20:11Z.
@@ -37,6 +38,7 @@ func envelope() *tree.Type {
 	return tree.NewType("", tree.Composite,
 		&tree.Element{Name: "_model", Title: "Model", Type: code, Labels: tree.Admin},
 		&tree.Element{Name: "_change", Title: "Change: write or delete", Type: code, Labels: tree.Admin},
+		&tree.Element{Name: "_version", Title: "Version of the record", Type: code, Labels: tree.Admin},
 		&tree.Element{Name: "id", Title: "ID", Type: number, Labels: tree.Admin},
 		&tree.Element{Name: "write_date", Title: "Last Updated on", Type: moment, Labels: tree.Admin})
 }

@@ -23,6 +23,7 @@ func TestAWebhookMakesASourceLookAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	st.create(st.person, "A", "x")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	taken := make(chan string, 10)
@@ -42,7 +43,6 @@ func TestAWebhookMakesASourceLookAtOnce(t *testing.T) {
 			t.Fatal("20 s passed without " + what)
 		}
 	}
-	st.create(st.person, "A", "x")
 	wait("the first look")
 	url := "http://" + src.Addr().String()
 	post := func(method, path, header, body string) int {

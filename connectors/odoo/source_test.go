@@ -190,12 +190,13 @@ func TestASourceTellsEachChangeOnceAndNothingElse(t *testing.T) {
 			st.mustLook()
 			st.wants("write A Ann", "write B Bob")
 			v := bodyOf(t, st.messages[0])
-			want := map[string]any{"_model": partner, "_change": "write", "id": float64(a), "name": "Ann", "ref": "A", "country_id": false, "active": true, "write_date": "2026-03-14 09:00:00"}
+			version := strings.TrimPrefix(st.messages[0].SenderID, fmt.Sprintf("%s,%d,", partner, a))
+			want := map[string]any{"_version": version, "_model": partner, "_change": "write", "id": float64(a), "name": "Ann", "ref": "A", "country_id": false, "active": true, "write_date": "2026-03-14 09:00:00"}
 			if !maps.Equal(v, want) {
 				t.Errorf("the body is %v\nwant %v", v, want)
 			}
 			m := st.messages[0]
-			if m.Format != "odoo" || m.Kind != partner || m.Feed != "erp" || m.Site != "cloud" || m.Tenant != "main" || m.ReceivedAt.IsZero() || m.ID != broker.NewMessageID("main", "cloud", "erp", m.SenderID, m.Body) {
+			if m.Format != "odoo" || m.Kind != partner+":write" || !strings.HasPrefix(version, "2026-03-14 09:00:00.") || m.Feed != "erp" || m.Site != "cloud" || m.Tenant != "main" || m.ReceivedAt.IsZero() || m.ID != broker.NewMessageID("main", "cloud", "erp", m.SenderID, m.Body) {
 				t.Errorf("the message is %+v", m)
 			}
 			for range 5 {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -88,17 +87,13 @@ func (r *reading) sending(rec map[string]any) (sending, error) {
 	if known && old.hash == v.hash || ours && !r.s.cfg.Echo {
 		return s, nil
 	}
-	rec["_model"], rec["_change"], rec["write_date"] = r.model, "write", written
-	body, err := encodeRecord(rec)
-	if err != nil {
-		return sending{}, err
-	}
-	sender := fmt.Sprintf("%s,%d,%s,%08x", r.model, id, time.Unix(at, 0).UTC().Format(time.RFC3339), uint32(v.hash))
+	name := fmt.Sprintf("%s.%08x", time.Unix(at, 0).UTC().Format(timeLayout), uint32(v.hash))
 	if sameSecond { // what was sent may come back within the second
-		sender += fmt.Sprintf(",%08x", uint32(old.hash))
+		name += fmt.Sprintf(".%08x", uint32(old.hash))
 	}
-	s.message = r.message(sender, r.model, body)
-	return s, nil
+	rec["write_date"] = written
+	s.message, err = r.message("write", id, name, rec)
+	return s, err
 }
 
 func sameUser(v any, uid int64) bool {
@@ -125,10 +120,17 @@ func encodeRecord(rec map[string]any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-func (r *reading) message(sender, kind string, body []byte) *broker.Message {
-	f := r.s.feed
+// message is what is sent of a version. Its identity is made of nothing that
+// differs when the version is read again.
+func (r *reading) message(change string, id int64, name string, rec map[string]any) (*broker.Message, error) {
+	rec["_model"], rec["_change"], rec["_version"] = r.model, change, name
+	body, err := encodeRecord(rec)
+	if err != nil {
+		return nil, err
+	}
+	f, sender := r.s.feed, fmt.Sprintf("%s,%d,%s", r.model, id, name)
 	return &broker.Message{ID: broker.NewMessageID(f.Tenant, f.Site, f.Feed, sender, body), Tenant: f.Tenant, Site: f.Site, Feed: f.Feed,
-		Format: formatName, Kind: kind, SenderID: sender, ReceivedAt: time.Now().UTC(), Body: body}
+		Format: formatName, Kind: r.model + ":" + change, SenderID: sender, ReceivedAt: time.Now().UTC(), Body: body}, nil
 }
 
 // offerDeleted hands on deletions of records that are remembered.
@@ -138,11 +140,11 @@ func (r *reading) offerDeleted(ids []int64) error {
 		if _, known := r.memory.known[id]; !known {
 			continue
 		}
-		body, err := encodeRecord(map[string]any{"_model": r.model, "_change": "delete", "id": id})
+		m, err := r.message("delete", id, "deleted", map[string]any{"id": id})
 		if err != nil {
 			return err
 		}
-		batch = append(batch, sending{id: id, message: r.message(r.model+","+strconv.FormatInt(id, 10)+",deleted", r.model+":delete", body)})
+		batch = append(batch, sending{id: id, message: m})
 	}
 	for part := range slices.Chunk(batch, maxBatch) {
 		if err := r.take(part, func(s sending) { r.memory.forget(s.id) }); err != nil {

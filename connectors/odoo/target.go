@@ -1,5 +1,6 @@
 // Package odoo applies units to an Odoo database (13 to 18; see README.md)
-// through its external API, so that applying one twice changes nothing.
+// through its external API, so that applying one twice changes nothing, and
+// makes messages of what changes in one.
 package odoo
 
 import (

@@ -16,6 +16,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/ldap"
+	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/scim"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
@@ -25,7 +26,7 @@ import (
 	"github.com/vagus-health/vagus/mappings"
 )
 
-var formats = []tree.Format{dicom.Format{}, fhir.NewFormat(), hl7.NewFormat(), ldap.Format{}, scim.Format{}, tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}}
+var formats = []tree.Format{dicom.Format{}, fhir.NewFormat(), hl7.NewFormat(), ldap.Format{}, odoo.Format{}, scim.Format{}, tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}}
 
 // BenchmarkDecodeAndRunADT is BenchmarkRunADT from the bytes of the message on.
 func BenchmarkDecodeAndRunADT(b *testing.B) {

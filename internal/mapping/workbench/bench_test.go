@@ -19,6 +19,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/ldap"
+	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/scim"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
@@ -32,7 +33,7 @@ const adt = "examples/north/01-hl7-adt/adt-patient"
 
 // shipped is a bench over the mappings that the program ships.
 func shipped() Bench {
-	return Bench{FS: os.DirFS("../../../mappings"), Formats: []tree.Format{hl7.NewFormat(), fhir.NewFormat(), tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}, scim.Format{}, ldap.Format{}, dicom.Format{}}}
+	return Bench{FS: os.DirFS("../../../mappings"), Formats: []tree.Format{hl7.NewFormat(), fhir.NewFormat(), tabular.CSV{}, tabular.Fixed{}, webhook.Format{}, x12.Format{}, scim.Format{}, ldap.Format{}, dicom.Format{}, odoo.Format{}}}
 }
 
 // changed is shipped with one file changed: old becomes new, which must happen.
