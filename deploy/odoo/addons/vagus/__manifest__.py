@@ -13,7 +13,6 @@
         "security/ir.model.access.csv",
         "views/menu.xml",
     ],
-    "post_init_hook": "make_views",
     "application": False,
     "installable": True,
 }

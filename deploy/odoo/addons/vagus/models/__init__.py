@@ -3,3 +3,4 @@ from . import unit
 from . import deferred
 from . import change
 from . import noted
+from . import views

@@ -13,6 +13,7 @@ class Policy(models.Model):
     model = fields.Char(related="model_id.model", store=True, index=True)
     may_write = fields.Boolean("May create and write", default=True)
     methods = fields.Char("May call", help="Names of methods, separated by spaces: action_post button_confirm")
+    action_id = fields.Many2one("ir.actions.act_window", "Action that shows its messages", ondelete="set null", readonly=True)
     may_read = fields.Boolean("Changes are sent", help="Changes of its records are written down and can be read")
 
     def init(self):
@@ -43,6 +44,7 @@ class Policy(models.Model):
         self._forget()
         policies = super().create(vals_list)
         self._opened(policies.filtered("may_read"))
+        policies._show_messages()
         return policies
 
     def write(self, vals):
@@ -50,10 +52,13 @@ class Policy(models.Model):
         closed = self.filtered(lambda p: not p.may_read or "model_id" in vals)
         result = super().write(vals)
         self._opened(closed.filtered("may_read"))
+        if "model_id" in vals:
+            self._show_messages()
         return result
 
     def unlink(self):
         self._forget()
+        self.action_id.sudo().unlink()
         return super().unlink()
 
     def _opened(self, policies):

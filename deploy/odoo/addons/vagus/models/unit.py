@@ -49,10 +49,16 @@ class Unit(models.Model):
     error = fields.Char(readonly=True, help="Class of the fault and the operation; never the text of it, which may quote a person")
     attempts = fields.Integer(readonly=True)
     record_ids = fields.One2many("vagus.record", "unit_id", "Records", readonly=True)
+    touched = fields.Integer("Records touched", compute="_compute_touched")
 
     def init(self):
         # Not a constraint of the class: how they are declared differs between 17 and 19.
         self.env.cr.execute("CREATE UNIQUE INDEX IF NOT EXISTS vagus_unit_once ON vagus_unit (unit)")
+
+    @api.depends("record_ids")
+    def _compute_touched(self):
+        for unit in self:
+            unit.touched = len(set(unit.record_ids.mapped(lambda r: (r.model, r.res_id))))
 
     @api.model
     def apply(self, units):
@@ -239,12 +245,34 @@ class Record(models.Model):
     unit_id = fields.Many2one("vagus.unit", required=True, ondelete="cascade", index=True, readonly=True)
     operation = fields.Char(readonly=True)
     model = fields.Char(readonly=True)
-    res_id = fields.Integer("Record", readonly=True)
+    res_id = fields.Integer("Id", readonly=True)
     made = fields.Boolean("Created", readonly=True)
+    document = fields.Char(compute="_compute_name")
+    name = fields.Char("Record", compute="_compute_name", help="As the user may see it")
+    message = fields.Char(related="unit_id.message")
+    feed = fields.Char(related="unit_id.feed")
+    kind = fields.Char(related="unit_id.kind")
 
     def init(self):
         self.env.cr.execute("CREATE INDEX IF NOT EXISTS vagus_record_of ON vagus_record (model, res_id)")
 
+    @api.depends("model", "res_id")
+    def _compute_name(self):
+        for model, records in self.grouped("model").items() if hasattr(self, "grouped") else [(r.model, r) for r in self]:
+            names = {}
+            if model in self.env:
+                try:  # what this user may read
+                    names = {r.id: r.display_name for r in self.env[model].with_context(active_test=False).search([("id", "in", records.mapped("res_id"))])}
+                except AccessError:
+                    pass
+            for record in records:
+                record.document = self.env["ir.model"]._get(model).name if model in self.env else model
+                record.name = names.get(record.res_id) or "%s,%d" % (model, record.res_id)
+
     def open_record(self):
         self.ensure_one()
         return {"type": "ir.actions.act_window", "res_model": self.model, "res_id": self.res_id, "views": [(False, "form")]}
+
+    def open_unit(self):
+        self.ensure_one()
+        return {"type": "ir.actions.act_window", "res_model": "vagus.unit", "res_id": self.unit_id.id, "views": [(False, "form")]}

@@ -1,6 +1,8 @@
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import tagged
+from odoo.tools.safe_eval import safe_eval
 
+from ..models.views import LIST
 from .common import LinkCase
 
 
@@ -153,3 +155,26 @@ class TestUnits(LinkCase):
         self.assertEqual(self.one({"op": "x", "do": "explode", "model": "res.partner"})["class"], "odoo.invalid")
         self.assertEqual(self.one({"op": "x", "do": "upsert", "model": "no.such"}, uid="u2")["class"], "odoo.missing_model")
         self.assertEqual(self.one(self.patient(1, active="perhaps", color="red"), uid="u3")["result"], "rejected")
+
+    def test_people_see_which_messages_touched_a_record(self):
+        self.one(self.patient(1))
+        partner = self.record("vagus_test.patient_1")
+        clerk = self.env["res.users"].with_context(no_reset_password=True).create({
+            "name": "Clerk", "login": "clerk-test", self.groups: [(6, 0, [self.env.ref("base.group_user").id, self.env.ref("vagus.group_inbox").id])]})
+        policy = self.env["vagus.policy"].search([("model", "=", "res.partner")])
+        bound = self.env["ir.actions.actions"].with_user(clerk).get_bindings("res.partner")["action"]
+        self.assertIn(policy.action_id.id, [a["id"] for a in bound])
+        records = self.env["vagus.record"].with_user(clerk).search(safe_eval(policy.action_id.domain, {"active_ids": partner.ids}))
+        self.assertEqual((records.message, records.operation, records.made, records.name), ("m-u1", "patient", True, "Doe"))
+        unit = self.env["vagus.unit"].with_user(clerk).browse(records.open_unit()["res_id"])
+        self.assertEqual((unit.result, unit.touched, unit.record_ids.open_record()["res_id"]), ("applied", 1, partner.id))
+        with self.assertRaises(AccessError):
+            unit.write({"result": "retry"})
+        action = policy.action_id
+        policy.unlink()
+        self.assertFalse(action.exists())
+
+    def test_views_are_valid(self):
+        for model, kinds in (("vagus.unit", (LIST, "form", "search")), ("vagus.record", (LIST,)), ("vagus.policy", (LIST,))):
+            for kind in kinds:
+                self.assertTrue(self.env[model].get_views([[False, kind]])["views"][kind]["arch"])
