@@ -19,10 +19,11 @@ import (
 // So fifty rows of master data and sixteen documents of three lines end within a
 // second, and what a call costs by itself is a tenth of that: more rows gain
 // nothing, but hold locks for longer, lose more when one is bad, and make
-// others wait for the worker. A server that is several times slower gets fewer
-// rows, until its calls end within slowCall again.
+// others wait for the worker. A server that is more than five times slower gets
+// fewer rows, until its calls end within slowCall again. (At two seconds a server
+// that was merely busy got ten employees a call, and a third less done.)
 const (
-	slowCall     = 2 * time.Second
+	slowCall     = 5 * time.Second
 	leastRows    = 10 // below, a call by itself costs as much as its rows
 	moreRows     = 5  // by so many grows what a call carries
 	maxDocuments = 20 // records with lines in one call

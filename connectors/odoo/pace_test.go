@@ -22,7 +22,8 @@ func TestTheRowsOfACallFollowItsLatency(t *testing.T) {
 	}{
 		"contacts on a fast server":           {50, 1300 * time.Microsecond, 20 * time.Millisecond, 50},
 		"employees as measured":               {50, 15 * time.Millisecond, 90 * time.Millisecond, 50},
-		"a server that is four times slower":  {50, 60 * time.Millisecond, 360 * time.Millisecond, 25},
+		"a server that is four times slower":  {50, 60 * time.Millisecond, 360 * time.Millisecond, 50},
+		"one that is ten times slower":        {50, 150 * time.Millisecond, 900 * time.Millisecond, 25},
 		"one that is hopeless":                {50, s, s, leastRows},
 		"a small batch is never exceeded":     {7, time.Millisecond, time.Millisecond, 7},
 		"a small batch is never below itself": {7, s, s, 7},

@@ -54,6 +54,7 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./connectors/hl7", ".", "1s", "100x"},
 	{"./internal/mapping", ".", "1s", "100x"},
 	{"./internal/mapping/workbench", "LintAll|TestAll|Diff1000", "2s", "2x"},
+	{"./contract-tests/batches", ".", "3x", "1x"},
 	{"./connectors/odoo/...", ".", "1s", "20x"},
 	{"./broker/ledger/...", ".", "1s", "20x"},
 }
@@ -184,6 +185,7 @@ func figures(runs map[string]run) []figure {
 	if v, ok := runs["internal/mapping DecodeAndRunADT"]["cpu-ns/op"]; ok {
 		add("mapping an ADT with decoding, one core", 1e9/v, "msg/s", "", false)
 	}
+	fs = append(fs, batches(runs)...)
 	for _, s := range suites {
 		pkg := strings.TrimSuffix(strings.TrimPrefix(s.pkg, "./"), "/...")
 		if strings.HasPrefix(pkg, "contract-tests") {
