@@ -96,6 +96,13 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 				return err
 			}
 		}
+		for _, j := range jobs {
+			if v == nil && j.exists && j.op.Model == model {
+				if err := p.liken(ctx, j.rec, j.written()); err != nil {
+					return err
+				}
+			}
+		}
 		if v != nil && len(a.guards) > 0 {
 			for _, j := range jobs {
 				if j.exists && j.op.Model == model && len(j.op.OnlyIf) > 0 {

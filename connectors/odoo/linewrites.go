@@ -105,6 +105,17 @@ func (p *pass) observeLines(ctx context.Context, jobs []*job) error {
 			p.t.unread.add(model)
 		}
 	}
+	for _, j := range jobs {
+		for _, f := range j.lines {
+			for i := range f.items {
+				if _, r, ok := p.lineAt(j, f, &f.items[i]); ok {
+					if err := p.liken(ctx, r, f.items[i].vals); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
 	return nil
 }
 

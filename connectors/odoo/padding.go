@@ -21,6 +21,7 @@ type fact struct {
 	kind     string // "many2one"; "" when nothing is known
 	relation string // the model that it points to
 	inverse  string // of a one2many: the field of its lines that points back
+	digits   int    // of a float: decimals that are kept; -1: all
 	optional bool   // an empty value is the same as none in a new record
 }
 
@@ -176,7 +177,7 @@ func (t *Target) facts(ctx context.Context, p *pass, model string, fields []stri
 // not tell its defaults, every field counts as having one.
 func (t *Target) describe(ctx context.Context, model string, fields []any) (map[string]fact, error) {
 	kw := map[string]any{"context": t.searchContext(false)}
-	res, err := t.client.execute(ctx, model, "fields_get", []arg{{"allfields", fields}, {"attributes", []any{"type", "required", "depends", "company_dependent", "readonly", "store", "relation", "relation_field"}}}, kw)
+	res, err := t.client.execute(ctx, model, "fields_get", []arg{{"allfields", fields}, {"attributes", []any{"type", "required", "depends", "company_dependent", "readonly", "store", "relation", "relation_field", "digits"}}}, kw)
 	if err != nil {
 		return nil, err
 	}
@@ -190,8 +191,13 @@ func (t *Target) describe(ctx context.Context, model string, fields []any) (map[
 	for name, v := range natures {
 		n, _ := v.(map[string]any)
 		depends, _ := n["depends"].([]any)
-		var f fact
+		f := fact{digits: -1}
 		f.kind, _ = n["type"].(string)
+		if digits, _ := n["digits"].([]any); len(digits) == 2 {
+			if d, ok := asInt(digits[1]); ok && d >= 0 && d <= 15 {
+				f.digits = int(d)
+			}
+		}
 		f.relation, _ = n["relation"].(string)
 		f.inverse, _ = n["relation_field"].(string)
 		f.optional = told && contains("char text date datetime selection many2one many2many", f.kind) && n["store"] == true &&

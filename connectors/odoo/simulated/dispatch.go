@@ -368,6 +368,9 @@ func fieldsGet(m *Model, names, attributes []any) any {
 		if f.Relation != "" {
 			all["relation"] = f.Relation
 		}
+		if f.Digits > 0 {
+			all["digits"] = []any{int64(16), int64(f.Digits)}
+		}
 		if f.Type == "one2many" {
 			all["relation_field"] = f.Inverse
 		}

@@ -35,12 +35,12 @@ func documents() map[string]*Model {
 		"res.groups":  {Label: "Access Groups", Fields: map[string]Field{"name": name}},
 		"product.product": {Label: "Product Variant", Fields: map[string]Field{
 			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"),
-			"list_price": float("Sales Price", 1), "active": active,
+			"list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
 			"sale_ok": {Type: "boolean", Label: "Sales", Default: true},
 			"type":    {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
 		"product.template": {Label: "Product", Fields: map[string]Field{
-			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"), "list_price": float("Sales Price", 1), "active": active,
+			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"), "list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
 			"sale_ok": {Type: "boolean", Label: "Sales", Default: true}, "uom_id": many2one("Unit of Measure", "uom.uom"),
 			"taxes_id": {Type: "many2many", Label: "Sales Taxes", Relation: "account.tax"},
 			"type":     {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
@@ -60,7 +60,7 @@ func documents() map[string]*Model {
 		"sale.order.line": {Label: "Sales Order Line", Fields: map[string]Field{
 			"order_id": required(many2one("Order Reference", "sale.order")), "name": char("Description"), "sequence": {Type: "integer", Label: "Sequence", Default: int64(10)},
 			"product_id": many2one("Product", "product.product"), "product_uom_qty": float("Quantity", 1),
-			"price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}}, "analytic_distribution": distribution,
+			"price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}, Digits: 2}, "analytic_distribution": distribution,
 		}},
 		"purchase.order": {Label: "Purchase Order", Fields: map[string]Field{
 			"company_id": required(company), "name": char("Order Reference"), "partner_id": required(many2one("Vendor", "res.partner")), "partner_ref": char("Vendor Reference"),
@@ -69,7 +69,7 @@ func documents() map[string]*Model {
 		}, workflow: buttons("button_confirm", "purchase", "", "draft", "sent")},
 		"purchase.order.line": {Label: "Purchase Order Line", Fields: map[string]Field{
 			"order_id": required(many2one("Order Reference", "purchase.order")), "name": char("Description"), "product_id": many2one("Product", "product.product"),
-			"product_qty": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
+			"product_qty": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}, Digits: 2}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
 		}},
 		"account.move": {Label: "Journal Entry", Fields: map[string]Field{
 			"company_id": required(company), "journal_id": many2one("Journal", "account.journal"), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
@@ -80,7 +80,7 @@ func documents() map[string]*Model {
 		}, guard: posted, workflow: map[string]func(*tx, []int64, map[string]any) (any, *exception){"action_post": postMoves}},
 		"account.move.line": {Label: "Journal Item", Fields: map[string]Field{
 			"move_id": required(many2one("Journal Entry", "account.move")), "name": char("Label"), "product_id": many2one("Product", "product.product"),
-			"quantity": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}},
+			"quantity": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}, Digits: 2},
 			"purchase_line_id": many2one("Purchase Order Line", "purchase.order.line"), "analytic_distribution": distribution,
 		}},
 		"account.payment": {Label: "Payment", Fields: map[string]Field{

@@ -53,6 +53,7 @@ type Field struct {
 	Selection [][2]string // value and label
 	Default   any         // string, bool, int64, float64
 	Depends   []string    // of a computed field
+	Digits    int         // of a float: decimals that are kept; 0: all
 }
 
 // A Seed is a record that is there from the start.

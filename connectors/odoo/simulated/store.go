@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -213,10 +214,28 @@ func (t *tx) put(model string, id int64, r *record, name string, v any) {
 	}
 	tb := t.tables[model]
 	old := r.values[name]
+	v = stored(t.models[model].Fields[name], v)
 	tb.set(id, r, name, v)
 	if !r.fresh {
 		t.undo = append(t.undo, func() { tb.set(id, r, name, old) })
 	}
+}
+
+// stored is what Odoo keeps of a value: a plain text in a field of formatted text
+// becomes a paragraph, and a number is rounded to the field's digits.
+func stored(f Field, v any) any {
+	switch v := v.(type) {
+	case string:
+		if f.Type == "html" && v != "" && !strings.Contains(v, "<") {
+			return "<p>" + strings.NewReplacer("&#39;", "'", "&#34;", `"`).Replace(v) + "</p>"
+		}
+	case float64:
+		if f.Digits > 0 {
+			unit := math.Pow10(f.Digits)
+			return math.Copysign(math.Floor(math.Abs(v)*unit+0.5+1e-6), v) / unit
+		}
+	}
+	return v
 }
 
 func (tb *table) set(id int64, r *record, name string, v any) {
