@@ -73,6 +73,12 @@ func (r *row) size() int {
 // loadAll loads rows in as few calls as their columns and the batch size allow.
 // It returns an error when the target as a whole is unwell.
 func (t *Target) loadAll(ctx context.Context, p *pass, rows []*row) error {
+	if len(rows) > 1 {
+		var err error
+		if rows, err = t.writeEqual(ctx, p, rows); err != nil {
+			return err
+		}
+	}
 	if err := t.pad(ctx, p, rows); err != nil {
 		return err
 	}
