@@ -39,7 +39,7 @@ func codings(el *tree.Element, s *step) []coded {
 				c.chosen, c.other = c.chosen || means, c.other || !means
 			}
 		}
-		c.chosen = c.chosen && !c.other
+		c.other = c.other && !c.chosen // where two predicates disagree it may be one
 		out[i] = c
 	}
 	return out

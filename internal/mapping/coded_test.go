@@ -43,6 +43,7 @@ func TestWhatANumberRevealsDependsOnItsCode(t *testing.T) {
 		{"FHIR: by another system", patients, "Patient[first].identifier[system=`http://north.example/mrn`].value", "identifier"},
 		{"FHIR: by type", patients, "Patient[first].identifier[type.coding.code=SS].value", "identifier, national_id"},
 		{"FHIR: by another type", patients, "Patient[first].identifier[type.coding[first].code=MR].value", "identifier"},
+		{"FHIR: by a system and a type that disagree", patients, "Patient[first].identifier[system=`http://hl7.org/fhir/sid/us-ssn`][type.coding.code=MR].value", "identifier, national_id"},
 		{"FHIR: a passport", patients, "Patient[first].identifier[system=`http://hl7.org/fhir/sid/passport-USA`].value", "identifier, national_id"},
 		{"FHIR: any", patients, "Patient[first].identifier[use=official].value", "identifier, national_id"},
 		{"FHIR: its system", patients, "Patient[first].identifier[first].system", "identifier"},
