@@ -147,39 +147,42 @@ func TestEveryFaultHasItsVerdict(t *testing.T) {
 	}
 }
 
+// loadMessages are texts of load, and the class that they have.
+var loadMessages = map[string]string{
+	"could not serialize access due to concurrent update\n":                                                                            "odoo.SerializationFailure",
+	"deadlock detected\nDETAIL:  Process 1\n":                                                                                          "odoo.SerializationFailure",
+	"could not obtain lock on row in relation \"res_partner\"\n":                                                                       "odoo.SerializationFailure",
+	"duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key\n":                          "odoo.conflict",
+	"Value 'zzz' not found in selection field 'Address Type'":                                                                          "odoo.bad_value",
+	"'" + secret + "' does not seem to be a valid date for field 'Date'":                                                               "odoo.bad_value",
+	"'x' does not seem to be a number for field 'Sales Price'":                                                                         "odoo.bad_value",
+	"Unknown value 'x' for boolean field 'Active'":                                                                                     "odoo.bad_value",
+	"integer out of range\n":                                                                                                           "odoo.bad_value",
+	"No matching record found for external id 'broker.nope' in field 'Related Company'":                                                "odoo.missing_reference",
+	"No matching record found for database id '999999' in field 'Country'":                                                             "odoo.missing_reference",
+	"No matching record found for name 'Narnia' in field 'Country'":                                                                    "odoo.bad_value",
+	"Unknown database identifier '9'":                                                                                                  "odoo.missing_record",
+	"Record does not exist or has been deleted.\n(Record: res.partner(9,), User: 2)":                                                   "odoo.missing_record",
+	"insert or update on table \"res_partner\" violates foreign key constraint \"x\"\nDETAIL:  Key (country_id)=(9)\n":                 "odoo.missing_reference",
+	"'Contacts require a name'":                                                                                                        "odoo.required",
+	"Missing required value for the field 'Name' (name)":                                                                               "odoo.required",
+	"For external id a.b when trying to create/update a record of model x found record of different model y (1)":                       "odoo.other_model",
+	"new row for relation \"ir_model_data\" violates check constraint \"ir_model_data_name_nospaces\"\nDETAIL:  " + secret + "\n":      "odoo.invalid_xid",
+	"new row for relation \"x\" violates check constraint \"y\"\nDETAIL:  Failing row contains (" + secret + ").\n":                    "odoo.constraint",
+	"You are not allowed to create 'Contact' (res.partner) records.\n\nContact your administrator to request access if necessary.":     "odoo.AccessError",
+	"You do not have enough rights to access the fields \"credit_limit\" on Contact (res.partner).":                                    "odoo.AccessError",
+	"Unknown error during import: <class 'ValueError'>: A string literal cannot contain NUL (0x00) characters.":                        "odoo.bad_value",
+	"Unknown error during import: <class 'psycopg2.errors.SerializationFailure'>: could not serialize access due to concurrent update": "odoo.SerializationFailure",
+	"Unknown error during import: <class 'SurpriseError'>: " + secret:                                                                  "odoo.unknown",
+	"Unknown database error: 'current transaction is aborted'":                                                                         "odoo.interrupted",
+	"canceling statement due to statement timeout\n":                                                                                   "odoo.interrupted",
+	"a PostgreSQL error that nobody has seen " + secret + "\n":                                                                         "odoo.unknown",
+	"Barcode(s) already assigned:\n\n- Barcode \"" + secret + "\" already assigned to product(s): P1":                                  "odoo.UserError",
+	"You cannot create recursive Partner hierarchies.":                                                                                 "odoo.UserError",
+}
+
 func TestEveryMessageOfLoadHasItsVerdict(t *testing.T) {
-	for text, want := range map[string]string{
-		"could not serialize access due to concurrent update\n":                                                                            "odoo.SerializationFailure",
-		"deadlock detected\nDETAIL:  Process 1\n":                                                                                          "odoo.SerializationFailure",
-		"could not obtain lock on row in relation \"res_partner\"\n":                                                                       "odoo.SerializationFailure",
-		"duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key\n":                          "odoo.conflict",
-		"Value 'zzz' not found in selection field 'Address Type'":                                                                          "odoo.bad_value",
-		"'" + secret + "' does not seem to be a valid date for field 'Date'":                                                               "odoo.bad_value",
-		"'x' does not seem to be a number for field 'Sales Price'":                                                                         "odoo.bad_value",
-		"Unknown value 'x' for boolean field 'Active'":                                                                                     "odoo.bad_value",
-		"integer out of range\n":                                                                                                           "odoo.bad_value",
-		"No matching record found for external id 'broker.nope' in field 'Related Company'":                                                "odoo.missing_reference",
-		"No matching record found for database id '999999' in field 'Country'":                                                             "odoo.missing_reference",
-		"No matching record found for name 'Narnia' in field 'Country'":                                                                    "odoo.bad_value",
-		"Unknown database identifier '9'":                                                                                                  "odoo.missing_record",
-		"Record does not exist or has been deleted.\n(Record: res.partner(9,), User: 2)":                                                   "odoo.missing_record",
-		"insert or update on table \"res_partner\" violates foreign key constraint \"x\"\nDETAIL:  Key (country_id)=(9)\n":                 "odoo.missing_reference",
-		"'Contacts require a name'":                                                                                                        "odoo.required",
-		"Missing required value for the field 'Name' (name)":                                                                               "odoo.required",
-		"For external id a.b when trying to create/update a record of model x found record of different model y (1)":                       "odoo.other_model",
-		"new row for relation \"ir_model_data\" violates check constraint \"ir_model_data_name_nospaces\"\nDETAIL:  " + secret + "\n":      "odoo.invalid_xid",
-		"new row for relation \"x\" violates check constraint \"y\"\nDETAIL:  Failing row contains (" + secret + ").\n":                    "odoo.constraint",
-		"You are not allowed to create 'Contact' (res.partner) records.\n\nContact your administrator to request access if necessary.":     "odoo.AccessError",
-		"You do not have enough rights to access the fields \"credit_limit\" on Contact (res.partner).":                                    "odoo.AccessError",
-		"Unknown error during import: <class 'ValueError'>: A string literal cannot contain NUL (0x00) characters.":                        "odoo.bad_value",
-		"Unknown error during import: <class 'psycopg2.errors.SerializationFailure'>: could not serialize access due to concurrent update": "odoo.SerializationFailure",
-		"Unknown error during import: <class 'SurpriseError'>: " + secret:                                                                  "odoo.unknown",
-		"Unknown database error: 'current transaction is aborted'":                                                                         "odoo.interrupted",
-		"canceling statement due to statement timeout\n":                                                                                   "odoo.interrupted",
-		"a PostgreSQL error that nobody has seen " + secret + "\n":                                                                         "odoo.unknown",
-		"Barcode(s) already assigned:\n\n- Barcode \"" + secret + "\" already assigned to product(s): P1":                                  "odoo.UserError",
-		"You cannot create recursive Partner hierarchies.":                                                                                 "odoo.UserError",
-	} {
+	for text, want := range loadMessages {
 		v := judge(&fault{class: "row", text: text}, secret, []string{"id", "name"})
 		if v.class != want {
 			t.Errorf("%q: got %s, want %s", text, v.class, want)
