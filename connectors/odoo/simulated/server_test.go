@@ -160,19 +160,37 @@ func FuzzParseXML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { _, _, _ = parseXML(data) })
 }
 
-// BenchmarkLoad is the server's own cost of a call with 50 rows of 12 columns.
-func BenchmarkLoad(b *testing.B) {
-	s := New(Config{})
-	n := 0
-	cpu := func() int64 {
-		var u syscall.Rusage
-		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-		return u.Utime.Nano() + u.Stime.Nano()
+// BenchmarkUpserts is what the server answers over HTTP: calls with 50 rows of
+// 12 columns, and with one.
+func BenchmarkUpserts(b *testing.B) {
+	for _, rows := range []int{50, 1} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			s := New(Config{})
+			url, err := s.Start("127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			cpu := func() int64 {
+				var u syscall.Rusage
+				_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+				return u.Utime.Nano() + u.Stime.Nano()
+			}
+			start, began, n := cpu(), time.Now(), 0
+			for b.Loop() {
+				n++
+				resp, err := http.Post(url+"/jsonrpc", "application/json", strings.NewReader(loadBody(rows, fmt.Sprint(n, "_"))))
+				if err != nil {
+					b.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || !bytes.Contains(body, []byte(`"ids":[`)) {
+					b.Fatalf("%s %v", body, err)
+				}
+			}
+			b.ReportMetric(float64(n*rows)/time.Since(began).Seconds(), "upserts/s")
+			b.ReportMetric(float64(cpu()-start)/1000/float64(n*rows), "cpu-µs/upsert")
+		})
 	}
-	start := cpu()
-	for b.Loop() {
-		n++
-		post(b, s, "/jsonrpc", "application/json", loadBody(50, fmt.Sprint(n, "_")))
-	}
-	b.ReportMetric(float64(cpu()-start)/1000/float64(b.N)/50, "cpu-µs/row")
 }
