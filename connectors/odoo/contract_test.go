@@ -28,7 +28,7 @@ type endpoint struct {
 
 // accounting is what a database with a chart of accounts has.
 var accounting = []simulated.Seed{{Model: "account.journal", Values: map[string]any{"name": "Bank", "code": "BNK1", "type": "bank"}},
-	{Model: "account.analytic.account", Values: map[string]any{"name": "Vagus", "code": "VAGUS-CC"}}}
+	{Model: "account.analytic.account", Values: map[string]any{"name": "Vagus", "code": "VAGUS-CC"}}, {Model: "res.company", Values: map[string]any{"name": "Second"}}}
 
 func endpoints(t *testing.T, addon bool) []endpoint {
 	serve := func(version string) (*simulated.Server, string) {

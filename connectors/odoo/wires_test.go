@@ -507,3 +507,43 @@ func TestEveryCallSaysWhoAndInWhichContext(t *testing.T) {
 		}
 	})
 }
+
+func TestCallsWorkInTheCompaniesOfTheTarget(t *testing.T) {
+	contract(t, func(t *testing.T, b *bench) {
+		in := func(companies ...int64) *Target {
+			c := b.config(b.user, b.key)
+			c.Companies = companies
+			return connect(t, c)
+		}
+		var companies []int64
+		for _, row := range b.call(t, "res.company", "search_read", []any{[]any{}, []any{"name"}}, nil).([]any) {
+			id, _ := asInt(row.(map[string]any)["id"])
+			companies = append(companies, id)
+		}
+		if err := in(companies[0]).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		nobodys := in(companies[0], 99999999)
+		if err := nobodys.Check(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "odoo.no_company") {
+			t.Errorf("a company that is none: %v", err)
+		}
+		if len(companies) < 2 {
+			t.Log("the user works in one company: what two see is not checked on this server")
+			return
+		}
+		first, second := companies[0], companies[1]
+		name := "of the second " + b.prefix
+		wantApplied(t, applyTo(t, in(second, first), b.unit(broker.Operation{ID: "o", Model: "res.partner", Do: "upsert", XID: b.xid("co"),
+			Vals: broker.Values{"name": name, "company_id": refTo("res.company", map[string]any{"id": json.Number(fmt.Sprint(second))})}})))
+		for _, c := range []struct {
+			target *Target
+			own    map[string]any
+			found  int64
+		}{{in(second), nil, 1}, {in(first), nil, 0}, {in(first, second), nil, 1}, {in(first), map[string]any{"context": map[string]any{"allowed_company_ids": []any{second}}}, 1}} {
+			res, err := c.target.client.execute(t.Context(), "res.partner", "search_count", named("search_count", []any{[]any{[]any{"name", "=", name}}}), c.own)
+			if err != nil || normal(res) != c.found {
+				t.Errorf("in %v, context %v: found %v %v", c.target.client.companies, c.own, res, err)
+			}
+		}
+	})
+}
