@@ -48,7 +48,8 @@ type Feed struct{ Tenant, Site, Feed string }
 //     content, so that what is read again because the memory of it was lost is
 //     known to the journal and the ledger.
 //   - No clock but the database server's decides what is looked at: its hands are
-//     the write_dates, and ours only tells how long ago one was seen.
+//     the write_dates. Ours tells how long ago one was seen, and a slow one makes
+//     more be looked at, never less.
 //
 // With the addon the changes come from its feed, in the order of the commits,
 // none too late and deletions among them.

@@ -264,6 +264,38 @@ func TestChangesWithinOneSecondAndLateOnesAreSeen(t *testing.T) {
 	}
 }
 
+func TestARecordThatLeavesTheDomainIsNotSentNorTakenForDeleted(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	a := st.create(st.person, "A", "1")
+	st.mustLook()
+	st.write(st.person, a, map[string]any{"ref": false, "name": "out"})
+	for range 3 {
+		st.clock = st.clock.Add(20 * time.Minute)
+		st.mustLook()
+	}
+	st.clock = st.clock.Add(25 * time.Hour)
+	st.mustLook()
+	st.wants("write A 1")
+	st.write(st.person, a, map[string]any{"ref": "A", "name": "in again"})
+	st.mustLook()
+	st.wants("write A 1", "write A in again")
+}
+
+func TestADateInTheFutureDoesNotHideWhatIsWrittenNow(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	now := st.clock
+	st.clock = now.Add(5 * time.Hour) // the server's clock was wrong for a while
+	st.create(st.person, "A", "future")
+	st.clock = now
+	st.mustLook()
+	st.create(st.person, "B", "now")
+	st.clock = now.Add(time.Minute)
+	st.mustLook()
+	st.wants("write A future", "write B now")
+}
+
 func TestOurOwnChangesAreNotSentBack(t *testing.T) {
 	t.Parallel()
 	for _, echo := range []bool{false, true} {

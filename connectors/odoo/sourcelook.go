@@ -176,16 +176,42 @@ func (r *reading) recent() error {
 	for _, x := range due {
 		changed[x.id] = true
 	}
+	var again []any
 	for id, read := range r.memory.open {
-		v := r.memory.known[id]
-		if changed[id] {
-			continue
-		}
-		if age := now.Sub(read); v.looks == once && age >= secondLook || age >= r.s.cfg.Settle {
-			due = append(due, listed{id, v.at})
+		if age := now.Sub(read); !changed[id] && (r.memory.known[id].looks == once && age >= secondLook || age >= r.s.cfg.Settle) {
+			again = append(again, id)
 		}
 	}
+	if len(again) > 0 { // those that are still of the domain
+		rows, err := r.list([]any{"id", "in", again})
+		if err != nil {
+			return err
+		}
+		if err := r.left(again, rows); err != nil {
+			return err
+		}
+		due = append(due, rows...)
+	}
 	return r.readAll(due)
+}
+
+// left looks no more at records that are not of the domain any more, and tells
+// of those that are not there at all.
+func (r *reading) left(asked []any, there []listed) error {
+	came := make(map[int64]bool, len(there))
+	for _, x := range there {
+		came[x.id] = true
+	}
+	var gone []int64
+	for _, it := range asked {
+		if id := it.(int64); !came[id] {
+			v := r.memory.known[id]
+			v.looks = done
+			r.memory.keep(id, v, r.s.now())
+			gone = append(gone, id)
+		}
+	}
+	return r.deleted(gone)
 }
 
 // everything compares all records with what was sent.

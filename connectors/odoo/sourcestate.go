@@ -58,7 +58,7 @@ type about struct {
 const (
 	memoryMagic = "vagus odoo source 1\n"
 	maxKnown    = 2_000_000
-	maxAhead    = 24 * time.Hour // a write_date further ahead of our clock is not the server's
+	maxAhead    = time.Minute // a write_date further ahead of our clock is not taken for the server's time: that only holds it back
 )
 
 // remember reads the file. What cannot be used is said and left aside.
