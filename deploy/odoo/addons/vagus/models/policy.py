@@ -11,7 +11,7 @@ class Policy(models.Model):
 
     model_id = fields.Many2one("ir.model", "Document", required=True, ondelete="cascade")
     model = fields.Char(related="model_id.model", store=True, index=True)
-    may_write = fields.Boolean("May create and write", default=True)
+    may_write = fields.Boolean("May write", default=True, help="Messages may make and change its records")
     methods = fields.Char("May call", help="Names of methods, separated by spaces: action_post button_confirm")
     action_id = fields.Many2one("ir.actions.act_window", "Action that shows its messages", ondelete="set null", readonly=True)
     may_read = fields.Boolean("Changes are sent", help="Changes of its records are written down and can be read")

@@ -203,7 +203,8 @@ class Unit(models.Model):
         results, records = [], []
         for plan in plans:
             answer, (row, _) = answers[plan.id], plan.row
-            error = " ".join(str(answer[k]) for k in ("class", "op", "field") if answer.get(k)) or None
+            where = ", ".join(str(answer[k]) for k in ("op", "field") if answer.get(k))
+            error = ": ".join(filter(None, (answer.get("class"), where))) or None
             results.append((row, answer["result"], error, text(plan.body.get("mapping"))))
             records += [(row, r["op"], r["model"], r["id"], r["made"], self.env.uid, self.env.uid) for r in answer["records"]]
         if results:

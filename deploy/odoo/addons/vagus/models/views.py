@@ -5,14 +5,14 @@ from odoo import api, models, release
 LIST = "list" if release.version_info[0] >= 18 else "tree"
 
 UNITS = """<{list} create="0" edit="0" delete="0" decoration-danger="result == 'rejected'" decoration-warning="result == 'retry'">
-    <field name="create_date" string="Came"/>
+    <field name="create_date" string="Came" width="150px"/>
     <field name="site" optional="show"/>
     <field name="feed"/>
     <field name="kind"/>
     <field name="message"/>
     <field name="result" widget="badge" decoration-success="result == 'applied'" decoration-warning="result == 'retry'" decoration-danger="result == 'rejected'"/>
     <field name="error" optional="show"/>
-    <field name="touched"/>
+    <field name="touched" string="Records"/>
     <field name="attempts" optional="hide"/>
     <field name="mapping" optional="hide"/>
     <field name="unit" optional="hide"/>
@@ -50,7 +50,7 @@ UNIT = """<form create="0" edit="0" delete="0">
 </form>"""
 
 RECORDS = """<{list} create="0" edit="0" delete="0" action="open_unit" type="object">
-    <field name="create_date" string="Came"/>
+    <field name="create_date" string="Came" width="150px"/>
     <field name="feed"/>
     <field name="kind"/>
     <field name="message"/>
