@@ -24,6 +24,11 @@ type applying struct {
 	models  map[string]string
 	records []any
 	later   []deferral
+
+	others    bool     // somebody else wrote the record in hand last
+	newer     bool     // and did so after unchanged_since
+	lost      []string // fields in which his values went
+	overwrote []any
 }
 
 // deferral is a reference to be written when its record comes.
@@ -71,6 +76,9 @@ func (s *Server) addon(t *tx, u *User, c call) (any, *exception) {
 			refused = &refusal{result, class, ""}
 		case refused == nil:
 			answer["result"], answer["records"] = "applied", a.records
+			if len(a.overwrote) > 0 {
+				answer["overwrote"] = a.overwrote
+			}
 			t.units[id] = a.records
 			t.undo = append(t.undo, func() { delete(t.units, id) })
 			continue
@@ -135,6 +143,7 @@ func (a *applying) one(op map[string]any) (*refusal, *exception) {
 		a.touched(model, id, false)
 		return nil, nil
 	}
+	a.writtenBy(model, id, text(op, "unchanged_since"))
 	switch do {
 	case "upsert", "create", "update":
 		vals := maps.Clone(object(op, "vals"))
@@ -153,6 +162,9 @@ func (a *applying) one(op map[string]any) (*refusal, *exception) {
 		return a.write(model, id, "", vals)
 	case "archive":
 		if a.tables[model].rows[id].values["active"] == true {
+			if refused := a.overwrites("active"); refused != nil {
+				return refused, nil
+			}
 			if e := a.tx.write(model, id, map[string]any{"active": false}); e != nil {
 				return nil, e
 			}
@@ -196,7 +208,36 @@ func (a *applying) call(model string, id int64, op map[string]any) (*refusal, *e
 	return nil, nil
 }
 
+// writtenBy finds out whether somebody else wrote an existing record last.
+func (a *applying) writtenBy(model string, id int64, since string) {
+	a.lost = nil
+	r := a.tables[model].rows[id]
+	a.others = r != nil && a.plain(model, id, r, "write_uid") != any(a.uid)
+	a.newer = a.others && since != "" && r.written.UTC().Format(dateTime) > since
+	a.others = a.others && since == ""
+}
+
+// overwrites is asked before fields of an existing record get other values.
+func (a *applying) overwrites(fields ...string) *refusal {
+	if a.newer && len(fields) > 0 {
+		return &refusal{"rejected", "odoo.changed_since", ""}
+	}
+	if a.others {
+		a.lost = append(a.lost, fields...)
+	}
+	return nil
+}
+
 func (a *applying) touched(model string, id int64, made bool) {
+	if len(a.lost) > 0 {
+		slices.Sort(a.lost)
+		fields := []any{}
+		for _, name := range slices.Compact(a.lost) {
+			fields = append(fields, name)
+		}
+		a.overwrote = append(a.overwrote, map[string]any{"op": a.op, "model": model, "fields": fields})
+		a.lost = nil
+	}
 	a.done[a.op], a.models[a.op] = id, model
 	a.records = append(a.records, map[string]any{"op": a.op, "model": model, "id": id, "made": made})
 }
@@ -260,6 +301,10 @@ func (a *applying) write(model string, id int64, xid string, vals map[string]any
 			e = a.name(xid, model, id, true)
 		}
 	} else {
+		a.unchanged(model, id, n)
+		if refused := a.overwrites(slices.Collect(maps.Keys(n))...); refused != nil {
+			return refused, nil
+		}
 		e = a.change(model, id, n)
 	}
 	for _, d := range a.later {
@@ -284,15 +329,19 @@ func (a *applying) write(model string, id int64, xid string, vals map[string]any
 	return nil, nil
 }
 
-// change writes what the record does not hold yet.
-func (a *applying) change(model string, id int64, values map[string]any) *exception {
+// unchanged takes out what the record holds already.
+func (a *applying) unchanged(model string, id int64, values map[string]any) {
 	r := a.tables[model].rows[id]
 	for name, v := range values {
 		if have := r.values[name]; fmt.Sprint(have) == fmt.Sprint(v) || have == nil && v == false {
 			delete(values, name)
 		}
 	}
-	if len(values) == 0 {
+}
+
+// change writes what the record does not hold yet.
+func (a *applying) change(model string, id int64, values map[string]any) *exception {
+	if a.unchanged(model, id, values); len(values) == 0 {
 		return nil
 	}
 	return a.tx.write(model, id, values)
@@ -427,10 +476,18 @@ func (a *applying) lines(model string, id int64, name string, v any) (*refusal, 
 			}
 		}
 		if line == 0 {
+			if refused := a.overwrites(name); refused != nil {
+				return refused, nil
+			}
 			if line, e = a.create(f.Relation, n); e == nil {
 				e = a.name(xid, f.Relation, line, true)
 			}
 		} else {
+			if a.unchanged(f.Relation, line, n); len(n) > 0 {
+				if refused := a.overwrites(name); refused != nil {
+					return refused, nil
+				}
+			}
 			e = a.change(f.Relation, line, n)
 		}
 		if e != nil {
@@ -441,6 +498,9 @@ func (a *applying) lines(model string, id int64, name string, v any) (*refusal, 
 	if replaces || v == nil {
 		for _, line := range sorted(a.tables[f.Relation].inverse[f.Inverse][id]) {
 			if !keep[line] {
+				if refused := a.overwrites(name); refused != nil {
+					return refused, nil
+				}
 				if e := a.unlink(f.Relation, line); e != nil {
 					return nil, e
 				}
