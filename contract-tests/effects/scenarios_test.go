@@ -126,9 +126,11 @@ var scenarios = []scenario{
 		return []*broker.Unit{k.unit("", k.contact("p"), k.contact("kin", "type", "other", "parent_id", object{"$op": "p"}), k.tag("t"))}
 	}, ""},
 	{"create", "res.partner", none, func(k *kit) []*broker.Unit {
-		return []*broker.Unit{k.unit("", with(k.contact("p"), func(o *broker.Operation) { o.Do = "create" })),
-			k.unit("", with(k.contact("nameless"), func(o *broker.Operation) { o.Do, o.XID = "create", "" }))}
+		return []*broker.Unit{k.unit("", with(k.contact("p"), func(o *broker.Operation) { o.Do = "create" }))}
 	}, ""},
+	{"create of a record that has no name", "res.partner", none, func(k *kit) []*broker.Unit {
+		return []*broker.Unit{k.unit("", with(k.contact("p"), func(o *broker.Operation) { o.Do, o.XID = "create", "" }))}
+	}, "require"}, // no mapping makes one, and the addon refuses it
 	{"update", "res.partner", existing, func(k *kit) []*broker.Unit {
 		return []*broker.Unit{k.unit("", broker.Operation{ID: "p", Model: "res.partner", Do: "update", By: broker.Values{"ref": k.prefix + "p"}, Vals: broker.Values{"street": "new"}})}
 	}, ""},
