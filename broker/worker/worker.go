@@ -24,6 +24,11 @@
 //     checked against two clocks right before each call, calls under way are
 //     cancelled when they run out, and the ledger refuses what comes too late. What
 //     a call already sent can not be recalled; therefore targets are idempotent.
+//   - A unit that waits for what another is to bring is parked as well, but uses
+//     up no attempts: what counts is how long it has waited.
+//   - A target's Concurrency holds for all its workers together: each makes the
+//     part of the calls that its partitions are, one at least. For a moment
+//     after partitions changed hands it may be exceeded.
 //   - A unit that fails is parked, and so are the later units of its key; other
 //     keys go on. A target that fails as a whole (Apply returns an error) opens
 //     the breaker: the lane takes no work and burns no attempts until
