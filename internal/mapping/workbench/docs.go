@@ -120,6 +120,8 @@ func (b Bench) Page(file string) (Page, error) {
 	return p, nil
 }
 
+const emits = "emits" // the fact that names a document
+
 // facing lists what the mapping says of itself as a whole.
 func facing(m *mapping.Mapping, doc *node) [][2]string {
 	var out [][2]string
@@ -128,7 +130,7 @@ func facing(m *mapping.Mapping, doc *node) [][2]string {
 			out = append(out, [2]string{name, value})
 		}
 	}
-	messages := strings.TrimSpace(m.Format + " " + m.Source.Version)
+	messages := strings.TrimSpace(m.Format + " " + m.Source.Version + doc.get("source").get("model").text())
 	when := doc.get("source").get("when")
 	for i := 0; when != nil && i < len(when.keys); i++ {
 		word := " where "
@@ -148,7 +150,7 @@ func facing(m *mapping.Mapping, doc *node) [][2]string {
 	add("known by", listed(doc.get("idempotency"), ", "))
 	add("unit", m.Unit)
 	add("when it fails", doc.get("on_error").text())
-	add("emits", strings.TrimSpace(doc.get("emit").get("format").text()+" "+doc.get("emit").get("set").text()))
+	add(emits, strings.TrimSpace(doc.get("emit").get("format").text()+" "+doc.get("emit").get("set").text()))
 	return out
 }
 

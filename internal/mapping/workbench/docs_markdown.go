@@ -108,17 +108,23 @@ func IndexMarkdown(w io.Writer, pages []Page) error {
 	var b strings.Builder
 	b.WriteString("# Mappings\n\n| mapping | version | purpose | writes | lets out |\n|---|---|---|---|---|\n")
 	for _, p := range pages {
-		fmt.Fprintf(&b, "| [%s](%s.md) | %d | %s | %s | %s |\n", md(p.ID), p.ID, p.Version, md(p.Title), code(p.Models()...), md(strings.Join(p.Allow, ", ")))
+		fmt.Fprintf(&b, "| [%s](%s.md) | %d | %s | %s | %s |\n", md(p.ID), p.ID, p.Version, md(p.Title), code(p.Writes()...), md(orID(strings.Join(p.Allow, ", "), "nothing that has a label")))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// Models lists the models that the mapping writes, each once.
-func (p Page) Models() []string {
+// Writes lists the models that the mapping writes, each once, or the document:
+// "x12 850".
+func (p Page) Writes() []string {
 	var out []string
 	for _, n := range p.Flow.Models {
 		out = append(out, n.Name)
+	}
+	for _, f := range p.Facts {
+		if f[0] == emits {
+			out = append(out, f[1])
+		}
 	}
 	return out
 }
