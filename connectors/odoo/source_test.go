@@ -282,6 +282,18 @@ func TestARecordThatLeavesTheDomainIsNotSentNorTakenForDeleted(t *testing.T) {
 	st.wants("write A 1", "write A in again")
 }
 
+func TestADeletionIsSeenEarlyOfWhatIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	a := st.create(st.person, "A", "1")
+	st.mustLook()
+	st.do(st.person, "unlink", []any{a})
+	st.clock = st.clock.Add(time.Minute)
+	st.mustLook()
+	st.mustLook()
+	st.wants("write A 1", "delete <nil> <nil>")
+}
+
 func TestADateInTheFutureDoesNotHideWhatIsWrittenNow(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, t.TempDir(), nil)
@@ -294,6 +306,22 @@ func TestADateInTheFutureDoesNotHideWhatIsWrittenNow(t *testing.T) {
 	st.clock = now.Add(time.Minute)
 	st.mustLook()
 	st.wants("write A future", "write B now")
+}
+
+func TestWhatComesBackWithinItsSecondIsSentAgain(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	began := st.clock
+	a := st.create(st.person, "A", "1")
+	st.mustLook()
+	st.write(st.person, a, map[string]any{"name": "2"})
+	st.clock = began.Add(3 * time.Second)
+	st.mustLook()
+	st.clock = began.Add(time.Millisecond) // in a transaction that began then
+	st.write(st.person, a, map[string]any{"name": "1"})
+	st.clock = began.Add(11 * time.Minute)
+	st.mustLook()
+	st.wants("write A 1", "write A 2", "write A 1")
 }
 
 func TestOurOwnChangesAreNotSentBack(t *testing.T) {

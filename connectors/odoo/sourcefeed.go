@@ -107,7 +107,7 @@ func (r *reading) endOfChanges() error {
 		cursor = p.cursor
 		if !p.more {
 			r.memory.about.Cursor, r.memory.dirty = cursor, true
-			// From here on nothing is remembered as compared before it was.
+			// What came before the cursor is to be compared.
 			r.memory.about.Reconciled = 0
 			return nil
 		}

@@ -60,18 +60,17 @@ func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
 	if !feed && m.about.Cursor != nil { // the addon was taken away
 		m.about.Cursor, m.about.Reconciled = nil, 0
 	}
-	full := w.s.now().Sub(time.Unix(m.about.Reconciled, 0)) >= w.s.cfg.Reconcile
 	switch {
 	case feed && m.about.Cursor == nil:
 		if err := r.endOfChanges(); err != nil {
 			return err
 		}
-		full = true // what came before the cursor
 	case feed:
 		if err := r.follow(); err != nil {
 			return err
 		}
 	}
+	full := w.s.now().Sub(time.Unix(m.about.Reconciled, 0)) >= w.s.cfg.Reconcile
 	if feed && !full {
 		return nil
 	}
@@ -157,7 +156,7 @@ type reading struct {
 	self   int64
 	final  bool           // what is read need not be looked at again
 	found  int            // records that made a message
-	failed map[int64]bool // those that cannot be read
+	failed map[int64]bool // those that cannot be read: they are tried at each look
 }
 
 // recent looks at what was written within Settle, and again at what is due.
@@ -312,8 +311,8 @@ func (r *reading) readAll(rows []listed) error {
 		if err := r.offer(records); err != nil {
 			return err
 		}
-		if err := r.missing(rows[:n], records); err != nil {
-			return err
+		for id := range r.failed {
+			r.memory.keep(id, version{hash: r.memory.known[id].hash}, r.s.now())
 		}
 		rows = rows[n:]
 		if now := r.s.now(); now.Sub(r.memory.saved) >= saveEvery {
@@ -323,27 +322,6 @@ func (r *reading) readAll(rows []listed) error {
 		}
 	}
 	return nil
-}
-
-// missing looks at those that were asked for and did not come: they cannot be
-// read, and are tried at each look, or were deleted.
-func (r *reading) missing(asked []listed, records []map[string]any) error {
-	came := make(map[int64]bool, len(records))
-	for _, rec := range records {
-		id, _ := asInt(rec["id"])
-		came[id] = true
-	}
-	var gone []int64
-	for _, x := range asked {
-		switch {
-		case came[x.id]:
-		case r.failed[x.id]:
-			r.memory.keep(x.id, version{hash: r.memory.known[x.id].hash}, r.s.now())
-		default:
-			gone = append(gone, x.id)
-		}
-	}
-	return r.deleted(gone)
 }
 
 // read returns the content of those records that are there. One that Odoo
