@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +57,7 @@ type Config struct {
 	PlainHTTP bool `yaml:"plain_http"`
 	// Proxy is the URL of an HTTP proxy; empty means none, whatever the environment says.
 	Proxy     string `yaml:"proxy"`
-	UserAgent string `yaml:"user_agent"` // default "vagus/" and the version of the build
+	UserAgent string `yaml:"user_agent"` // default "vagus", which a process makes "vagus/" and its version
 	// Companies are the database ids of the companies that calls work in
 	// (allowed_company_ids), the one that new records belong to first; empty
 	// means the user's own. A mapping's context may name others.
@@ -140,9 +139,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.UserAgent == "" {
 		c.UserAgent = "vagus"
-		if b, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(b.Main.Version, "v") {
-			c.UserAgent += "/" + b.Main.Version
-		}
 	}
 	if c.Lang == "" {
 		c.Lang = "en_US"

@@ -28,6 +28,11 @@ func (x *xmlRPC) call(ctx context.Context, service, method string, args []any) (
 	if err != nil {
 		return nil, err
 	}
+	return readXML(data)
+}
+
+// readXML reads an answer: a result, or a fault.
+func readXML(data []byte) (any, error) {
 	if !bytes.Contains(data, []byte("<methodResponse>")) || !shallow(data) {
 		return nil, &fault{class: "net.garbage"}
 	}

@@ -182,6 +182,9 @@ func figures(runs map[string]run) []figure {
 			add(m.name, v/m.scale, m.shown, m.target, v/m.scale <= m.most)
 		}
 	}
+	if v, ok := runs["connectors/odoo Upserts/rows=50"]["upserts/s"]; ok {
+		add("the simulated Odoo, 50 upserts a call", v, "upserts/s", "at least 5000", v >= 5000)
+	}
 	if v, ok := runs["internal/mapping DecodeAndRunADT"]["cpu-ns/op"]; ok {
 		add("mapping an ADT with decoding, one core", 1e9/v, "msg/s", "", false)
 	}

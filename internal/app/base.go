@@ -38,6 +38,7 @@ type whole struct {
 type base struct {
 	*parts
 	service   string
+	version   string
 	settings  config.Process
 	whole     *whole
 	telemetry *ops.Telemetry
@@ -65,9 +66,9 @@ func startBase(ctx context.Context, service, instance string, o Options, p confi
 	log = log.With("service", service, "instance", instance)
 	log.Info("starting", "version", o.Version, "pid", os.Getpid())
 	if o.whole != nil {
-		return &base{parts: newParts(log, grace, o.whole.failed), service: service, settings: p, whole: o.whole, telemetry: o.whole.telemetry}, nil
+		return &base{parts: newParts(log, grace, o.whole.failed), service: service, version: o.Version, settings: p, whole: o.whole, telemetry: o.whole.telemetry}, nil
 	}
-	b := &base{parts: newParts(log, grace, make(chan error, 1)), service: service, settings: p}
+	b := &base{parts: newParts(log, grace, make(chan error, 1)), service: service, version: o.Version, settings: p}
 	b.telemetry, err = ops.NewTelemetry(ctx, ops.TelemetryConfig{Service: service, Version: o.Version, Instance: instance, Endpoint: p.OTLP, Log: log})
 	if err != nil {
 		return nil, err

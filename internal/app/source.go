@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"path/filepath"
@@ -33,6 +34,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 		return source{s, s.Addr, func() bool { return s.Addr() != nil }, func() string { return "" }}, nil
 	case cfg.Odoo != nil:
 		c := *cfg.Odoo
+		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
 		c.Dir = filepath.Join(dataDir, "odoo", cfg.Name)
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
 		s, err := odoo.NewSource(odoo.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
@@ -60,6 +62,7 @@ func newTarget(name string, cfg config.Target, b *base) (broker.Target, error) {
 	switch {
 	case cfg.Odoo != nil:
 		c := *cfg.Odoo
+		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
 		c.Logger, c.Tracer, c.Meter = b.log.With("target", name), b.tracer(), b.meter()
 		if cfg.Concurrency > 0 {
 			c.Concurrency = cfg.Concurrency
