@@ -119,6 +119,7 @@ func FuzzXMLAnswer(f *testing.F) {
 	f.Add([]byte("<?xml version=\"1.0\"?>\n<methodResponse><params><param><value><array><data><value><int>1</int></value><value><struct><member><name>a</name><value><nil/></value></member></struct></value></data></array></value></param></params></methodResponse>"))
 	f.Add([]byte("<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>1</int></value></member><member><name>faultString</name><value><string>a: b</string></value></member></struct></value></fault></methodResponse>"))
 	f.Add([]byte("<methodResponse>" + strings.Repeat("<value><array><data>", 5000)))
+	f.Add([]byte("<methodResponse><>"))
 	f.Add([]byte("<methodResponse><params><param><value><dateTime.iso8601>20260101T00:00:00</dateTime.iso8601></value></param></params></methodResponse>"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if v, err := readXML(body); err != nil && v != nil {

@@ -90,7 +90,7 @@ func shallow(data []byte) bool {
 		data = data[i+1:]
 		end := bytes.IndexByte(data, '>')
 		switch {
-		case end < 0 || data[0] == '!':
+		case end < 1 || data[0] == '!':
 			return false
 		case data[0] == '/':
 			depth--
