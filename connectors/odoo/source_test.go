@@ -324,6 +324,34 @@ func TestWhatComesBackWithinItsSecondIsSentAgain(t *testing.T) {
 	st.wants("write A 1", "write A 2", "write A 1")
 }
 
+func TestALookThatFailsMovesNothingOn(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	st.create(st.person, "A", "x")
+	st.mustLook()
+	st.clock = st.clock.Add(time.Minute)
+	st.create(st.person, "B", "x")
+	st.clock = st.clock.Add(30 * time.Minute)
+	st.create(st.person, "C", "x")
+	st.refuse = broker.ErrFull
+	if err := st.look(); err == nil {
+		t.Fatal("a look that could not hand on its messages succeeds")
+	}
+	st.refuse = nil
+	st.mustLook()
+	st.wants("write A x", "write B x", "write C x")
+}
+
+func TestTheAddonsFeedKeepsToTheDomain(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), func(c *SourceConfig, s *simulated.Config) { c.Addon, s.Addon = "require", true })
+	st.mustLook()
+	st.do(st.person, "create", map[string]any{"name": "without a reference"})
+	st.create(st.person, "A", "x")
+	st.mustLook()
+	st.wants("write A x")
+}
+
 func TestOurOwnChangesAreNotSentBack(t *testing.T) {
 	t.Parallel()
 	for _, echo := range []bool{false, true} {
@@ -428,12 +456,20 @@ func TestWhatOdooCannotReadDoesNotHoldBackTheRest(t *testing.T) {
 	if len(st.messages) != 9 {
 		t.Errorf("%d messages, want 9", len(st.messages))
 	}
+	st.clock = st.clock.Add(time.Hour)
+	st.create(st.person, "later", "x")
+	for range 2 { // what is looked at moves past the one that cannot be read
+		if err := st.look(); !errors.Is(err, errUnreadable) {
+			t.Fatalf("look says %v", err)
+		}
+		st.clock = st.clock.Add(time.Hour)
+	}
 	st.server.Heal()
 	st.start()
 	st.clock = st.clock.Add(time.Hour)
 	st.mustLook()
-	if len(st.messages) != 10 || st.last(t)[bad] == nil {
-		t.Errorf("%d messages, want 10", len(st.messages))
+	if len(st.messages) != 11 || st.last(t)[bad] == nil {
+		t.Errorf("%d messages, want 11", len(st.messages))
 	}
 }
 
