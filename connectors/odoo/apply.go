@@ -19,6 +19,7 @@ type pass struct {
 	facts    map[string]map[string]fact // by model and field, as far as they were needed
 	seen     seen                       // what the records of a wave hold
 	blind    bool                       // known cannot be had
+	me       int64                      // our user, 0: not asked yet
 	suspects atomic.Int32               // calls that failed although Odoo answers
 
 	columns map[string]string // by field: see byID
@@ -96,6 +97,9 @@ type job struct {
 	byID   bool         // the record was found by its fields
 	unsure bool         // exists cannot be known
 	held   bool         // only_if does not hold: leave the record alone
+	others bool         // somebody else wrote the record last
+	newer  bool         // and did so after UnchangedSince
+	lost   []string     // fields in which the job overwrites what somebody else may have written
 	steps  []*row       // in order; at most two
 	lines  []*lineField // to be written after the steps
 	owner  string       // names the record among those that have lines
@@ -318,6 +322,7 @@ func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
 		return false, nil
 	}
 	id := j.record()
+	j.s.warn(j.lostWarning())
 	j.s.results = append(j.s.results, result{j.op.ID, record{j.op.Model, id}})
 	if j.xid != "" && (j.op.XID != "" || j.made) {
 		p.known[j.xid] = record{j.op.Model, id}

@@ -214,7 +214,7 @@ func (p *pass) callSome(ctx context.Context, g *calling, targets []*callTarget) 
 		case asks:
 			t.job.s.stop(broker.Rejected, "odoo.asks_back", t.model+": "+g.method+" asks a question and does nothing; answer it by the operation's context (skip_backorder: true makes a back-order), or by hand")
 		case v.act == none:
-			t.job.s.warning = t.model + ": " + g.method + " left record " + strconv.FormatInt(t.id, 10) + " as only_if asks for it, so that a repeat would call it again"
+			t.job.s.warn(t.model + ": " + g.method + " left record " + strconv.FormatInt(t.id, 10) + " as only_if asks for it, so that a repeat would call it again")
 		case v.act == reject:
 			t.job.s.fail(t.model, v)
 		default:

@@ -38,6 +38,16 @@ func (s seen) holdsAll(r record, cells []cell) bool {
 	return true
 }
 
+// differing are the fields of cells in which the record has another value.
+func (s seen) differing(r record, cells []cell) (fields []string) {
+	for _, c := range cells {
+		if have, ok := s.value(r, fieldOf(c.column)); ok && !c.is(have) {
+			fields = append(fields, fieldOf(c.column))
+		}
+	}
+	return fields
+}
+
 // maxCompared is the longest text that is read back to be compared.
 const maxCompared = 4096
 
@@ -68,9 +78,13 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 		for f := range deferrable(j.op) {
 			a.guards[f], a.fields[f] = true, true
 		}
+		if j.op.UnchangedSince != "" {
+			a.guards["write_uid"], a.guards["write_date"] = true, true
+			a.fields["write_uid"], a.fields["write_date"] = true, true
+		}
 		for f, v := range j.written() {
 			if text, ok := v.(string); (!ok || len(text) <= maxCompared) && !isLines(v) {
-				a.fields[f] = true
+				a.fields[f], a.fields["write_uid"] = true, true
 			}
 		}
 		if len(a.fields) > 0 || before > 0 {
@@ -78,6 +92,12 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 		}
 	}
 	p.seen = seen{}
+	if len(asks) > 0 && p.me == 0 {
+		var err error
+		if p.me, err = p.t.self(ctx); err != nil {
+			return err
+		}
+	}
 	for model, a := range asks {
 		if len(a.fields) == 0 {
 			continue
@@ -105,7 +125,7 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 		}
 		if v != nil && len(a.guards) > 0 {
 			for _, j := range jobs {
-				if j.exists && j.op.Model == model && len(j.op.OnlyIf) > 0 {
+				if j.exists && j.op.Model == model && (len(j.op.OnlyIf) > 0 || j.op.UnchangedSince != "") {
 					j.s.fail(model, *v)
 				}
 			}
@@ -114,7 +134,9 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 	return nil
 }
 
-// read adds fields of records to what is seen. A verdict says that Odoo refuses.
+// read adds fields of records to what is seen: of a many2one field its id alone,
+// without the name, which takes Odoo as long as all the rest. A verdict says that
+// Odoo refuses.
 func (p *pass) read(ctx context.Context, model string, ids map[int64]bool, fields map[string]bool) (*verdict, error) {
 	if len(fields) == 0 {
 		return nil, nil
@@ -134,7 +156,7 @@ func (p *pass) read(ctx context.Context, model string, ids map[int64]bool, field
 		for i, id := range chunk {
 			list[i] = id
 		}
-		res, err := p.t.client.execute(ctx, model, "read", []arg{{"ids", list}, {"fields", names}}, map[string]any{"context": p.t.searchContext(true)})
+		res, err := p.t.client.execute(ctx, model, "read", []arg{{"ids", list}, {"fields", names}, {"load", ""}}, map[string]any{"context": p.t.searchContext(true)})
 		if err != nil {
 			v, err := p.assess(ctx, err, nil)
 			return &v, err
@@ -210,15 +232,8 @@ func (c *cell) is(have any) bool {
 	return false
 }
 
-// isRelation compares ids: read returns [id, name] of a many2one and a list of
-// ids of the others.
+// isRelation compares the ids of relations to many records.
 func (c *cell) isRelation(text string, have []any) bool {
-	if len(have) == 2 {
-		if _, named := have[1].(string); named {
-			id, ok := asInt(have[0])
-			return ok && text == strconv.FormatInt(id, 10)
-		}
-	}
 	there := make(map[string]bool, len(have))
 	for _, v := range have {
 		id, ok := asInt(v)

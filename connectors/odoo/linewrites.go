@@ -47,6 +47,11 @@ func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
 	var rows []*row
 	for _, j := range open {
 		bad := p.lineRows(j)
+		for _, f := range j.lines {
+			if bad == nil && len(f.rows) > 0 && !j.made {
+				bad = j.overwrites(f.name)
+			}
+		}
 		if bad != nil {
 			j.s.outcome = bad
 			continue
@@ -228,6 +233,9 @@ func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
 				}
 			}
 			if len(commands) == 0 {
+				continue
+			}
+			if j.s.outcome = j.overwrites(f.name); j.s.outcome != nil {
 				continue
 			}
 			_, err = p.t.client.execute(ctx, j.op.Model, "write", []arg{{"ids", []any{id}}, {"vals", map[string]any{f.name: commands}}},

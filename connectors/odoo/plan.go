@@ -11,6 +11,7 @@ import (
 // something to do with it. It may end the unit.
 func (j *job) identify(p *pass) bool {
 	j.steps, j.lines, j.rec, j.id, j.exists, j.byID, j.made, j.held, j.stale = nil, nil, record{}, 0, false, false, false, false, false
+	j.others, j.newer, j.lost = false, false, nil
 	s, op := j.s, j.op
 	if op.Do == "call" && op.On != "" {
 		return true
@@ -66,7 +67,7 @@ func (j *job) identify(p *pass) bool {
 // mustKnow says whether an operation can only be done when it is known whether
 // its record exists.
 func mustKnow(op *broker.Operation) bool {
-	return len(op.OnUpdate)+len(op.OnlyIf) > 0 || op.Do != "upsert" && op.Do != "create"
+	return len(op.OnUpdate)+len(op.OnlyIf) > 0 || op.UnchangedSince != "" || op.Do != "upsert" && op.Do != "create"
 }
 
 // written are the values that an existing record is to have.
@@ -107,6 +108,9 @@ func (j *job) plan(p *pass) {
 				j.held = true
 				return
 			}
+		}
+		if s.outcome = p.writtenBy(j); s.outcome != nil {
+			return
 		}
 		if op.Do == "create" {
 			if s.outcome = j.rest(p); s.outcome != nil {
@@ -180,6 +184,9 @@ func (j *job) update(p *pass, vals broker.Values) {
 	}
 	j.lines = fields
 	if len(cells) == 0 || j.exists && p.seen.holdsAll(j.rec, cells) {
+		return
+	}
+	if j.s.outcome = j.overwrites(p.seen.differing(j.rec, cells)...); j.s.outcome != nil {
 		return
 	}
 	extra, context := j.op.Context, contextKey(j.op.Context)

@@ -381,7 +381,7 @@ func TestWhatCountsAsTheSameValue(t *testing.T) {
 		{cell{value: "a"}, "a", true}, {cell{value: "a"}, "b", false}, {cell{value: false}, false, true}, {cell{value: ""}, false, true},
 		{cell{value: "0"}, false, false}, {cell{value: "0", truth: true}, false, true}, {cell{value: "1", truth: true}, true, true}, {cell{value: "1"}, true, false},
 		{cell{value: "1", truth: true}, "1", false}, {cell{value: "18.40"}, 18.4, true}, {cell{value: "18.41"}, 18.4, false}, {cell{value: "3"}, int64(3), true}, {cell{value: false}, int64(0), true},
-		{cell{value: "7"}, []any{int64(7), "Name"}, true}, {cell{value: "7"}, []any{int64(8), "Name"}, false}, {cell{value: "7"}, false, false}, {cell{value: false}, []any{int64(8), "Name"}, false},
+		{cell{value: "7"}, int64(7), true}, {cell{value: "7"}, int64(8), false}, {cell{value: "7"}, false, false}, {cell{value: false}, int64(8), false},
 		{cell{value: "1,2", mode: set}, []any{int64(2), int64(1)}, true}, {cell{value: "1", mode: set}, []any{int64(2), int64(1)}, false}, {cell{value: "1", mode: add}, []any{int64(2), int64(1)}, true},
 		{cell{value: "3", mode: add}, []any{int64(2), int64(1)}, false}, {cell{value: false, mode: set}, []any{}, true}, {cell{value: false, mode: set}, []any{int64(1)}, false},
 		{cell{value: `{"12":100}`}, map[string]any{"12": 100.0}, true}, {cell{value: `{"12":100}`}, map[string]any{"12": int64(90)}, false}, {cell{value: `{"12":100}`}, false, false},

@@ -212,7 +212,7 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	case "unlink":
 		return true, each(c.arg(0, "ids"), func(id int64) *exception { return t.unlink(c.model, id) })
 	case "read":
-		return read(t, c.model, ints(c.arg(0, "ids")), c.list(1, "fields"))
+		return read(t, c.model, ints(c.arg(0, "ids")), c.list(1, "fields"), c.arg(2, "load") == "")
 	case "web_read":
 		spec, _ := c.arg(1, "specification").(map[string]any)
 		ids := ints(c.arg(0, "ids"))
@@ -239,7 +239,7 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 		if c.method == "search" {
 			return wireIDs(ids), nil
 		}
-		return read(t, c.model, ids, c.list(1, "fields"))
+		return read(t, c.model, ids, c.list(1, "fields"), false)
 	case "name_search":
 		name, _ := c.arg(0, "name").(string)
 		ids, e := t.search(c.model, []any{[]any{"name", "ilike", name}}, c.ctx)
@@ -316,7 +316,8 @@ func create(t *tx, c call) (any, *exception) {
 	return ids, nil
 }
 
-func read(t *tx, model string, ids []int64, fields []any) (any, *exception) {
+// read returns records; of a many2one field the id alone when that is asked for.
+func read(t *tx, model string, ids []int64, fields []any, bare bool) (any, *exception) {
 	m := t.models[model]
 	names := []string{"id"}
 	for _, f := range fields {
@@ -350,6 +351,9 @@ func read(t *tx, model string, ids []int64, fields []any) (any, *exception) {
 		row := make(map[string]any, len(names))
 		for _, name := range names {
 			row[name] = t.wire(model, id, r, name)
+			if f, _ := m.field(name); bare && f.Type == "many2one" {
+				row[name] = t.plain(model, id, r, name)
+			}
 		}
 		out = append(out, row)
 	}

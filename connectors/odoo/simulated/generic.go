@@ -74,7 +74,7 @@ func generic(t *tx, u *User, c call) (res any, e *exception, has bool) {
 		for name := range specification {
 			fields = append(fields, name)
 		}
-		res, e := read(t, c.model, ids, fields)
+		res, e := read(t, c.model, ids, fields, false)
 		return res, e, true
 	case "get_external_id":
 		out := map[string]any{}
