@@ -56,6 +56,9 @@ type page struct {
 	changes []change
 	cursor  []int64
 	more    bool
+	// forgotten: the addon does not know all changes after the cursor any more
+	// (too old, or the database was restored): all records have to be compared.
+	forgotten bool
 }
 
 type change struct {
@@ -76,7 +79,7 @@ func (w *watch) readChanges(ctx context.Context, spec map[string]any, cursor []i
 	answer, _ := v.(map[string]any)
 	list, ok := answer["changes"].([]any)
 	at, _ := answer["cursor"].([]any)
-	p := page{more: answer["more"] == true}
+	p := page{more: answer["more"] == true, forgotten: answer["forgotten"] == true}
 	for _, it := range at {
 		n, isInt := asInt(it)
 		ok = ok && isInt
@@ -122,6 +125,12 @@ func (r *reading) follow() error {
 		p, err := r.readChanges(r.ctx, r.spec, m.about.Cursor, r.s.cfg.Batch)
 		if err != nil {
 			return r.lost(err)
+		}
+		if p.forgotten { // begin anew, as without a cursor
+			r.s.log.Warn("odoo: the addon has forgotten changes that were not read; all records are compared", "model", r.model)
+			m.about.Cursor, m.about.Reconciled, m.dirty = nil, 0, true
+			r.found = 0
+			return nil
 		}
 		records, gone, err := r.sorted(p.changes)
 		if err != nil {
