@@ -223,6 +223,24 @@ func TestASourceTellsEachChangeOnceAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestASourceThatWasAwayForTooLongComparesAll(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), func(c *SourceConfig, s *simulated.Config) { c.Addon, s.Addon = "require", true })
+	a := st.create(st.person, "A", "Ann")
+	st.mustLook()
+	st.write(st.person, a, map[string]any{"name": "Ann B"})
+	st.clock = st.clock.Add(time.Minute)
+	st.mustLook()
+	st.write(st.person, a, map[string]any{"name": "Ann C"})
+	st.create(st.person, "D", "Dan")
+	st.server.ForgetChanges()
+	for range 3 {
+		st.clock = st.clock.Add(time.Minute)
+		st.mustLook()
+	}
+	st.wants("write A Ann", "write A Ann B", "write A Ann C", "write D Dan")
+}
+
 func TestChangesWithinOneSecondAndLateOnesAreSeen(t *testing.T) {
 	t.Parallel()
 	st := newSite(t, t.TempDir(), nil)

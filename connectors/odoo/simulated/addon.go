@@ -92,6 +92,13 @@ func (s *Server) addon(t *tx, u *User, c call) (any, *exception) {
 	return answers, nil
 }
 
+// ForgetChanges deletes what the addon wrote down of changes, as it does with old ones.
+func (s *Server) ForgetChanges() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store.unknown, s.store.changes = s.store.noteSeq, nil
+}
+
 func (a *applying) run(unit map[string]any) (*refusal, *exception) {
 	ops, _ := unit["ops"].([]any)
 	for _, it := range ops {

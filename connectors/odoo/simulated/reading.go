@@ -165,7 +165,10 @@ func (t *tx) readChanges(c call) (any, *exception) {
 	if len(cursor) == 2 {
 		after = cursor[1]
 	}
-	newest, last, n := map[int64]note{}, after, int64(0)
+	if after != 0 && after < t.unknown {
+		return map[string]any{"changes": []any{}, "cursor": []any{t.unknown, t.unknown}, "more": true, "forgotten": true}, nil
+	}
+	newest, last, n := map[int64]note{}, max(after, t.unknown), int64(0)
 	for _, x := range t.changes {
 		if x.model == model && x.seq > after && n < min(limit, 1000) {
 			newest[x.id], last, n = x, x.seq, n+1
@@ -188,5 +191,5 @@ func (t *tx) readChanges(c call) (any, *exception) {
 		}
 		changes = append(changes, change)
 	}
-	return map[string]any{"changes": changes, "cursor": []any{last, last}, "more": n == min(limit, 1000)}, nil
+	return map[string]any{"changes": changes, "cursor": []any{last, last}, "more": n == min(limit, 1000), "forgotten": false}, nil
 }

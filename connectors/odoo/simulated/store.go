@@ -21,6 +21,7 @@ type store struct {
 	addon    bool // changes are written down
 	changes  []note
 	noteSeq  int64
+	unknown  int64 // changes up to this one were forgotten
 	seq      int64
 	now      func() time.Time
 }
