@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -25,7 +26,8 @@ var (
 // A message's tree: the root's kids are segments ("PID") and groups ("ORDER";
 // structure.go says which), a segment's kids are fields ("5"; repetitions are
 // siblings), then components and sub-components, by number. Empty elements
-// have no node; "" gives a node that is Null. A field, repetition or component
+// have no node, and trailing blanks say nothing (2.5.1 section 2.A.75); ""
+// gives a node that is Null. A field, repetition or component
 // that has no separator inside is a leaf itself: PID-8 is the leaf, not
 // PID-8.1. One that has separators is never a leaf, so its value is its first
 // leaf, going down: PID-5 of "O'Hara&van^Siobhan" has the kids 1 (with kids 1
@@ -239,7 +241,8 @@ func (b *builder) repetitions(name string, line, from, to int) {
 // value makes the node of a repetition (sep is the component separator) or of
 // a component (sep is the sub-component separator), nil if it is empty.
 func (b *builder) value(name string, line, from, to int, sep byte) *tree.Node {
-	raw := b.m.body[from:to]
+	raw := bytes.TrimRight(b.m.body[from:to], " ")
+	to = from + len(raw)
 	if len(raw) == 0 || b.left <= 0 {
 		b.left -= min(len(raw), 1) // one that was left out for want of room makes the decode fail
 		return nil
@@ -284,7 +287,7 @@ func (b *builder) leaf(raw []byte, from, to int) string {
 	if b.text != "" && (b.m.delims.escape == 0 || bytes.IndexByte(raw, b.m.delims.escape) < 0) {
 		return b.text[from:to]
 	}
-	return b.m.text(raw)
+	return strings.TrimRight(b.m.text(raw), " ")
 }
 
 // numberName returns the name of field, component or sub-component n.

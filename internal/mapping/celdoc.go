@@ -24,7 +24,7 @@ func Functions() []FunctionOutline {
 		{Name: "nodes", Call: "nodes('PATH[*]')", Gives: "list(node)", Doc: "The items of a list, for filter, map, exists: n.v('2').", Path: true},
 		{Name: "table", Call: "table('NAME', code)", Gives: "string", Doc: "What a code table makes of a code; an error when it has no such code."},
 		{Name: "intable", Call: "intable('NAME', code)", Gives: "bool", Doc: "Whether a code table has the code."},
-		{Name: "words", Call: "words([a, b])", Gives: "string", Doc: "The texts that are not empty, joined by spaces."},
+		{Name: "words", Call: "words([a, b])", Gives: "string", Doc: "The texts that are not blank, joined by spaces."},
 		{Name: "dec", Call: "dec(text)", Gives: "decimal", Doc: "An exact number of a text or a whole number."},
 		{Name: "total", Call: "total(list)", Gives: "decimal", Doc: "The sum of a list of decimals."},
 		{Name: "size", Call: "size(list)", Gives: "int", Doc: "How many there are."},

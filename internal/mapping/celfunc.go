@@ -103,15 +103,15 @@ func decimalOf(s string) ref.Val {
 	return decimal{r}
 }
 
-// words joins the texts that are not empty.
+// words joins the texts that are not blank.
 func words(list ref.Val) ref.Val {
 	var b strings.Builder
 	for it := list.(traits.Lister).Iterator(); it.HasNext() == types.True; {
-		if s, ok := it.Next().(types.String); ok && s != "" {
+		if s, ok := it.Next().(types.String); ok && !isBlank(string(s)) {
 			if b.Len() > 0 {
 				b.WriteByte(' ')
 			}
-			b.WriteString(string(s))
+			b.WriteString(strings.TrimSpace(string(s)))
 		}
 	}
 	return types.String(b.String())

@@ -151,7 +151,7 @@ func (r *run) element(o *outElement) (text string, state tree.State, f *fault) {
 	switch {
 	case f != nil || state == tree.Value || r.left == OutcomeWhenFalse && !o.must:
 	case x.required:
-		f = x.requiredFault(state)
+		f = r.requiredFault(x, state)
 	case o.must:
 		f = &fault{class: ClassRequired, text: "the standard wants a value here, and there is none"}
 	}

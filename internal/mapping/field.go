@@ -54,7 +54,7 @@ func (r *run) let(x *let) (datum, *fault) {
 		}
 	}
 	if f == nil && x.rule.required && d.state != tree.Value && r.left != OutcomeWhenFalse {
-		f = x.rule.requiredFault(d.state)
+		f = r.requiredFault(x.rule, d.state)
 	}
 	if f != nil {
 		return datum{}, f.in("let " + x.name).of(x.rule.at)
@@ -108,7 +108,9 @@ func (c *constant) datum() datum {
 	return d
 }
 
-func (x *rule) requiredFault(s tree.State) *fault {
+// requiredFault says what a required value lacks: its inputs, or, where they
+// have values, something that comes of them.
+func (r *run) requiredFault(x *rule, s tree.State) *fault {
 	what, verb, state := "it", "is", "absent"
 	if len(x.inputs) > 0 {
 		names := make([]string, len(x.inputs))
@@ -117,6 +119,9 @@ func (x *rule) requiredFault(s tree.State) *fault {
 		}
 		if what = strings.Join(names, " and "); len(names) > 1 {
 			verb = "are"
+		}
+		if s == tree.Absent && first(r.inBuf).state == tree.Value {
+			return &fault{class: ClassRequired, text: "required, but nothing comes of " + what}
 		}
 	}
 	if s == tree.Null {
@@ -200,7 +205,7 @@ func (r *run) field(x *rule, out *sink) *fault {
 	}
 	switch {
 	case state != tree.Value && x.required && r.left != OutcomeWhenFalse:
-		return x.requiredFault(state)
+		return r.requiredFault(x, state)
 	case state == tree.Value:
 		out.put(x, v)
 	case state == tree.Null && !x.keepNull:
@@ -324,7 +329,7 @@ func (r *run) inputs(x *rule) []datum {
 
 // source runs a rule up to the conversion: inputs, table, expression. The
 // expression runs only when there is a value for it; one without inputs always
-// does. An empty text is absent.
+// does. A blank text is absent.
 func (r *run) source(x *rule) (datum, *fault) {
 	switch {
 	case x.constant != nil:
@@ -366,7 +371,7 @@ func (r *run) source(x *rule) (datum, *fault) {
 			r.trace.step(howCEL(x.cel), d)
 		}
 	}
-	if d.cel == nil && d.text == "" && (x.cel != nil || len(in) > 0 && !x.named) {
+	if d.cel == nil && isBlank(d.text) && (x.cel != nil || len(in) > 0 && !x.named) {
 		return datum{}, nil
 	}
 	return d, nil
@@ -396,7 +401,7 @@ func (r *run) lookup(x *rule, d *datum) *fault {
 	result, ok := x.table.lookup(code)
 	if ok {
 		*d = datum{state: tree.Value, text: result}
-		if result == "" {
+		if isBlank(result) {
 			*d = datum{}
 		}
 		if r.trace != nil {

@@ -33,7 +33,7 @@ egress: { allow: [name, identifier, contact, demographic, admin] }
 
 // withFields is a mapping with one operation and these lines of fields.
 func withFields(fields string) string {
-	return testHead + `tables: { sex: { M: male, F: female, U: "" }, any: { A: x, "*": other }, twice: { F: female, W: female } }
+	return testHead + `tables: { sex: { M: male, F: female, U: "", B: " " }, any: { A: x, "*": other }, twice: { F: female, W: female } }
 operations:
   - id: p
     model: res.partner

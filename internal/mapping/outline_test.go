@@ -57,7 +57,7 @@ operations:`
 func TestALetThatIsEmptyOrSwitchedOffIsAbsent(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ let, want string }{
-		{`{ from: { a: PID-8, b: PID-7 }, cel: "''", required: true }`, `required, but PID-8 and PID-7 are absent`},
+		{`{ from: { a: PID-8, b: PID-7 }, cel: "''", required: true }`, `required, but nothing comes of PID-8 and PID-7`},
 		{`{ from: { a: PID-8, b: PID-7 }, cel: "''", default: y }`, `"name":"y"`},
 		{`{ from: PID-8, when: "it == 'M'", required: true }`, `"ref":"F"`},
 	} {

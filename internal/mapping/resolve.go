@@ -78,7 +78,7 @@ func (r *run) referenceBy(ref *reference, it datum) (map[string]any, *fault) {
 // missing.
 func (r *run) keyValue(k *searchKey, d datum) (any, *fault) {
 	s, err := d.asText()
-	if err == nil && (d.state != tree.Value || s == "") {
+	if err == nil && (d.state != tree.Value || isBlank(s)) {
 		return nil, nil
 	}
 	if err == nil && k.conv == nil {

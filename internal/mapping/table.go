@@ -12,8 +12,8 @@ import (
 )
 
 // A table turns codes into other codes. Rows of a file are code, result, note;
-// the code * takes whatever no row names; an empty result means that the field
-// is left alone.
+// the code * takes whatever no row names; a blank result means that the
+// field is left alone.
 type table struct {
 	name   string
 	file   string // "": it stands in the mapping
@@ -90,11 +90,11 @@ func (t *table) lookup(code string) (result string, ok bool) {
 // results calls yield for each different result.
 func (t *table) results(yield func(string) bool) {
 	for _, r := range t.rows {
-		if r != "" && !yield(r) {
+		if !isBlank(r) && !yield(r) {
 			return
 		}
 	}
-	if t.catch && t.other != "" {
+	if t.catch && !isBlank(t.other) {
 		yield(t.other)
 	}
 }

@@ -109,7 +109,7 @@ func (t *template) fill(r *run, escape func(string) string) (text, missing strin
 		d, what := r.part(p)
 		s, err := d.asText()
 		switch {
-		case err == nil && d.state == tree.Value && s != "":
+		case err == nil && d.state == tree.Value && !isBlank(s):
 			valued++
 		case missing == "" && d.state == tree.Null:
 			missing = what + " is null"

@@ -1,6 +1,10 @@
 package mapping
 
-import "github.com/vagus-health/vagus/internal/tree"
+import (
+	"strings"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
 
 // Limits at run time. Codecs have their own; these keep a mapping bounded
 // whatever the codec lets through.
@@ -47,11 +51,15 @@ func (p *boundPath) leaf(n *tree.Node) found {
 	for n != nil && n.State == tree.Value && len(n.Kids) > 0 {
 		n = n.First("1") // HL7: a sender may give a primitive parts
 	}
-	if n == nil {
+	if n == nil || n.State == tree.Value && isBlank(n.Text) {
 		return found{}
 	}
 	return found{state: n.State, text: n.Text}
 }
+
+// isBlank says whether a text shows nothing: no format means a value by it, and
+// a name of spaces is none to whoever reads it.
+func isBlank(s string) bool { return strings.TrimSpace(s) == "" }
 
 // pick takes the repetition that the step's selectors name.
 func (s *step) pick(n *tree.Node) *tree.Node {
