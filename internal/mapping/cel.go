@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ const (
 	celText        = 4 << 10 // characters of one text that enters an expression
 	celItem        = 512     // characters of one text of a list
 	celList        = 200     // items of one list
+	celPattern     = 500     // steps of a regular expression
 	celSourceBytes = 4 << 10
 	celInterrupt   = 100 // iterations between looks at the context
 )
@@ -144,7 +146,7 @@ func (l *loader) compileCEL(at place, text string, cs celScope) *program {
 		return nil
 	}
 	if est.Max > celCostCeiling {
-		why := "a text that is put together of itself grows too long"
+		why := "long texts are put together, or looked for in each other"
 		if w.loops {
 			why = "nested loops over repeating fields?"
 		}
@@ -291,6 +293,9 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 			w.l.m.tables[text].used = true
 		}
 	}
+	if c.FunctionName() == overloads.Matches && len(args) > 0 {
+		w.pattern(args[len(args)-1])
+	}
 	var of *scope
 	if c.IsMemberFunction() {
 		w.zone(c)
@@ -300,6 +305,23 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 		w.walk(a, items)
 	}
 	return of // filter, slice, reverse: still these nodes
+}
+
+// pattern bounds the pattern of matches(). CEL prices it by its length, and
+// (.*){1000} is short: it is a literal, whose steps are counted here.
+func (w *celWalker) pattern(arg ast.Expr) {
+	text, ok := literal(arg)
+	if !ok {
+		w.errorAt(arg, "cel", "the pattern of matches() is a literal text, so that it can be checked")
+		return
+	}
+	re, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return // the checker says it
+	}
+	if prog, err := syntax.Compile(re.Simplify()); err == nil && len(prog.Inst) > celPattern {
+		w.errorAt(arg, "cel-cost", "the pattern of matches() has %d steps with its repetitions written out, at most %d", len(prog.Inst), celPattern)
+	}
 }
 
 // zone checks the time zone of getHours and its like. It is a literal that
@@ -382,7 +404,7 @@ func (w *celWalker) path(arg ast.Expr, sc *scope, list bool, fn string) *boundPa
 		return nil
 	}
 	if p.repeat != "" && !p.list && !list {
-		w.warnAt(arg, "repeats", "%s repeats in %s and the first one is taken: write %s[first], or choose", p.repeat, text, p.repeat)
+		w.warnAt(arg, "repeats", "%s", p.repeat)
 	}
 	err = p.single()
 	switch {

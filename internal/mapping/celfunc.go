@@ -42,6 +42,7 @@ func functions(tables map[string]*table) []cel.EnvOption {
 		unary("dec", "dec_int", false, cel.IntType, num, func(n ref.Val) ref.Val {
 			return decimal{new(big.Rat).SetInt64(int64(n.(types.Int)))}
 		}),
+		unary("string", "decimal_to_string", false, num, str, func(d ref.Val) ref.Val { return d.(decimal).ConvertToType(types.StringType) }),
 		unary("total", "total_list", false, cel.ListType(num), num, total),
 		unary("fixed2", "decimal_fixed2", true, num, str, func(d ref.Val) ref.Val { return types.String(d.(decimal).r.FloatString(2)) }),
 		unary("cents", "decimal_cents", true, num, str, cents),
@@ -204,7 +205,7 @@ func (e celEstimator) EstimateCallCost(function, overload string, target *cost.A
 		return flat(4, one)
 	case "decimal_<_", "decimal_<=_", "decimal_>_", "decimal_>=_":
 		return flat(4, nil)
-	case "dec_text", "dec_int", "decimal_fixed2", "decimal_cents", "table_text", "intable_text":
+	case "dec_text", "dec_int", "decimal_fixed2", "decimal_cents", "decimal_to_string", "table_text", "intable_text":
 		return flat(4, text)
 	case "node_v", "node_valued", "node_isnull", "node_num", "node_ts":
 		return flat(4, &cost.SizeEstimate{Max: celItem})

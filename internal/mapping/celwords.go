@@ -163,6 +163,9 @@ func overloadWords(name, of string, types []string) string {
 		if f.Member != (of != "") {
 			return name + " is written " + f.Call
 		}
+		if list == "" && strings.HasSuffix(f.Call, "()") {
+			return f.Call + " is not for " + celTypeName(of)
+		}
 		if list == "" {
 			list = "nothing"
 		}
@@ -171,7 +174,10 @@ func overloadWords(name, of string, types []string) string {
 		}
 		return f.Call + " is how " + name + " is written: it does not take " + list
 	}
-	if list == "" {
+	switch {
+	case list == "" && of != "":
+		return name + "() is not for " + celTypeName(of)
+	case list == "":
 		list = "nothing"
 	}
 	return name + "() does not take " + list

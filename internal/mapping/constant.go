@@ -61,7 +61,16 @@ func (l *loader) ruleConstant(r *rule, v *value, into **constant) bool {
 		return false
 	}
 	if !ok {
-		l.c.errorf(v.at, "odoo-type", "%s is %s, and this is %s", r.field, f.Type, v.kind)
+		is := v.kind.String()
+		switch {
+		case v.kind == yamlString && f.Type == "date":
+			is += ": a date is written \"2026-01-31\""
+		case v.kind == yamlString && f.Type == "datetime":
+			is += ": a point in time is written \"2026-01-31T08:00:00Z\""
+		case v.kind == yamlNumber && f.Type == "integer":
+			is += " with a fraction"
+		}
+		l.c.errorf(v.at, "odoo-type", "%s is %s, and this is %s", r.field, f.Type, is)
 	}
 	return ok
 }

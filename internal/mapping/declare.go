@@ -39,7 +39,7 @@ func (l *loader) bind(at place, sc *scope, text string) *boundPath {
 		return nil
 	}
 	if p.repeat != "" && !p.list {
-		l.c.warnf(at, "repeats", "%s repeats in %s and the first one is taken: write %s[first], or choose", p.repeat, text, p.repeat)
+		l.c.warnf(at, "repeats", "%s", p.repeat)
 	}
 	return p
 }

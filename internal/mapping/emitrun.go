@@ -59,8 +59,8 @@ func (r *run) block(b *outBlock, into *tree.Node, open **tree.Node, n int) *faul
 		r.trace.op = b.id + "#" + strconv.Itoa(n)
 		defer func() { r.trace.op = outer }()
 	}
-	if r.ctx.Err() != nil {
-		return &fault{class: ClassLimit, text: b.id + ": the mapping was stopped before it was done"}
+	if f := r.stopped(); f != nil {
+		return f.in(b.id)
 	}
 	if b.when != nil {
 		yes, f := r.test(b.when, nil)

@@ -196,6 +196,9 @@ func (r *run) eval(p *program, inputs []datum, it datum) (ref.Val, *fault) {
 	if err == nil {
 		return out, nil
 	}
+	if f := r.stopped(); f != nil {
+		return nil, f
+	}
 	var safe celError
 	if errors.As(err, &safe) {
 		return nil, &fault{class: ClassCEL, text: string(safe)}

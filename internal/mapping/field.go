@@ -176,6 +176,9 @@ func (s *sink) put(x *rule, v any) {
 // field runs one rule and puts its value where it goes.
 func (r *run) field(x *rule, out *sink) *fault {
 	r.taint, r.left, r.missed = 0, "", false
+	if f := r.stopped(); f != nil {
+		return f
+	}
 	if x.blocks != nil {
 		return r.many(x, out)
 	}

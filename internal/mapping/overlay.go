@@ -133,10 +133,13 @@ func (f *flattener) change(doc *value, e entry, add bool) {
 	if s.in == nil || s.n < 0 && !add {
 		text := "there is no %q%s"
 		if s.in != nil {
-			text += ", or write it under add:"
+			text += ": what is new is written under add:"
 		}
 		f.c.errorf(e.at, "extends", text, e.key, didYouMean(e.key, ids(doc)))
 		return
+	}
+	if ops := doc.get("operations"); add && s.in == doc && ops != nil && e.val.has("id") {
+		s = ops.step(e.key) // an operation by its id, as set: and remove: name it
 	}
 	operation := s.in == doc.get("operations")
 	if operation {

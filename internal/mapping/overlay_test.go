@@ -74,6 +74,8 @@ func TestAnOverlayChangesWhatItNames(t *testing.T) {
     include: [ { fragment: ../../parts/xad.yaml, with: { a: "PID-11[first]" } } ]
     fields: { name: { value: x } }
 `, `{"comment":"Springfield","gender":"female","name":"Doe"}; {"name":"Roe","parent_id":{"$op":"p"}}; {"comment":"Springfield","name":"x"}`},
+		{"an operation more, by its id", `add: { more: { id: more, model: res.partner, do: upsert, match: { xid: "t.m_{mrn}" }, fields: { name: { value: x } } } }`,
+			`{"comment":"Springfield","gender":"female","name":"Doe"}; {"name":"Roe","parent_id":{"$op":"p"}}; {"name":"x"}`},
 		{"a guard", `add: { guards: [ { when: "v('PID-8') == 'F'", do: skip, because: not here } ] }`, `skip mapping.guard guards[1]: not here`},
 		{"a let", `set: { let.mrn: PID-8, p.name: { text: "{mrn}" } }`, `{"comment":"Springfield","gender":"female","name":"F"}; {"name":"Roe","parent_id":{"$op":"p"}}`},
 		{"what may leave", "set: { egress.allow: [name, identifier, contact, demographic, admin, staff] }", `{"comment":"Springfield","gender":"female","name":"Doe"}; {"name":"Roe","parent_id":{"$op":"p"}}`},
@@ -101,13 +103,14 @@ func TestAnOverlayChangesWhatItNames(t *testing.T) {
 func TestAWrongOverlayIsAnErrorAtTheLineThatSaysIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ overlay, want string }{
-		{"set: { p.nam: PID-8 }", `sites/west/o.map.yaml:6:8: error[extends]: there is no "p.nam" (did you mean "p.name"?), or write it under add:`},
+		{"set: { p.nam: PID-8 }", `sites/west/o.map.yaml:6:8: error[extends]: there is no "p.nam" (did you mean "p.name"?): what is new is written under add:`},
 		{"set: { q.name: PID-8 }", `o.map.yaml:6:8: error[extends]: there is no "q.name"`},
 		{"set: { source.zon: x }", `(did you mean "source.zone"?)`},
 		{"remove: [p.nme]", `o.map.yaml:6:10: error[extends]: there is no "p.nme" to remove (did you mean "p.name"?)`},
 		{"add: { p.name: PID-8 }", `o.map.yaml:6:8: error[extends]: there is a "p.name": write it under set:`},
 		{"add: { nothing.such: PID-8 }", `there is no "nothing.such"`},
 		{"add: { operations.kin2: { id: kin3 } }", `operations.kin2 is an operation with id: kin2`},
+		{"add: { kin2: { id: kin3 } }", `kin2 is an operation with id: kin2`},
 		{"set: { version: 3 }", `version stands beside extends`},
 		{"set: { p.name: PID-61 }", `sites/west/o.map.yaml:6:20: error[path]: PID has parts 1..39, no PID-61`},
 		{"add: { p.nam: PID-8 }", `sites/west/o.map.yaml:6:8: error[odoo-field]: res.partner has no field "nam"`},

@@ -209,6 +209,9 @@ func (l *loader) ruleSource(r *rule, v *value, sc *scope, rc ruleContext) bool {
 	switch {
 	case len(have) == 0 && v.get("each") != nil:
 		p := sc.item()
+		if p.text = v.get("each").text; v.get("each").kind == yamlMap {
+			p.text = v.get("each").textOf("path")
+		}
 		if !l.leaf(v.get("each").at, p) {
 			return false
 		}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/internal/tree"
@@ -54,14 +55,21 @@ func (m *Mapping) Matches(msg *tree.Message) bool {
 	return true
 }
 
+// maxTime bounds the mapping of one message: far more than the worst that the
+// other limits let through in practice, and less than a site can do without.
+const maxTime = 30 * time.Second
+
 // Run maps one message. It is pure, and stops when ctx is done or a limit is
-// reached: then the verdict is DeadLetter. Safe for concurrent use.
+// reached (maxTime among them): then the verdict is DeadLetter. Safe for
+// concurrent use.
 func (m *Mapping) Run(ctx context.Context, msg *tree.Message) Result { return m.run(ctx, msg, nil) }
 
 func (m *Mapping) run(ctx context.Context, msg *tree.Message, t *tracer) (res Result) {
 	if !m.Matches(msg) {
 		return Result{Verdict: broker.Skip, Class: ClassNotMine, Reason: "the message is not one that " + m.ID + " takes"}
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
 	r := &run{m: m, ctx: ctx, trace: t, ran: make([][]bool, len(m.ops))}
 	r.frames = append(r.frameBuf[:0], msg.Root)
 	defer func() {
@@ -113,7 +121,7 @@ func (r *run) all() Result {
 		if r.trace != nil {
 			r.trace.let(r, x, d, f)
 		}
-		if f != nil && x.rule.onError == "skip" {
+		if f != nil && x.rule.skips(f) {
 			r.warn(x.rule, f)
 		} else if f != nil && stop == nil {
 			stop = f
@@ -239,12 +247,20 @@ func (r *run) operation(index int, op *operation) (broker.Verdict, *fault) {
 	return "", nil
 }
 
+// stopped is the fault of a mapping that has no more time.
+func (r *run) stopped() *fault {
+	if r.ctx.Err() == nil {
+		return nil
+	}
+	return &fault{class: ClassLimit, text: "the mapping was stopped before it was done", policy: string(broker.DeadLetter)}
+}
+
 func (r *run) one(index int, op *operation, name string) (broker.Verdict, *fault) {
 	if r.trace != nil {
 		r.trace.op = name
 	}
-	if err := r.ctx.Err(); err != nil {
-		return broker.DeadLetter, &fault{class: ClassLimit, text: name + ": the mapping was stopped before it was done"}
+	if f := r.stopped(); f != nil {
+		return broker.DeadLetter, f.in(name)
 	}
 	if op.when != nil {
 		yes, f := r.test(op.when, nil)

@@ -108,6 +108,8 @@ func TestARuleMakesOfAValueWhatTheLanguageSays(t *testing.T) {
 		{"a reference that is null is cleared", `country_id: { from: PID-8, ref: code }`, `|||||||""`, `{"country_id":null}`},
 		{"many2many adds", `category_id: { each: "PID-10[*]", from: PID-8, ref: name, mode: add }`, `|||||||F||a~b`, `{"category_id":{"$add":[{"$ref":"res.partner.category","by":{"name":"F"}},{"$ref":"res.partner.category","by":{"name":"F"}}]}}`},
 		{"many2many by its items", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `||||||||||a~b`, `{"category_id":{"$replace":[{"$ref":"res.partner.category","by":{"name":"a"}},{"$ref":"res.partner.category","by":{"name":"b"}}]}}`},
+		{"an item that fails is named by its list", `category_id: { each: "PID-11[*].1", map: sex, ref: name, mode: add }`, `||||||||||M~X`,
+			`dead_letter mapping.table p.category_id: item 2: PID-11[*].1: table sex has no such code`},
 		{"many2many that is null is emptied by replace", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `||||||||||""`, `{"category_id":{"$replace":[]}}`},
 		{"many2many that is absent is left alone", `category_id: { each: "PID-11[*]", ref: name, mode: replace }`, `|`, `null`},
 	} {
@@ -169,6 +171,7 @@ func TestConversionIsDrivenByBothTypesAndInventsNothing(t *testing.T) {
 		{"name", "{ from: PID-8, cel: it.first(2) }", "éàü", `"éà"`},
 		{"name", "{ from: PID-8, cel: it.title() }", "o'hARA van-der bERG", `"O'hara Van-Der Berg"`},
 		{"name", "{ cel: \"dec('12.345').fixed2() + ' ' + dec('12.3').cents()\" }", "", `"12.35 1230"`},
+		{"name", "{ cel: \"string(num('PID-25') / dec(4))\" }", "1.10", `"0.275"`},
 		{"name", "{ cel: \"table('any', 'A') + (intable('sex', 'X') ? '1' : '0')\" }", "", `"x0"`},
 		{"name", "{ cel: \"table('sex', 'X')\" }", "", "table sex has no such code"},
 		{"name", "{ cel: \"values('NK1[*]-2[*].1.1').join('+')\" }", "", `"Roe+Poe"`},
@@ -261,8 +264,17 @@ func TestAStoppedContextStopsALoop(t *testing.T) {
 		"guards: [ { when: \"values('NK1[*]-1').exists(a, a == 'x')\", do: skip, because: x } ]\noperations:", 1))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if res := m.Run(ctx, decode(t, msh+"PID|1||7\n"+strings.Repeat("NK1|1\n", 200))); res.Class != ClassCEL {
+	if res := m.Run(ctx, decode(t, msh+"PID|1||7\n"+strings.Repeat("NK1|1\n", 200))); res.Class != ClassLimit {
 		t.Error(outcome(res))
+	}
+	// Skipped, it would let the unit go without the field.
+	kids := make([]*tree.Node, 200)
+	for i := range kids {
+		kids[i] = &tree.Node{Name: "NK1", State: tree.Value, Kids: []*tree.Node{{Name: "1", State: tree.Value, Text: "1"}}}
+	}
+	r := &run{m: m, ctx: ctx, frames: []*tree.Node{{State: tree.Value, Kids: kids}}}
+	if _, f := r.eval(m.guards[0].when, nil, datum{}); f == nil || (&rule{onError: "skip"}).skips(f) {
+		t.Errorf("%+v is skipped", f)
 	}
 }
 

@@ -109,7 +109,7 @@ type boundPath struct {
 	typ      *tree.Type      // of what it leads to
 	kind     tree.Kind       // of its first leaf
 	labels   tree.Labels     // of all that may be read through it
-	repeat   string          // a step that repeats and has no selector, for lint
+	repeat   string          // what lint says of a step that repeats and has no selector
 	coded    []coded         // of what it leads to
 	choose   string          // a predicate that would decide what it may be; "" when none would
 	whole    bool            // a composite of which no part stands for it: it is there, or not, and has no text
@@ -203,7 +203,7 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		}
 		b := step{name: el.Name, first: typ.Elements[0] == el}
 		if el.Repeats && len(st.sels) == 0 && p.repeat == "" {
-			p.repeat = st.name
+			p.repeat = repeatText(p.text, st)
 		}
 		for _, sel := range st.sels {
 			bs := boundSelector{selector: sel}
@@ -258,6 +258,19 @@ func (p *boundPath) follow(from *scope, typ *tree.Type, steps []pathStep) error 
 		typ = first.Type
 	}
 	return p.notation()
+}
+
+// repeatText is about a step that repeats and has no selector.
+func repeatText(path string, st pathStep) string {
+	if st.at > len(path) {
+		return "" // of a predicate, whose places are those of the whole path: nobody asks
+	}
+	step := path[:st.at] + st.name
+	if strings.HasPrefix(path[st.at:], "`") {
+		step = path[:st.at] + "`" + st.name + "`"
+	}
+	rest := strings.TrimPrefix(path, step)
+	return fmt.Sprintf("%s repeats, and the first one is taken: write %s[first]%s, or choose", step, step, rest)
 }
 
 // single refuses a path that leads to several values where one is read.
