@@ -94,7 +94,7 @@ func (c *console) facts(x *odoo.Examination) {
 		fact("certificate", "until %s (%d days)", x.Certificate.In(c.loc).Format("2006-01-02"), int(x.Certificate.Sub(c.now()).Hours()/24))
 	}
 	if x.Version != "" {
-		switch skew := x.Skew; {
+		switch skew := x.Skew.Duration; {
 		case skew > 0:
 			fact("clock", "%s before ours", skew)
 		case skew < 0:
@@ -103,8 +103,8 @@ func (c *console) facts(x *odoo.Examination) {
 			fact("clock", "as ours")
 		}
 	}
-	if x.Login > 0 {
-		fact("login", "%s, the first one %s", millis(x.Login), millis(x.LoginFirst))
+	if x.Login.Duration > 0 {
+		fact("login", "%s, the first one %s", millis(x.Login.Duration), millis(x.LoginFirst.Duration))
 		mail := "has no e-mail address"
 		if x.Mail {
 			mail = "has an e-mail address"
@@ -124,7 +124,7 @@ func (c *console) facts(x *odoo.Examination) {
 	}
 	for _, s := range []odoo.Speed{x.Alone, x.Together} {
 		if s.Calls > 0 {
-			fact("speed", "%d calls, %d at once: half within %s, the slowest %s, %.0f/s", s.Calls, s.AtOnce, millis(s.P50), millis(s.Max), s.PerSecond)
+			fact("speed", "%d calls, %d at once: half within %s, the slowest %s, %.0f/s", s.Calls, s.AtOnce, millis(s.P50.Duration), millis(s.Max.Duration), s.PerSecond)
 		}
 	}
 	c.table([]column{{}, {}}, rows)

@@ -39,7 +39,7 @@ var differences = []struct{ kind, means string }{
 	{odoo.Missing, "was deleted in Odoo"},
 	{odoo.Changed, "holds something else than was written"},
 	{odoo.Duplicate, "others have the same fields to match by"},
-	{odoo.Twice, "one operation has two records"},
+	{odoo.Twice, "is there, and its external id leads to another record"},
 	{odoo.Merged, "went into another record"},
 	{odoo.Touched, "somebody else wrote since; what can be compared is as it was written"},
 	{odoo.Shared, "several external ids of ours lead to it, as after a merge"},

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,8 +47,8 @@ func byHand(t *testing.T, url, model, method string, args ...any) any {
 }
 
 // startWhole runs `vagus up` on a file, with five invented patients applied,
-// and returns the file, and the patients' records by their numbers.
-func startWhole(t *testing.T, url string) (file string, ids map[int]int64) {
+// and returns the file, the patients' records by their numbers, and what stops it.
+func startWhole(t *testing.T, url string) (file string, ids map[int]int64, stop func() error) {
 	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // another process has to find the hub
@@ -82,7 +83,8 @@ ops: { listen: "127.0.0.1:0", token: { file: token } }
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = all.Stop() })
+	stop = sync.OnceValue(all.Stop)
+	t.Cleanup(func() { _ = stop() })
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s, err := demo.Dial(ctx, all.Agent.FeedAddr("adt").String())
@@ -111,7 +113,7 @@ ops: { listen: "127.0.0.1:0", token: { file: token } }
 			for i, u := range page.Messages {
 				ids[patients-1-i] = u.Records[0].ID
 			}
-			return file, ids
+			return file, ids, stop
 		}
 		select {
 		case <-ctx.Done():
@@ -124,7 +126,7 @@ ops: { listen: "127.0.0.1:0", token: { file: token } }
 func TestOdooReconcileFindsWhatPeopleDid(t *testing.T) {
 	t.Parallel()
 	_, url := odoos(t, simulated.Config{Users: []simulated.User{{Login: "mona", Key: "mona"}}})
-	file, ids := startWhole(t, url)
+	file, ids, stop := startWhole(t, url)
 	reconcile := func(code int, args ...string) string {
 		t.Helper()
 		r := newRun(t.Context())
@@ -168,6 +170,16 @@ func TestOdooReconcileFindsWhatPeopleDid(t *testing.T) {
 	}
 	if out := reconcile(0, "--until", "2h"); !strings.Contains(out, "0 units in effect") {
 		t.Errorf("two hours ago there was nothing: %s", out)
+	}
+
+	if err := stop(); err != nil { // the ledger is a file, and the hub is gone
+		t.Fatal(err)
+	}
+	out = reconcile(1)
+	for _, want := range []string{`missing +res\.partner`, `(?m)^1 missing: `, `no field could be compared`} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("without the hub: no %s in %s", want, out)
+		}
 	}
 }
 

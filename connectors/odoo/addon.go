@@ -176,7 +176,9 @@ func (p *pass) applyWhole(ctx context.Context, states []*state) error {
 	return nil
 }
 
-// wireUnit is a unit as a tree that every wire takes.
+// wireUnit is a unit as a tree that every wire takes. What it makes and does not
+// name gets the external id that Odoo's own interface would give it, so that a unit
+// that was begun by one way and is repeated by the other finds it.
 func wireUnit(u *broker.Unit) (any, error) {
 	body, err := u.Encode()
 	if err != nil {
@@ -187,6 +189,14 @@ func wireUnit(u *broker.Unit) (any, error) {
 	var tree any
 	if err := dec.Decode(&tree); err != nil {
 		return nil, &fault{class: "net.encode"}
+	}
+	m, _ := tree.(map[string]any)
+	ops, _ := m["ops"].([]any)
+	for i, it := range ops {
+		op := &u.Ops[i]
+		if o, ok := it.(map[string]any); ok && op.Do == "create" && op.XID == "" && len(op.By) == 0 {
+			o["xid"] = xidOf(u, op)
+		}
 	}
 	return wireTree(tree), nil
 }

@@ -71,8 +71,15 @@ const (
 	untold = "?"
 )
 
-// allowedGroups finds the groups that Odoo's refusal of a right names.
 var allowedGroups = regexp.MustCompile(`(?m)^\t- (.{1,100})$`)
+
+// groupsIn are the groups that Odoo's refusal of a right names, eight at most.
+func groupsIn(refusal string) (groups []string) {
+	for _, m := range allowedGroups.FindAllStringSubmatch(refusal, 8) {
+		groups = append(groups, m[1])
+	}
+	return groups
+}
 
 // may asks for a right on a model, and for the groups that have it when the
 // user has not. Rules on single records are not in it.
@@ -95,10 +102,7 @@ func (x *examiner) may(ctx context.Context, model, operation string) (right stri
 		return yes, nil
 	case accessError.class:
 		// This refusal is of a right, not of a record: it names groups and no value.
-		for _, m := range allowedGroups.FindAllStringSubmatch(textOf(err), 8) {
-			groups = append(groups, m[1])
-		}
-		return no, groups
+		return no, groupsIn(textOf(err))
 	}
 	return untold, nil
 }

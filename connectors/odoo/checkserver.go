@@ -107,9 +107,9 @@ func (x *examiner) greet(ctx context.Context) {
 	}
 	// The header has whole seconds: what it means is half a second later. We read
 	// it, on the average, in the middle of the call.
-	x.Skew = date.Add(time.Second / 2).Sub(start.Add(time.Since(start) / 2)).Round(time.Second)
+	x.Skew = Millis{date.Add(time.Second / 2).Sub(start.Add(time.Since(start) / 2)).Round(time.Second)}
 	if x.Skew.Abs() <= clockSure {
-		x.Skew = 0
+		x.Skew = Millis{}
 	}
 	if x.Skew.Abs() > clockOff {
 		x.find(Attention, "server", fmt.Sprintf("its clock and ours are %s apart", x.Skew.Abs()), "let both machines take the time from one source (NTP): what changed when is told by these clocks")
@@ -142,7 +142,7 @@ func (x *examiner) login(ctx context.Context) bool {
 		took = append(took, time.Since(start))
 	}
 	x.uid = as.uid
-	x.LoginFirst, x.Login = took[0], median(took)
+	x.LoginFirst, x.Login = Millis{took[0]}, Millis{median(took)}
 	c.mu.Lock()
 	second := c.key != 0
 	c.mu.Unlock()
@@ -238,10 +238,10 @@ func (x *examiner) speed(ctx context.Context) bool {
 	if n := cap(x.t.client.slots); n > 1 {
 		x.Together = x.run(ctx, calls, n)
 	}
-	if x.Alone.P50 > slowProbe {
+	if x.Alone.P50.Duration > slowProbe {
 		x.find(Attention, "server", "a call that does nothing takes "+x.Alone.P50.Round(10*time.Millisecond).String(), "look at the way to Odoo, at its load and that of PostgreSQL")
 	}
-	if over := x.Login - x.Alone.P50; x.Protocol != "json2" && over > hashing {
+	if over := x.Login.Duration - x.Alone.P50.Duration; x.Protocol != "json2" && over > hashing {
 		x.find(Attention, "user", "Odoo hashes the key as if it were a password: a login takes "+x.Login.Round(10*time.Millisecond).String()+", and so does a call whenever Odoo forgets its cache",
 			"turn two-factor login on for the user, or take its password away; its key goes on working")
 	}
@@ -279,7 +279,7 @@ func (x *examiner) run(ctx context.Context, calls, atOnce int) Speed {
 	if len(took) == 0 {
 		return Speed{AtOnce: atOnce}
 	}
-	return Speed{Calls: len(took), AtOnce: atOnce, P50: median(took), Max: slices.Max(took), PerSecond: float64(len(took)) / all.Seconds()}
+	return Speed{Calls: len(took), AtOnce: atOnce, P50: Millis{median(took)}, Max: Millis{slices.Max(took)}, PerSecond: float64(len(took)) / all.Seconds()}
 }
 
 // textOf is what Odoo said.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -38,13 +39,21 @@ type Finding struct {
 	Fix   string `json:"fix"`
 }
 
+// Millis is a duration that is a number of milliseconds in JSON.
+type Millis struct{ time.Duration }
+
+// MarshalJSON gives the milliseconds, rounded to microseconds.
+func (m Millis) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(m.Microseconds())/1000, 'f', -1, 64), nil
+}
+
 // A Speed is what a run of harmless calls took.
 type Speed struct {
-	Calls     int           `json:"calls"`
-	AtOnce    int           `json:"at_once"`
-	P50       time.Duration `json:"p50_ns"`
-	Max       time.Duration `json:"max_ns"`
-	PerSecond float64       `json:"per_second"`
+	Calls     int     `json:"calls"`
+	AtOnce    int     `json:"at_once"`
+	P50       Millis  `json:"p50_ms"`
+	Max       Millis  `json:"max_ms"`
+	PerSecond float64 `json:"per_second"`
 }
 
 // A ModelState is what the mappings need of one model, and what there is. The
@@ -65,24 +74,24 @@ type ModelState struct {
 // An Examination is what [Target.Examine] found. Zero fields were not to be had:
 // a finding says why.
 type Examination struct {
-	Version     string        `json:"version,omitempty"`
-	Protocol    string        `json:"protocol,omitempty"` // that is spoken
-	Promise     string        `json:"promise,omitempty"`
-	Why         string        `json:"promise_because,omitempty"`
-	Certificate time.Time     `json:"certificate_until,omitzero"` // the first of the chain to run out
-	Skew        time.Duration `json:"clock_ahead_ns"`             // Odoo's clock before ours
-	Companies   int           `json:"companies,omitempty"`
-	Lang        string        `json:"lang,omitempty"`
-	Zone        string        `json:"zone,omitempty"`
-	Mail        bool          `json:"has_mail"`
-	Identifiers bool          `json:"reads_external_ids"` // may read ir.model.data
-	LoginFirst  time.Duration `json:"login_first_ns,omitempty"`
-	Login       time.Duration `json:"login_ns,omitempty"` // one more, median
-	Alone       Speed         `json:"one_at_a_time"`
-	Together    Speed         `json:"at_once"`
-	Models      []ModelState  `json:"models,omitempty"`
-	Findings    []Finding     `json:"findings"`
-	Unseen      []string      `json:"not_visible"` // what Odoo tells nobody from outside
+	Version     string       `json:"version,omitempty"`
+	Protocol    string       `json:"protocol,omitempty"` // that is spoken
+	Promise     string       `json:"promise,omitempty"`
+	Why         string       `json:"promise_because,omitempty"`
+	Certificate time.Time    `json:"certificate_until,omitzero"` // the first of the chain to run out
+	Skew        Millis       `json:"clock_ahead_ms"`             // Odoo's clock before ours
+	Companies   int          `json:"companies,omitempty"`
+	Lang        string       `json:"lang,omitempty"`
+	Zone        string       `json:"zone,omitempty"`
+	Mail        bool         `json:"has_mail"`
+	Identifiers bool         `json:"reads_external_ids"` // may read ir.model.data
+	LoginFirst  Millis       `json:"login_first_ms,omitzero"`
+	Login       Millis       `json:"login_ms,omitzero"` // one more, median
+	Alone       Speed        `json:"one_at_a_time"`
+	Together    Speed        `json:"at_once"`
+	Models      []ModelState `json:"models,omitempty"`
+	Findings    []Finding    `json:"findings"`
+	Unseen      []string     `json:"not_visible"` // what Odoo tells nobody from outside
 }
 
 // Verdict is the worst level of the findings.

@@ -171,7 +171,23 @@ func TestExamineReadsCertificateClockAndTheCostOfALogin(t *testing.T) {
 	if err != nil || !x.Certificate.Equal(s.Certificate().NotAfter) || !finds(x, Attention, "server", "clock and ours") || !finds(x, Attention, "user", "two-factor") {
 		t.Errorf("%v %+v", err, x)
 	}
-	if x.Skew > -9*time.Minute || x.Skew < -11*time.Minute {
+	if x.Skew.Duration > -9*time.Minute || x.Skew.Duration < -11*time.Minute {
 		t.Errorf("skew %s", x.Skew)
+	}
+}
+
+func TestOnlyGroupsAreTakenOutOfARefusal(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("g", 100)
+	for text, want := range map[string]string{
+		"You are not allowed to create 'Contact' (res.partner) records.\n\nThis operation is allowed for the following groups:\n\t- Extra Rights/Contact Creation\n\t- Sales/Administrator\n\nContact your administrator to request access if necessary.": "Extra Rights/Contact Creation|Sales/Administrator",
+		"No group currently allows this operation.":      "",
+		"- Ada Okafor\n \t- Ada\nx\t- Ada\n\t-Ada\n\t- ": "",
+		"\t- " + long + "\n\t- " + long + "h":            long,
+		strings.Repeat("\t- g\n", 20):                    "g|g|g|g|g|g|g|g",
+	} {
+		if got := strings.Join(groupsIn(text), "|"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ type Difference struct {
 	Since  time.Time `json:"written_at,omitzero"` // the record's write_date
 	Ours   bool      `json:"written_by_us"`       // the user that wrote last is the integration's
 	Fields []string  `json:"fields,omitempty"`
-	Others []int64   `json:"others,omitempty"` // of Duplicate and Twice: the other records
+	Others []int64   `json:"others,omitempty"` // of Duplicate, Twice and Merged: the other records
 }
 
 // Kinds of difference. The last three are for people to know and are often as
@@ -41,7 +41,7 @@ const (
 	Missing   = "missing"   // the record is gone
 	Changed   = "changed"   // fields hold something else than was written; or, without the unit's body, somebody else wrote since
 	Duplicate = "duplicate" // several records have the fields that the unit's record was matched by
-	Twice     = "twice"     // one operation of the unit made or found two records
+	Twice     = "twice"     // the record is there, and its external id leads to another one
 	Merged    = "merged"    // the record is gone, and its external id leads to another one
 	Touched   = "touched"   // somebody else wrote since, and the fields that are compared are as they were written
 	Shared    = "shared"    // several external ids of ours lead to the record, as after a merge
@@ -80,7 +80,7 @@ func (t *Target) NewComparer(ctx context.Context) (*Comparer, error) {
 	}
 	x := &examiner{t: t}
 	x.greet(ctx)
-	c.skew = x.Skew
+	c.skew = x.Skew.Duration
 	res, err := t.client.execute(ctx, "res.users", "context_get", nil, nil)
 	if err != nil {
 		return nil, unwellFrom(err)
@@ -146,7 +146,7 @@ func (c *Comparer) compareModel(ctx context.Context, model string, deeds []*Deed
 			out = append(out, *diff)
 		}
 	}
-	for _, more := range []func(context.Context, string, []*Deed, []*Deed) ([]Difference, error){c.gone, c.shared, c.duplicates} {
+	for _, more := range []func(context.Context, string, []*Deed, []*Deed) ([]Difference, error){c.identified, c.shared, c.duplicates} {
 		found, err := more(ctx, model, gone, deeds)
 		if err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,74 @@ func TestCompareTellsWhatPeopleDidFromWhatWeDid(t *testing.T) {
 				t.Errorf("%v: %q, want %q", err, got, c.want)
 			}
 		})
+	}
+}
+
+func TestCompareKnowsWhatWeWroteLater(t *testing.T) {
+	t.Parallel()
+	_, url := start(t, simulated.Config{})
+	target := newTarget(t, url, "jsonrpc")
+	for _, c := range []struct {
+		name  string
+		vals  map[string]any // written by our own user, for another unit
+		body  bool
+		later bool // the comparison begins long after
+		want  string
+	}{
+		{"a field of the unit", map[string]any{"name": "x"}, true, true, "changed [name]"},
+		{"a field of another feed", map[string]any{"comment": "x"}, true, true, ""},
+		{"a field of another feed, and the unit is gone", map[string]any{"comment": "x"}, false, true, ""},
+		{"a field of the unit, while we look", map[string]any{"name": "x"}, true, false, ""},
+	} {
+		deed := appliedDeeds(t, target, &broker.Unit{ID: c.name, Ops: []broker.Operation{upsert("t.p"+strconv.Itoa(len(c.name)), broker.Values{"name": "n"})}})
+		compare, err := target.NewComparer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.later {
+			compare.began = compare.began.Add(time.Hour)
+		}
+		for _, d := range deed {
+			if !c.body {
+				d.Body = nil
+			}
+			hand(t, target, "write", d.Record.ID, c.vals)
+			found, err := compare.Compare(t.Context(), []Deed{d})
+			got := ""
+			for _, f := range found {
+				got += fmt.Sprint(f.Kind, " ", f.Fields)
+			}
+			if err != nil || got != c.want || got != "" && !found[0].Ours {
+				t.Errorf("%s: %v: %q, want %q by us", c.name, err, got, c.want)
+			}
+		}
+	}
+}
+
+func TestCompareFindsARecordWhoseIdentifierLeadsToAnother(t *testing.T) {
+	t.Parallel()
+	_, url := start(t, simulated.Config{})
+	target := newTarget(t, url, "jsonrpc")
+	post := broker.Operation{ID: "post", Do: "call", Model: "res.partner", On: "kin", Method: "action_archive", OnlyIf: broker.Values{"active": true}}
+	kin := func(n string) broker.Operation {
+		op := upsert("t.kin"+n, broker.Values{"name": n})
+		op.ID = "kin#" + n
+		return op
+	}
+	deeds := appliedDeeds(t, target, &broker.Unit{ID: "a", Ops: []broker.Operation{upsert("t.a", broker.Values{"name": "a"})}},
+		&broker.Unit{ID: "b", Ops: []broker.Operation{upsert("t.b", broker.Values{"name": "b"})}}, &broker.Unit{ID: "kin", Ops: []broker.Operation{kin("1"), kin("2"), post}})
+	double := deeds["t.a"]
+	id := double.Record.ID
+	double.Record.ID = deeds["t.b"].Record.ID // as if a first attempt had made this one
+	called := deeds["kin"]
+	compare, err := target.NewComparer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := compare.Compare(t.Context(), []Deed{double, called})
+	found = slices.DeleteFunc(found, func(d Difference) bool { return d.Kind == Changed }) // b's name is not a's
+	if err != nil || len(found) != 1 || found[0].Kind != Twice || !slices.Equal(found[0].Others, []int64{id}) || !found[0].Serious() {
+		t.Errorf("%v %+v, want that %d is there as well", err, found, id)
 	}
 }
 

@@ -21,13 +21,14 @@ func (d *Deed) opOf() *broker.Operation {
 	return &d.Body.Ops[i]
 }
 
-// gone tells records that were deleted from those that were merged away: their
-// external id leads to the survivor.
-func (c *Comparer) gone(ctx context.Context, model string, gone, _ []*Deed) ([]Difference, error) {
+// identified asks where the external ids of the deeds lead. Of records that are gone it
+// tells those that were deleted from those that were merged away, whose external id leads
+// to the survivor; a record that is there, and whose external id leads to another one,
+// was made twice, or somebody moved the id.
+func (c *Comparer) identified(ctx context.Context, model string, gone, deeds []*Deed) ([]Difference, error) {
 	var modules, names []any
-	for _, d := range gone {
-		if op := d.opOf(); op != nil && xidOf(d.Body, op) != "" {
-			module, name := splitXID(xidOf(d.Body, op))
+	for _, d := range deeds {
+		if module, name := splitXID(d.xid()); name != "" {
 			if names = append(names, name); !slices.Contains(modules, any(module)) {
 				modules = append(modules, module)
 			}
@@ -44,17 +45,31 @@ func (c *Comparer) gone(ctx context.Context, model string, gone, _ []*Deed) ([]D
 		}
 	}
 	var out []Difference
-	for _, d := range gone {
+	for _, d := range deeds {
+		module, name := splitXID(d.xid())
+		other := leads[module+"."+name]
+		elsewhere := other != 0 && other != d.Record.ID
 		diff := d.difference(Missing)
-		if op := d.opOf(); op != nil {
-			module, name := splitXID(xidOf(d.Body, op))
-			if other := leads[module+"."+name]; other != 0 && other != d.Record.ID {
-				diff.Kind, diff.Others = Merged, []int64{other}
-			}
+		if elsewhere {
+			diff.Kind, diff.Others = Twice, []int64{other}
 		}
-		out = append(out, diff)
+		switch missing := slices.Contains(gone, d); {
+		case missing && elsewhere:
+			diff.Kind = Merged
+			fallthrough
+		case missing, elsewhere:
+			out = append(out, diff)
+		}
 	}
 	return out, nil
+}
+
+// xid is the external id of a deed's record, or "".
+func (d *Deed) xid() string {
+	if op := d.opOf(); op != nil {
+		return xidOf(d.Body, op)
+	}
+	return ""
 }
 
 type identifier struct {

@@ -325,6 +325,8 @@ func TestTheAddonIsAskedForAndTakesManyUnits(t *testing.T) {
 		units[7].Ops[0].Vals["no_such_field"] = "1"
 		units[7].Ops[0].Vals["name"] = secret
 		units[9].Atomic = true
+		nameless := &units[11].Ops[0]
+		nameless.Do, nameless.XID, nameless.ID = "create", "", "kin#2"
 		out, err := target.Apply(context.Background(), units)
 		if c.err != "" {
 			if err == nil || !strings.HasPrefix(err.Error(), c.err) {

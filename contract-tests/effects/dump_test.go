@@ -169,7 +169,8 @@ func (e endpoint) dump(prefix string) ([]string, error) {
 				}
 				line += fmt.Sprintf(" %s=%v", f, value)
 			}
-			lines = append(lines, strings.ReplaceAll(fmt.Sprintf("%s external ids=%d", line, named[row["id"]]), prefix, "·"))
+			line = numbered.ReplaceAllString(fmt.Sprintf("%s external ids=%d", line, named[row["id"]]), "$1/·")
+			lines = append(lines, strings.ReplaceAll(line, prefix, "·"))
 		}
 	}
 	slices.Sort(lines)
@@ -199,6 +200,9 @@ func (e endpoint) names(model string, ids []any) ([]string, error) {
 	slices.Sort(names)
 	return names, err
 }
+
+// numbered are the numbers that Odoo counts up from document to document, INV/2026/00001.
+var numbered = regexp.MustCompile(`\b([A-Z]+/\d{4})/\d{5}\b`)
 
 // madeUp are the external ids that hold a digest of what the prefix is in.
 var madeUp = regexp.MustCompile(`vagus_(unit|line)\.[0-9a-z]+`)

@@ -1,7 +1,8 @@
 // Package effects_test holds Odoo's database to the promise that a unit has one
 // effect. A worker, a process of its own, is killed (SIGKILL) after each change
 // that it makes has been committed and before it hears of it, once for every
-// different call; what is in the database in the end must be what an undisturbed
+// different call, and again when it has heard and is about to tell the ledger, and
+// when it just has; what is in the database in the end must be what an undisturbed
 // worker leaves there, and no change may have happened twice. Then a whole day
 // is applied again, with the ledger and without it.
 //
@@ -15,7 +16,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/broker/ledger/postgres"
 	"github.com/vagus-health/vagus/broker/worker"
 	"github.com/vagus-health/vagus/connectors/odoo"
@@ -70,7 +74,7 @@ func work(s settings) error {
 	if err != nil {
 		return err
 	}
-	w, err := worker.New(js, l, worker.Config{Name: "w", LeaseTTL: time.Second, Logger: log, Targets: map[string]worker.TargetConfig{
+	w, err := worker.New(js, lethal{l, s.URL}, worker.Config{Name: "w", LeaseTTL: time.Second, Logger: log, Targets: map[string]worker.TargetConfig{
 		s.Target: {Target: t, Concurrency: 1, RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond, MaxAttempts: -1,
 			Breaker: worker.BreakerConfig{ProbeMin: 20 * time.Millisecond, ProbeMax: 100 * time.Millisecond}},
 	}})
@@ -78,4 +82,36 @@ func work(s settings) error {
 		return err
 	}
 	return w.Run(ctx)
+}
+
+// lethal is a ledger that lets the killer strike around each thing it is told.
+type lethal struct {
+	ledger.Ledger
+	killer string // its address
+}
+
+func (l lethal) Settle(ctx context.Context, name string, leases []ledger.Lease, cursors []ledger.Cursor, done []ledger.Settlement) error {
+	if err := l.pause("before", done); err != nil {
+		return err
+	}
+	if err := l.Ledger.Settle(ctx, name, leases, cursors, done); err != nil {
+		return err
+	}
+	return l.pause("after", done)
+}
+
+// pause does not return when the killer strikes.
+func (l lethal) pause(when string, done []ledger.Settlement) error {
+	if len(done) == 0 {
+		return nil
+	}
+	told := when
+	for _, d := range done {
+		told += " " + d.Unit.ID + string(d.Unit.Status)
+	}
+	res, err := http.Post(l.killer+settling, "text/plain", strings.NewReader(told))
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
 }

@@ -185,7 +185,8 @@ func (p *process) lastWords() string {
 
 // A killer stands between a worker and Odoo. While it is armed it lets Odoo
 // carry out each different change, and then kills the worker instead of
-// answering; the same call goes through the next time.
+// answering; the same call goes through the next time. The worker also tells it of
+// each settlement, before and after.
 type killer struct {
 	odoo  string
 	armed atomic.Bool
@@ -193,12 +194,22 @@ type killer struct {
 
 	mu    sync.Mutex
 	seen  map[[sha256.Size]byte]bool
-	kills []string // the methods
+	kills []string // the methods, and "before" and "after" settlements
 }
+
+// settling is the path of what the worker tells of its ledger.
+const settling = "/settling"
 
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
+		return
+	}
+	if r.URL.Path == settling {
+		if when, _, _ := strings.Cut(string(body), " "); k.first(when, body) {
+			k.kill()
+			panic(http.ErrAbortHandler)
+		}
 		return
 	}
 	res, err := http.Post(k.odoo+r.URL.Path, r.Header.Get("Content-Type"), bytes.NewReader(body))

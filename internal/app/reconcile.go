@@ -76,7 +76,7 @@ func Reconcile(ctx context.Context, cfg *config.Worker, r Reconciliation) (_ Rec
 	if err != nil {
 		return sum, fmt.Errorf("target %s: %w", r.Target, err)
 	}
-	bodies, end, err := unitBodies(cfg.Bundle, r.Hub)
+	bodies, end, err := unitBodies(ctx, cfg.Bundle, r.Hub)
 	if err != nil {
 		sum.Notices = append(sum.Notices, "no field could be compared: the hub that has the units does not answer")
 		bodies = func(context.Context, *ledger.Unit) *broker.Unit { return nil }
@@ -96,8 +96,8 @@ func Reconcile(ctx context.Context, cfg *config.Worker, r Reconciliation) (_ Rec
 		if len(units) == 0 {
 			break
 		}
-		deeds, twice := deedsOf(ctx, units, seen, bodies)
-		found := twice
+		deeds := deedsOf(ctx, units, seen, bodies)
+		var found []odoo.Difference
 		for len(deeds) > 0 {
 			n := min(len(deeds), odoo.MaxDeeds)
 			more, err := compare.Compare(ctx, deeds[:n])
@@ -153,19 +153,13 @@ func applied(ctx context.Context, led ledger.Ledger, r Reconciliation) (n int, e
 	return n, nil
 }
 
-// deedsOf are the records of units, newest unit first, each record once, and
-// what a unit's own records tell: one operation has one record.
-func deedsOf(ctx context.Context, units []ledger.Unit, seen seenRecords, body func(context.Context, *ledger.Unit) *broker.Unit) (deeds []odoo.Deed, twice []odoo.Difference) {
+// deedsOf are the records of units, newest unit first, each record once.
+func deedsOf(ctx context.Context, units []ledger.Unit, seen seenRecords, body func(context.Context, *ledger.Unit) *broker.Unit) (deeds []odoo.Deed) {
 	from := make([][]odoo.Deed, len(units))
 	for i := range units {
 		u := &units[i]
-		byOp := map[string]broker.Record{}
 		for j := len(u.Records) - 1; j >= 0; j-- { // of a unit's operations on one record the last counts
 			rec := u.Records[j]
-			if other, ok := byOp[rec.Op]; ok && other.Model == rec.Model && other.ID != rec.ID {
-				twice = append(twice, odoo.Difference{Kind: odoo.Twice, Model: rec.Model, ID: rec.ID, Unit: u.ID, Op: rec.Op, At: u.SettledAt, Others: []int64{other.ID}})
-			}
-			byOp[rec.Op] = rec
 			if rec.ID > 0 && seen.add(rec.Model, rec.ID) {
 				from[i] = append(from[i], odoo.Deed{Unit: u.ID, At: u.SettledAt, Record: rec})
 			}
@@ -194,12 +188,15 @@ func deedsOf(ctx context.Context, units []ledger.Unit, seen seenRecords, body fu
 	for _, d := range from {
 		deeds = append(deeds, d...)
 	}
-	return deeds, twice
+	return deeds
 }
+
+// hubPatience is how long the hub may take to answer at all.
+const hubPatience = 5 * time.Second
 
 // unitBodies returns what finds a unit in the UNITS stream, nil when it is not
 // there any more, and what ends the connection.
-func unitBodies(dir string, urls []string) (func(context.Context, *ledger.Unit) *broker.Unit, func(), error) {
+func unitBodies(ctx context.Context, dir string, urls []string) (func(context.Context, *ledger.Unit) *broker.Unit, func(), error) {
 	bundle, err := link.LoadBundle(dir)
 	if err != nil {
 		return nil, nil, err
@@ -211,7 +208,7 @@ func unitBodies(dir string, urls []string) (func(context.Context, *ledger.Unit) 
 	js, err := jetstream.New(nc)
 	if err == nil {
 		var units jetstream.Stream
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, hubPatience)
 		defer cancel()
 		if units, err = js.Stream(ctx, stream.Units); err == nil {
 			return func(ctx context.Context, u *ledger.Unit) *broker.Unit {

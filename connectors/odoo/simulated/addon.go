@@ -199,6 +199,11 @@ func (a *applying) one(op map[string]any) (*refusal, *exception) {
 
 func (a *applying) call(model string, id int64, op map[string]any) (*refusal, *exception) {
 	method := a.tx.models[model].workflow[text(op, "method")]
+	if text(op, "method") == "action_archive" {
+		method = func(t *tx, ids []int64, _ map[string]any) (any, *exception) {
+			return true, t.write(model, ids[0], map[string]any{"active": false})
+		}
+	}
 	if method == nil {
 		return &refusal{"rejected", "odoo.not_allowed", ""}, nil
 	}

@@ -4,7 +4,7 @@ difference in which order they are."""
 import re
 from collections import defaultdict
 
-XID = re.compile(r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_.%\-]+$")
+XID = re.compile(r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_.%#\-]+$")
 
 PARTS = ("vals", "on_create", "on_update", "by", "only_if", "args")
 
