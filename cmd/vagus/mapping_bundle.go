@@ -19,11 +19,12 @@ import (
 
 type mappingBundleCmd struct {
 	Dir     string `arg:"" type:"existingdir" help:"Directory of mapping files; they refer to nothing outside of it."`
-	Out     string `short:"o" required:"" type:"path" placeholder:"FILE" help:"Archive to write, such as north.vmb."`
+	Out     string `required:"" type:"path" placeholder:"FILE" help:"Archive to write, such as north.vmb."`
 	Release int    `required:"" placeholder:"N" help:"The bundle's version: higher than that of the one before. A site never goes back to a lower one."`
 	Name    string `placeholder:"NAME" help:"The bundle's name, by which versions are counted; default: the directory's."`
 	Key     string `placeholder:"FILE" help:"Private key that signs, FILE or env:NAME; without one the bundle is not signed."`
 	Created string `placeholder:"TIME" help:"When it was made, as 2026-03-14T02:00:00Z; default: now. The same files, version, key and time make the same bytes."`
+	Output  string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
 // Help says what a bundle is for.
@@ -64,10 +65,19 @@ func (cmd mappingBundleCmd) Run(c *console) error {
 		case *fs.PathError:
 			err = &fs.PathError{Op: e.Op, Path: show(e.Path), Err: e.Err}
 		}
-		return c.faulty(err)
+		return c.faulty(err, cmd.Output)
 	}
 	if err := os.WriteFile(cmd.Out, data, 0o644); err != nil {
 		return err
+	}
+	if cmd.Output == "json" {
+		return c.printJSON(struct {
+			File    string `json:"file"`
+			Name    string `json:"name"`
+			Version int    `json:"version"`
+			Signed  bool   `json:"signed"`
+			Bytes   int    `json:"bytes"`
+		}{cmd.Out, m.Name, m.Version, key != nil, len(data)})
 	}
 	signed := "signed"
 	if key == nil {
@@ -142,7 +152,8 @@ func (cmd mappingVerifyCmd) Run(c *console) error {
 var aKey = regexp.MustCompile(`-----BEGIN|[A-Za-z0-9+/]{42,}=`)
 
 type mappingKeygenCmd struct {
-	Name string `arg:"" type:"path" placeholder:"NAME" help:"NAME.key gets the private key, NAME.pub the public one."`
+	Name   string `arg:"" type:"path" placeholder:"NAME" help:"NAME.key gets the private key, NAME.pub the public one."`
+	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
 func (cmd mappingKeygenCmd) Run(c *console) error {
@@ -164,6 +175,9 @@ func (cmd mappingKeygenCmd) Run(c *console) error {
 		if err = errors.Join(err, file.Close()); err != nil {
 			return err
 		}
+	}
+	if cmd.Output == "json" {
+		return c.printJSON(map[string]string{"private": cmd.Name + ".key", "public": cmd.Name + ".pub"})
 	}
 	c.say("%s.key signs bundles: keep it where they are made. %s.pub goes to the sites: mappings.trust of agent.yaml.", cmd.Name, cmd.Name)
 	return nil

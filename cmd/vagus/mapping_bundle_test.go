@@ -58,7 +58,7 @@ func TestMappingsArePackedSignedAndVerified(t *testing.T) {
 	if info, err := os.Stat(in("site.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the private key: %v, %v", info, err)
 	}
-	bundle := []string{"bundle", maps, "-o", in("north.vmb"), "--key", in("site.key"), "--release", "3", "--created", "2026-03-14T02:00:00Z"}
+	bundle := []string{"bundle", maps, "--out", in("north.vmb"), "--key", in("site.key"), "--release", "3", "--created", "2026-03-14T02:00:00Z"}
 	expect(0, "bundle maps, version 3, signed", bundle...)
 	first, err := os.ReadFile(in("north.vmb"))
 	if err != nil {
@@ -77,7 +77,7 @@ func TestMappingsArePackedSignedAndVerified(t *testing.T) {
 	if out := expect(0, "", "verify", in("north.vmb"), "-o", "json"); json.Unmarshal([]byte(out), &m) != nil || m.Version != 3 || len(m.Files) < 5 {
 		t.Errorf("%s", out)
 	}
-	expect(0, "not signed", "bundle", maps, "-o", in("unsigned.vmb"), "--release", "1")
+	expect(0, "not signed", "bundle", maps, "--out", in("unsigned.vmb"), "--release", "1")
 	expect(1, "is not signed", "verify", in("unsigned.vmb"), "--trust", in("site.pub"))
 	expect(1, "this is a private key", "verify", in("north.vmb"), "--trust", in("site.key"))
 	public, err := os.ReadFile(in("site.pub"))
@@ -90,12 +90,12 @@ func TestMappingsArePackedSignedAndVerified(t *testing.T) {
 		}
 	}
 	expect(1, "no such file", "verify", in("north.vmb"), "--trust", in("none.pub"))
-	expect(1, "environment variable NONE is empty", "bundle", maps, "-o", in("x.vmb"), "--release", "1", "--key", "env:NONE")
-	expect(1, "version is a number from 1", "bundle", maps, "-o", in("x.vmb"), "--release", "0")
+	expect(1, "environment variable NONE is empty", "bundle", maps, "--out", in("x.vmb"), "--release", "1", "--key", "env:NONE")
+	expect(1, "version is a number from 1", "bundle", maps, "--out", in("x.vmb"), "--release", "0")
 	if err := os.WriteFile(filepath.Join(maps, "admissions", "golden", "a01-full.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expect(1, filepath.Join(maps, "admissions", "adt-patient.test.yaml")+":", "bundle", maps, "-o", in("x.vmb"), "--release", "1")
+	expect(1, filepath.Join(maps, "admissions", "adt-patient.test.yaml")+":", "bundle", maps, "--out", in("x.vmb"), "--release", "1")
 	if _, err := os.Stat(in("x.vmb")); err == nil {
 		t.Error("a bundle was written that no site would take")
 	}

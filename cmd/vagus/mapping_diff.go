@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/vagus-health/vagus/broker"
@@ -18,7 +20,7 @@ type mappingDiffCmd struct {
 	Old    string `arg:"" type:"path" help:"The mapping as it is."`
 	New    string `arg:"" type:"path" help:"The mapping as it is to be."`
 	Replay string `type:"path" placeholder:"DIR" help:"Messages: a directory of files, or a file; a file holds one, or as many as the format splits it into."`
-	Config string `short:"c" type:"existingfile" placeholder:"agent.yaml" help:"Configuration of the site whose journal to read, on the agent's machine and as its user."`
+	Config string `short:"c" type:"existingfile" placeholder:"agent.yaml" help:"Configuration of the site whose journal to read, the agent's or that of vagus up, on its machine and as its user."`
 	Data   string `name:"data-dir" type:"existingdir" placeholder:"DIR" help:"The data directory instead of the one that --config names, such as a copy of it."`
 	Feed   string `placeholder:"NAME" help:"The feed whose messages to read from the journal."`
 	Last   int    `default:"1000" placeholder:"N" help:"How many of its last messages (${default})."`
@@ -59,7 +61,7 @@ func (cmd mappingDiffCmd) Run(c *console) error {
 	rep, err := b.Diff(c.ctx, oldName, newName, stored, c.progress(bar))
 	bar.end()
 	if err != nil {
-		return c.faulty(err)
+		return c.faulty(err, cmd.Output)
 	}
 	if cmd.Output == "json" {
 		err = c.printJSON(rep)
@@ -71,6 +73,27 @@ func (cmd mappingDiffCmd) Run(c *console) error {
 	}
 	return err
 }
+
+// siteConfig reads the configuration of a site: of an agent, or of the one
+// process of vagus up, whose site it is.
+func siteConfig(file string) (*config.Agent, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if hasTargets.Match(text) {
+		all := config.NewAll()
+		if err := config.Load(file, all); err != nil {
+			return nil, err
+		}
+		return app.AgentOf(all), nil
+	}
+	agent := config.NewAgent()
+	return agent, config.Load(file, agent)
+}
+
+// hasTargets tells the configuration of vagus up: no agent has targets.
+var hasTargets = regexp.MustCompile(`(?m)^targets\s*:`)
 
 // progress draws a bar on a terminal, and nothing elsewhere.
 func (c *console) progress(bar *progress) workbench.Progress {
@@ -92,8 +115,8 @@ func (cmd mappingDiffCmd) messages(c *console) ([]workbench.Stored, error) {
 		if cmd.Last < 1 || cmd.Last > app.MaxStored {
 			return nil, fmt.Errorf("--last is 1 to %d, not %d", app.MaxStored, cmd.Last)
 		}
-		cfg := config.NewAgent()
-		if err := config.Load(cmd.Config, cfg); err != nil {
+		cfg, err := siteConfig(cmd.Config)
+		if err != nil {
 			return nil, err
 		}
 		if cmd.Data != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ type mappingDocsCmd struct {
 	Mappings []string `arg:"" optional:"" type:"path" help:"Mappings, or directories to look through; default: this directory."`
 	Out      string   `type:"path" placeholder:"DIR" help:"Write a page for each mapping, and an index, there; default: Markdown to standard output."`
 	Format   []string `enum:"md,html" default:"md,html" help:"Which pages to write: md, html or both (${default})."`
+	Output   string   `short:"o" enum:"text,json" default:"text" help:"text, or json: which files --out wrote."`
 }
 
 // Help says what is on a page.
@@ -24,6 +26,9 @@ which order, and which labels leave the hospital by which fields: the register t
 }
 
 func (cmd mappingDocsCmd) Run(c *console) error {
+	if cmd.Output == "json" && cmd.Out == "" {
+		return errors.New("standard output gets the pages: --output json wants --out DIR")
+	}
 	b, err := cmd.bench()
 	if err != nil {
 		return err
@@ -36,7 +41,7 @@ func (cmd mappingDocsCmd) Run(c *console) error {
 	for _, name := range names {
 		p, err := b.Page(name)
 		if err != nil {
-			return c.faulty(err)
+			return c.faulty(err, cmd.Output)
 		}
 		if i := slices.IndexFunc(pages, func(o workbench.Page) bool { return o.ID == p.ID }); i >= 0 && cmd.Out != "" {
 			return fmt.Errorf("%s and %s are both called %s: their pages would have one name", pages[i].File, p.File, p.ID)
@@ -54,7 +59,9 @@ func (cmd mappingDocsCmd) Run(c *console) error {
 	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
 		return err
 	}
+	var files []string
 	write := func(name string, how func(io.Writer) error) error {
+		files = append(files, relative(filepath.Join(cmd.Out, name)))
 		return writeFile(filepath.Join(cmd.Out, name), how)
 	}
 	for _, format := range cmd.Format {
@@ -70,6 +77,9 @@ func (cmd mappingDocsCmd) Run(c *console) error {
 		if err := write("index."+format, func(w io.Writer) error { return index(w, pages) }); err != nil {
 			return err
 		}
+	}
+	if cmd.Output == "json" {
+		return c.printJSON(map[string][]string{"files": files})
 	}
 	s := "s"
 	if len(pages) == 1 {

@@ -194,11 +194,17 @@ func (b bench) write(name string, data []byte) error {
 }
 
 // faulty tells what is wrong with a mapping that was to be used as lint does,
-// and hands on any other error.
-func (c *console) faulty(err error) error {
+// to programs where they read the result, and hands on any other error.
+func (c *console) faulty(err error, output string) error {
 	var issues mapping.Issues
 	if !errors.As(err, &issues) {
 		return err
+	}
+	if output == "json" {
+		if err := c.printJSON(map[string]mapping.Issues{"issues": issues}); err != nil {
+			return err
+		}
+		return exitError(1)
 	}
 	workbench.Screen{W: c.err, Width: c.width, Colour: c.color}.Issues(issues)
 	return exitError(1)

@@ -38,7 +38,7 @@ func (cmd mappingMutateCmd) Run(c *console) error {
 		rep, err := b.Mutate(c.ctx, name, tests, c.progress(bar))
 		bar.end()
 		if err != nil {
-			return c.faulty(err)
+			return c.faulty(err, cmd.Output)
 		}
 		ok = ok && rep.Score >= cmd.MinScore
 		reports = append(reports, rep)

@@ -24,6 +24,7 @@ type mappingNewCmd struct {
 	Snapshot string `type:"path" placeholder:"FILE" help:"Snapshot of your Odoo; default: that of a stock Odoo 18, copied beside the mapping."`
 	ID       string `name:"id" placeholder:"NAME" help:"The mapping's id; default: after the message's file and the model."`
 	Out      string `type:"path" default:"." placeholder:"DIR" help:"Where the files go (${default})."`
+	Output   string `short:"o" enum:"text,json" default:"text" help:"text or json."`
 }
 
 // Help says what comes out.
@@ -79,12 +80,27 @@ func (cmd mappingNewCmd) Run(c *console) error {
 	if _, err := os.Stat(filepath.Join(b.root, filepath.FromSlash(p.Snapshot))); err != nil {
 		maps.Copy(made.Files, extra)
 	}
+	var files []string
 	for _, name := range slices.Sorted(maps.Keys(made.Files)) {
 		if err := b.write(name, made.Files[name]); err != nil {
 			return err
 		}
-		c.say("%s", b.Show(name))
+		files = append(files, b.Show(name))
 	}
-	c.note("%d rules proposed, %d more elements of the message as comments; read every line of the mapping, then: vagus mapping test %s", made.Rules, made.Candidates, b.Show(path.Join(dir, p.ID+".test.yaml")))
+	if cmd.Output == "json" {
+		return c.printJSON(struct {
+			Files      []string `json:"files"`
+			Rules      int      `json:"rules"`
+			Candidates int      `json:"candidates"`
+		}{files, made.Rules, made.Candidates})
+	}
+	for _, name := range files {
+		c.say("%s", name)
+	}
+	rules := "rules"
+	if made.Rules == 1 {
+		rules = "rule"
+	}
+	c.note("%d %s proposed, %d more elements of the message as comments; read every line of the mapping, then: vagus mapping test %s", made.Rules, rules, made.Candidates, b.Show(path.Join(dir, p.ID+".test.yaml")))
 	return nil
 }

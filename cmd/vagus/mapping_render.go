@@ -33,7 +33,7 @@ func (cmd mappingRenderCmd) Run(c *console) error {
 		for i := range issues {
 			issues[i].File = b.Show(issues[i].File)
 		}
-		return issues
+		return c.faulty(issues, cmd.Output)
 	}
 	for i := range lines {
 		lines[i].File = b.Show(lines[i].File)

@@ -45,7 +45,7 @@ func (cmd mappingRunCmd) Run(c *console) error {
 	}
 	runs, err := b.Run(c.ctx, name, body)
 	if issues := (mapping.Issues)(nil); errors.As(err, &issues) { // of the mapping, and not of the message
-		return c.faulty(err)
+		return c.faulty(err, cmd.Output)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", cmd.Input, err)

@@ -36,6 +36,7 @@ type mappingScrubCmd struct {
 	KeyFile string   `name:"key-file" type:"existingfile" placeholder:"FILE" help:"Key that makes the replacements, at least 16 bytes: with one key, one value is replaced alike in every message. Default: a new key for each run."`
 	Keep    []string `default:"admin,order" placeholder:"LABEL" help:"Labels whose values stay (${default})."`
 	Out     string   `type:"path" placeholder:"DIR" help:"Write the results there, under the names of the messages; default: standard output."`
+	Output  string   `short:"o" enum:"text,json" default:"text" help:"text, or json: what was replaced in the files of --out."`
 }
 
 // Help says what is replaced.
@@ -74,6 +75,10 @@ func (cmd mappingScrubCmd) Run(c *console) error {
 	if len(cmd.Files) > 1 && cmd.Out == "" {
 		return errors.New("several messages need a directory: --out DIR")
 	}
+	if cmd.Output == "json" && cmd.Out == "" {
+		return errors.New("standard output gets the message itself: --output json wants --out DIR")
+	}
+	report := []scrubbed{}
 	for _, file := range cmd.Files {
 		body, err := readMessage(c, file)
 		if err != nil {
@@ -104,13 +109,26 @@ func (cmd mappingScrubCmd) Run(c *console) error {
 				}
 				continue
 			}
-			if err := cmd.write(file, i, len(parts), done.Body); err != nil {
+			out, err := cmd.write(file, i, len(parts), done.Body)
+			if err != nil {
 				return err
 			}
-			c.note("%s: %d values replaced, %d kept", filepath.Base(file), done.Replaced, done.Kept)
+			if report = append(report, scrubbed{relative(out), done.Replaced, done.Kept}); cmd.Output == "text" {
+				c.note("%s: %d values replaced, %d kept", filepath.Base(file), done.Replaced, done.Kept)
+			}
 		}
 	}
+	if cmd.Output == "json" {
+		return c.printJSON(report)
+	}
 	return nil
+}
+
+// scrubbed is what became of one message.
+type scrubbed struct {
+	File     string `json:"file"`
+	Replaced int    `json:"replaced"`
+	Kept     int    `json:"kept"`
 }
 
 // key reads the key, or makes one.
@@ -127,9 +145,9 @@ func (cmd mappingScrubCmd) key() ([]byte, error) {
 	return key, err
 }
 
-func (cmd mappingScrubCmd) write(file string, i, of int, body []byte) error {
+func (cmd mappingScrubCmd) write(file string, i, of int, body []byte) (string, error) {
 	if err := os.MkdirAll(cmd.Out, 0o755); err != nil {
-		return err
+		return "", err
 	}
 	name := filepath.Base(file)
 	if file == "-" {
@@ -139,5 +157,6 @@ func (cmd mappingScrubCmd) write(file string, i, of int, body []byte) error {
 		ext := filepath.Ext(name)
 		name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), i+1, ext)
 	}
-	return os.WriteFile(filepath.Join(cmd.Out, name), body, 0o644)
+	name = filepath.Join(cmd.Out, name)
+	return name, os.WriteFile(name, body, 0o644)
 }

@@ -41,7 +41,7 @@ func (cmd *odooCheckCmd) Run(c *console) error {
 	}
 	needs, whose, err := c.needs(cmd.Mappings, feeds)
 	if err != nil {
-		return c.faulty(err)
+		return c.faulty(err, cmd.Output)
 	}
 	target, err := odoo.New(cfg)
 	if err != nil {

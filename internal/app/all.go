@@ -49,12 +49,20 @@ func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err erro
 	if a.Worker, err = StartWorker(ctx, WorkerOf(cfg), o); err != nil {
 		return nil, err
 	}
-	agentCfg := config.NewAgent()
-	agentCfg.DataDir, agentCfg.Bundle, agentCfg.Journal, agentCfg.Feeds, agentCfg.Mappings, agentCfg.Grace, agentCfg.Process = filepath.Join(cfg.DataDir, "agent"), bundle, cfg.Journal, cfg.Feeds, cfg.Mappings, cfg.Grace, cfg.Process
+	agentCfg := AgentOf(cfg)
+	agentCfg.Bundle = bundle
 	if a.Agent, err = StartAgent(ctx, agentCfg, o); err != nil {
 		return nil, err
 	}
 	return a, own.serve(ctx, o.whole.api, o.whole.checks...)
+}
+
+// AgentOf returns what the agent of `vagus up` is configured with, but for its
+// bundle, which its hub makes.
+func AgentOf(cfg *config.All) *config.Agent {
+	a := config.NewAgent()
+	a.DataDir, a.Journal, a.Feeds, a.Mappings, a.Grace, a.Process = filepath.Join(cfg.DataDir, "agent"), cfg.Journal, cfg.Feeds, cfg.Mappings, cfg.Grace, cfg.Process
+	return a
 }
 
 // Stop ends the agent first, then the worker, then the hub.

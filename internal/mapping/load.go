@@ -163,6 +163,9 @@ func (l *loader) target(v *value) bool {
 	odoo, file := v.textOf("odoo"), v.textOf("snapshot")
 	snap, err := readSnapshot(l.fsys, path.Join(l.dir, file), l.content)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no file %s: vagus mapping snapshot pull writes one of your Odoo", path.Join(l.dir, file))
+		}
 		l.c.errorf(v.get("snapshot").at, "snapshot", "%v", err)
 		return false
 	}

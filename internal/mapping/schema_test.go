@@ -75,7 +75,7 @@ func TestAllFilesAreValidByTheirSchemas(t *testing.T) {
 	schemas, n := schemas(t), 0
 	for _, dir := range dirs {
 		err := fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(name, ".yaml") {
+			if err != nil || filepath.Ext(name) != ".yaml" && filepath.Ext(name) != ".yml" {
 				return err
 			}
 			data, err := os.ReadFile(filepath.Join(dir, name))
@@ -85,6 +85,10 @@ func TestAllFilesAreValidByTheirSchemas(t *testing.T) {
 			c := &collector{}
 			doc := parseYAML(name, data, c)
 			kind := doc.get("kind").text
+			if schemas[kind] == nil {
+				t.Errorf("%s: there is no schema for kind %q", name, kind)
+				return nil
+			}
 			if !c.shape(doc, kind) {
 				t.Errorf("shape: %v", c.issues)
 			}

@@ -2,8 +2,10 @@ package workbench
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/mapping"
 )
@@ -93,7 +95,8 @@ func rules(o mapping.Outline) []mapping.RuleOutline {
 }
 
 // Print writes the percentage and, when they are asked for, the outcomes that
-// no case reaches.
+// no case reaches; files go without their directories where there is no room
+// for them: the line above has the mapping's.
 func (c Coverage) Print(s Screen, unreached bool) {
 	shade := green
 	if c.Reached < c.Possible {
@@ -103,13 +106,27 @@ func (c Coverage) Print(s Screen, unreached bool) {
 	if !unreached {
 		return
 	}
+	const indent = "        "
+	places, rules := 0, 0
+	for _, u := range c.Unreached {
+		places, rules = max(places, utf8.RuneCountInString(u.place(false))), max(rules, utf8.RuneCountInString(u.Rule))
+	}
+	brief := s.Width > 0 && len(indent)+places+rules+4+len("never absent, null") > s.Width
 	rows := make([][]cell, len(c.Unreached))
 	for i, u := range c.Unreached {
 		names := make([]string, len(u.Outcomes))
 		for n, o := range u.Outcomes {
 			names[n] = string(o)
 		}
-		rows[i] = []cell{{fmt.Sprintf("%s:%d", u.File, u.Line), faint}, {u.Rule, plain}, {"never " + strings.Join(names, ", "), yellow}}
+		rows[i] = []cell{{u.place(brief), faint}, {u.Rule, plain}, {"never " + strings.Join(names, ", "), yellow}}
 	}
-	s.table("        ", rows, 2)
+	s.table(indent, rows, 2)
+}
+
+func (u Unreached) place(brief bool) string {
+	file := u.File
+	if brief {
+		file = path.Base(file)
+	}
+	return fmt.Sprintf("%s:%d", file, u.Line)
 }

@@ -113,15 +113,37 @@ func (f FileTest) Print(s Screen) {
 	for _, c := range f.Cases {
 		switch {
 		case !c.OK:
-			s.line("  ", s.in(red, "FAIL"), "  ", printable(c.Name), s.in(faint, fmt.Sprintf("  %s:%d", f.File, c.Line)))
+			s.named(s.in(red, "FAIL"), c.Name, fmt.Sprintf("%s:%d", f.File, c.Line))
 			for _, d := range c.Diff {
 				s.difference("        ", d)
 			}
 		case c.Updated != "":
-			s.line("  ", s.in(yellow, "new "), "  ", printable(c.Name), s.in(faint, "  wrote "+c.Updated))
+			s.named(s.in(yellow, "new "), c.Name, "wrote "+c.Updated)
 		default:
-			s.line("  ", s.in(green, "ok  "), "  ", printable(c.Name))
+			s.named(s.in(green, "ok  "), c.Name, "")
 		}
+	}
+}
+
+// named prints what became of a case, its name and a note, on as many lines as
+// the width needs.
+func (s Screen) named(what, name, note string) {
+	const indent = "        "
+	lines := wrap(printable(name), max(minFolded, s.Width-len(indent)))
+	if s.Width <= 0 {
+		lines = []string{printable(name)}
+	}
+	last := len(lines) - 1
+	if note != "" && (s.Width <= 0 || len(indent)+utf8.RuneCountInString(lines[last]+note)+2 <= s.Width) {
+		lines[last] += s.in(faint, "  "+note)
+		note = ""
+	}
+	s.line("  ", what, "  ", lines[0])
+	for _, l := range lines[1:] {
+		s.line(indent, l)
+	}
+	if note != "" {
+		s.line(indent, s.in(faint, note))
 	}
 }
 
