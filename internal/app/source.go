@@ -19,6 +19,7 @@ type source struct {
 	addr    func() net.Addr // where senders connect: nil before it listens, and where nobody connects
 	ready   func() bool     // it receives
 	problem func() string   // what keeps it from that, or ""
+	reads   string          // what it reads, when it is not sent to
 }
 
 // newSource is the registry of sources: one case for each connector.
@@ -31,7 +32,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 		if err != nil {
 			return source{}, err
 		}
-		return source{s, s.Addr, func() bool { return s.Addr() != nil }, func() string { return "" }}, nil
+		return source{s, s.Addr, func() bool { return s.Addr() != nil }, func() string { return "" }, ""}, nil
 	case cfg.Odoo != nil:
 		c := *cfg.Odoo
 		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
@@ -41,7 +42,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 		if err != nil {
 			return source{}, err
 		}
-		return source{s, s.Addr, s.Ready, s.Problem}, nil
+		return source{s, s.Addr, s.Ready, s.Problem, "Odoo"}, nil
 	}
 	return source{}, errors.New("feed " + cfg.Name + " has no connector")
 }

@@ -51,7 +51,8 @@ type MappingStatus struct {
 // FeedStatus is one feed of a site as its agent sees it.
 type FeedStatus struct {
 	Feed          string    `json:"feed"`
-	Listening     bool      `json:"listening"`
+	Reads         string    `json:"reads,omitempty"` // what a feed reads that is not sent to: "Odoo"
+	Listening     bool      `json:"listening"`       // or reading
 	Problem       string    `json:"problem,omitempty"`
 	LastReceived  time.Time `json:"last_received,omitzero"`
 	Waiting       int       `json:"waiting"` // in the journal, and the cloud does not have it yet

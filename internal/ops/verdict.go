@@ -202,12 +202,17 @@ func judgeIntake(now time.Time, f FeedStatus) Verdict {
 	switch {
 	case !f.Listening:
 		t := "not listening"
+		if f.Reads != "" {
+			t = "cannot read " + f.Reads
+		}
 		if f.Problem != "" {
 			t += ": " + f.Problem
 		}
 		return Verdict{Broken, t}
 	case f.full() >= 1:
 		return Verdict{Broken, "its journal is full: senders are refused until the cloud has what waits"}
+	case f.LastReceived.IsZero() && f.Reads != "":
+		return Verdict{Fine, "reading " + f.Reads + ", nothing yet"}
 	case f.LastReceived.IsZero():
 		return Verdict{Fine, "listening, nothing yet"}
 	case older(now, f.LastReceived, idleAfter):

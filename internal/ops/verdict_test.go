@@ -103,6 +103,10 @@ func TestTheVerdictOfASite(t *testing.T) {
 			Verdict{Broken, "its journal is full: senders are refused until the cloud has what waits"}},
 		"a feed that can not listen": {
 			feed(FeedStatus{Problem: "port 2575 is taken"}), Verdict{Fine, "connected"}, Verdict{Broken, "not listening: port 2575 is taken"}},
+		"a feed that can not read": {
+			feed(FeedStatus{Reads: "Odoo", Problem: "res.partner: odoo.access_denied"}), Verdict{Fine, "connected"}, Verdict{Broken, "cannot read Odoo: res.partner: odoo.access_denied"}},
+		"a feed that reads and has found nothing": {
+			feed(FeedStatus{Reads: "Odoo", Listening: true}), Verdict{Fine, "connected"}, Verdict{Fine, "reading Odoo, nothing yet"}},
 		"new mappings that are refused are told with their place": {
 			SiteStatus{LinkUp: true, Mappings: MappingStatus{Loaded: ago(time.Hour), Problem: "/etc/adt.map.yaml:7:3: error[path]: PID has no x", ProblemAt: ago(12 * time.Minute)}, Feeds: []FeedStatus{{Listening: true, LastReceived: ago(time.Second)}}},
 			Verdict{Attention, "new mappings refused since 03:12, those of 02:24 stay in force: /etc/adt.map.yaml:7:3: error[path]: PID has no x"}, Verdict{Fine, "receiving"}},
