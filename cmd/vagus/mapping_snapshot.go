@@ -69,7 +69,7 @@ func (cmd snapshotPullCmd) Run(c *console) error {
 	if models = slices.Compact(models); len(models) == 0 {
 		return errors.New("which models? name them with --model, or a snapshot that has them with --like")
 	}
-	target, err := odoo.New(odoo.Config{URL: cmd.URL, Database: cmd.DB, User: cmd.User, Key: broker.NewSecret(key), PlainHTTP: cmd.PlainHTTP, TLS: odoo.TLS{CAFile: cmd.CAFile}})
+	target, err := odoo.New(odoo.Config{URL: cmd.URL, Database: cmd.DB, User: cmd.User, Key: broker.NewSecret(key), UserAgent: userAgent(), PlainHTTP: cmd.PlainHTTP, TLS: odoo.TLS{CAFile: cmd.CAFile}})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -40,16 +41,28 @@ func (f configured) load() (*config.Worker, []config.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	w, feeds := config.NewWorker(), []config.Feed(nil)
 	if !hasFeeds.Match(text) {
-		w := config.NewWorker()
-		return w, nil, config.Load(f.Config, w)
+		err = config.Load(f.Config, w)
+	} else {
+		all := config.NewAll()
+		if err = config.Load(f.Config, all); err == nil {
+			w, feeds = app.WorkerOf(all), all.Feeds
+		}
 	}
-	all := config.NewAll()
-	if err := config.Load(f.Config, all); err != nil {
+	if err != nil {
 		return nil, nil, err
 	}
-	return app.WorkerOf(all), all.Feeds, nil
+	for _, t := range w.Targets {
+		if t.Odoo != nil {
+			t.Odoo.UserAgent = cmp.Or(t.Odoo.UserAgent, userAgent())
+		}
+	}
+	return w, feeds, nil
 }
+
+// userAgent is what Odoo's log has of us.
+func userAgent() string { return "vagus/" + version }
 
 // target returns the one that is named, or the only one.
 func (f configured) target(w *config.Worker) (string, config.Target, error) {
@@ -84,7 +97,7 @@ func (a odooAddress) config(c *console) (odoo.Config, []config.Feed, error) {
 			return odoo.Config{}, nil, errors.New("which Odoo? give the worker's file with -c, or --url, --database, --user and --key-file")
 		}
 		key, err := a.key(c)
-		return odoo.Config{URL: a.URL, Database: a.Database, User: a.User, Key: key, Protocol: a.Protocol, PlainHTTP: a.PlainHTTP, TLS: odoo.TLS{CAFile: a.CAFile}}, nil, err
+		return odoo.Config{URL: a.URL, Database: a.Database, User: a.User, Key: key, Protocol: a.Protocol, UserAgent: userAgent(), PlainHTTP: a.PlainHTTP, TLS: odoo.TLS{CAFile: a.CAFile}}, nil, err
 	}
 	if a.URL != "" || a.Database != "" || a.User != "" || a.KeyFile != "" {
 		return odoo.Config{}, nil, errors.New("-c says which Odoo: leave out --url, --database, --user and --key-file, or leave out -c")

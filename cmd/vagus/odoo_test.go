@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,6 +54,46 @@ func steady(s string) string {
 		}
 		return "127.0.0.1:PORT"
 	})
+}
+
+func TestEveryCommandTellsOdooItsVersion(t *testing.T) {
+	t.Parallel()
+	agents := make(chan string, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case agents <- r.UserAgent():
+		default:
+		}
+	}))
+	t.Cleanup(srv.Close)
+	dir := t.TempDir()
+	key, file := filepath.Join(dir, "key"), filepath.Join(dir, "up.yaml")
+	for path, text := range map[string]string{key: "k", file: "site: north\nfeeds:\n  - { name: adt, target: odoo, mappings: [\"builtin:admissions/adt-patient.map.yaml\"], hl7: { listen: \"127.0.0.1:0\" } }\n" +
+		"targets:\n  odoo: { odoo: { url: " + srv.URL + ", database: demo, user: vagus, key: { file: key } } }\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(args ...string) func() {
+		return func() { newRun(t.Context()).vagusOdoo(t, append([]string{"check"}, args...)...) }
+	}
+	for name, run := range map[string]func(){
+		"check by address": check("--url", srv.URL, "--database", "demo", "--user", "vagus", "--key-file", key),
+		"check by a file":  check("-c", file),
+		"snapshot pull": func() {
+			vagusMapping(t, "snapshot", "pull", "--url", srv.URL, "--db", "demo", "--user", "vagus", "--key-file", key, "--model", "res.partner")
+		},
+	} {
+		run()
+		select {
+		case got := <-agents:
+			if got != "vagus/"+version {
+				t.Errorf("%s: User-Agent %q", name, got)
+			}
+		default:
+			t.Errorf("%s: Odoo was not asked", name)
+		}
+	}
 }
 
 func TestOdooCheckTellsAllAtOnce(t *testing.T) {
