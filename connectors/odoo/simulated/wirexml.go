@@ -138,6 +138,9 @@ func parseXML(body []byte) (method string, args []any, err error) {
 			args = append(args, "")
 		case "/methodCall":
 			return strings.TrimSpace(method), args, nil
+		case "params", "/params", "params/", "param", "/param":
+		default:
+			return method, nil, errXML
 		}
 	}
 }
@@ -236,6 +239,9 @@ func (x *xmlScanner) array(depth int) (any, error) {
 			out = append(out, "")
 		case "/array":
 			return out, nil
+		case "data", "/data", "data/":
+		default:
+			return nil, errXML
 		}
 	}
 }
@@ -255,6 +261,10 @@ func (x *xmlScanner) object(depth int) (any, error) {
 				return nil, err
 			}
 			name = n
+			if err := x.close("name"); err != nil {
+				return nil, err
+			}
+		case "member", "/member":
 		case "value":
 			v, err := x.value(depth + 1)
 			if err != nil {
@@ -265,6 +275,8 @@ func (x *xmlScanner) object(depth int) (any, error) {
 			out[name] = ""
 		case "/struct":
 			return out, nil
+		default:
+			return nil, errXML
 		}
 	}
 }
