@@ -285,9 +285,6 @@ func (c *client) forget(as who) {
 		c.uid = 0
 	}
 	c.mu.Unlock()
-	if as.uid == noUser { // there was no login that could have found the key out
-		c.otherKey(as.key)
-	}
 }
 
 // renew makes the next call ask Odoo who it is and who we are: it may have been

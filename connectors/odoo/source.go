@@ -191,7 +191,8 @@ func (s *Source) remember() error {
 const (
 	hintGap   = time.Second     // between two looks
 	hintAgain = 2 * time.Second // a webhook is sent before its transaction commits
-	maxWait   = 5 * time.Minute // between two looks that fail
+	minWait   = 30 * time.Second
+	maxWait   = 5 * time.Minute // between two looks that fail, from minWait on
 )
 
 func (w *watch) run(ctx context.Context, accept broker.Accept) {
@@ -215,9 +216,8 @@ func (w *watch) run(ctx context.Context, accept broker.Accept) {
 		wait := w.s.cfg.Every
 		w.note(err)
 		switch {
-		case errors.Is(err, errUnreadable):
-		case err != nil:
-			wait = max(wait, min(maxWait, wait<<min(failed, 10)))
+		case err != nil && !errors.Is(err, errUnreadable):
+			wait = min(maxWait, min(wait, minWait)<<min(failed, 10))
 			failed++
 		case hinted:
 			wait = min(wait, hintAgain)

@@ -39,8 +39,10 @@ func TestAWebhookMakesASourceLookAtOnce(t *testing.T) {
 		t.Helper()
 		select {
 		case <-taken:
-		case <-time.After(20 * time.Second):
-			t.Fatal("20 s passed without " + what)
+		case err := <-ended:
+			t.Fatalf("it ended before %s: %v", what, err)
+		case <-time.After(2 * time.Minute): // far longer than any machine takes, and far shorter than Every
+			t.Fatalf("nothing came of %s; the last look says %q", what, src.Problem())
 		}
 	}
 	wait("the first look")
