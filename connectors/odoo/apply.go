@@ -24,6 +24,9 @@ type pass struct {
 
 	columns map[string]string // by field: see byID
 
+	scope    map[string]any // of the operations at hand
+	scopeKey string
+
 	// For making a look-up's key.
 	key    []byte
 	fields []string
@@ -151,12 +154,18 @@ func (p *pass) waves(ctx context.Context, states []*state) error {
 			}
 			more = more || w+1 < len(s.unit.Ops)
 		}
-		for len(jobs) > 0 {
-			var err error
-			if jobs, err = p.wave(ctx, jobs); err != nil {
+		for _, jobs := range p.scopes(jobs) {
+			jobs, err := p.enter(ctx, jobs)
+			if err != nil {
 				return err
 			}
+			for len(jobs) > 0 {
+				if jobs, err = p.wave(ctx, jobs); err != nil {
+					return err
+				}
+			}
 		}
+		p.scope, p.scopeKey = nil, ""
 	}
 	return nil
 }

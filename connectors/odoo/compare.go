@@ -156,7 +156,7 @@ func (p *pass) read(ctx context.Context, model string, ids map[int64]bool, field
 		for i, id := range chunk {
 			list[i] = id
 		}
-		res, err := p.t.client.execute(ctx, model, "read", []arg{{"ids", list}, {"fields", names}, {"load", ""}}, map[string]any{"context": p.t.searchContext(true)})
+		res, err := p.t.client.execute(ctx, model, "read", []arg{{"ids", list}, {"fields", names}, {"load", ""}}, map[string]any{"context": p.context(true)})
 		if err != nil {
 			v, err := p.assess(ctx, err, nil)
 			return &v, err

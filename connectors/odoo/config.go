@@ -64,7 +64,8 @@ type Config struct {
 	Companies []int64 `yaml:"companies"`
 	// Lang is the context language; default en_US. Odoo reports what is wrong
 	// with a row as a text in this language, and only the English texts are
-	// known to the fault table.
+	// known to the fault table. A mapping's context may name another, but not over
+	// XML-RPC, where most faults have no more than their text.
 	Lang string `yaml:"lang"`
 
 	Logger *slog.Logger `yaml:"-"` // nil discards

@@ -154,20 +154,21 @@ var rules = []rule{
 	{"row", re(`violates (check|unique|exclusion) constraint|duplicate key value`), verdict{act: reject, class: "odoo.constraint", reason: "a constraint of the table refuses the record; correct the record in Odoo or the mapping"}},
 	{"UniqueViolation CheckViolation ExclusionViolation IntegrityError", nil, verdict{act: reject, class: "odoo.constraint", reason: "a constraint of the table refuses the record; correct the record in Odoo or the mapping"}},
 	{"ValidationError", nil, verdict{act: reject, class: "odoo.ValidationError", reason: "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which"}},
-	{"UserError RedirectWarning", nil, verdict{act: reject, class: "odoo.UserError", reason: "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which"}},
+	{"UserError RedirectWarning", nil, ruleOfOdoo},
 	{"TypeError AttributeError NameError NotImplementedError", nil, verdict{act: reject, class: "odoo.bad_call", reason: "the model does not take such a call; see its module's version"}},
 	{"ExpatError", nil, verdict{act: reject, class: "odoo.bad_request", reason: "Odoo cannot read the request"}},
 
 	// PostgreSQL ends every message with a newline, rules of Odoo do not: what
 	// is left of the rows' messages is a rule when it has none, and else a
 	// database error that is not known here.
-	{"row", re(`[^\n]\z`), verdict{act: reject, class: "odoo.UserError", reason: "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which"}},
+	{"row", re(`[^\n]\z`), ruleOfOdoo},
 }
 
 var (
 	accessError  = verdict{act: reject, class: "odoo.AccessError", reason: "the integration user may not do this; give it the rights, then replay"}
 	badValue     = verdict{act: reject, class: "odoo.bad_value", reason: "the value does not fit the field; correct the mapping"}
 	missingValue = verdict{act: reject, class: "odoo.required", reason: "a required value is missing; correct the mapping or the message"}
+	ruleOfOdoo   = verdict{act: reject, class: "odoo.UserError", reason: "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which"}
 	unknown      = verdict{act: retry, class: "odoo.unknown", reason: "Odoo failed in a way that is not known here; see its log"}
 )
 

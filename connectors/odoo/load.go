@@ -168,7 +168,9 @@ const attempts = 4
 func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 	columns, data := table(rows)
 	args := []arg{{"fields", columns}, {"data", data}}
-	kw := map[string]any{"context": t.loadContext(rows[0])}
+	calls := t.loadContext(rows[0])
+	lang, _ := calls["lang"].(string)
+	kw := map[string]any{"context": calls}
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -193,7 +195,7 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 		}
 		collided := (*verdict)(nil)
 		for i := range messages {
-			messages[i].verdict = judge(&fault{class: "row", text: messages[i].text}, messages[i].field, columns)
+			messages[i].verdict = judgeRow(messages[i].text, messages[i].field, columns, lang)
 			if messages[i].verdict.act == again {
 				collided = &messages[i].verdict
 			}
@@ -393,7 +395,9 @@ func (t *Target) writeContext(extra broker.Values) map[string]any {
 	}
 	maps.Copy(c, extra)
 	c["tz"] = "UTC" // load converts datetimes from the context's zone
-	c["lang"] = t.lang
+	if text, _ := c["lang"].(string); text == "" {
+		c["lang"] = t.lang
+	}
 	for _, ours := range []string{"mode", "noupdate", "update_many2many", "import_file", "module"} {
 		delete(c, ours) // they change what load does
 	}

@@ -22,7 +22,8 @@ const blindFor = 10 * time.Minute
 func (p *pass) lookupAll(ctx context.Context) error {
 	p.blind = p.t.isBlind()
 	for {
-		var names []string
+		names := map[string][]string{} // by scope, which matters to a blind pass alone
+		scopes := map[string]map[string]any{}
 		for i := range p.states {
 			s := &p.states[i]
 			if s.outcome != nil {
@@ -30,15 +31,29 @@ func (p *pass) lookupAll(ctx context.Context) error {
 			}
 			for k := range s.unit.Ops {
 				op := &s.unit.Ops[k]
-				if xid := xidOf(s.unit, op); xid != "" && (!p.blind || op.XID != "" && mustKnow(op)) {
-					names = append(names, xid)
+				key := ""
+				if p.blind {
+					scope := scopeOf(op.Context)
+					key = contextKey(scope)
+					scopes[key] = scope
 				}
-				names = append(names, refNames(op)...)
+				if xid := xidOf(s.unit, op); xid != "" && (!p.blind || op.XID != "" && mustKnow(op)) {
+					names[key] = append(names[key], xid)
+				}
+				names[key] = append(names[key], refNames(op)...)
 			}
 		}
 		blind := p.blind
-		if err := p.lookup(ctx, names); err != nil || p.blind == blind {
-			return err
+		for key, some := range names {
+			p.scope = scopes[key]
+			err := p.lookup(ctx, some)
+			p.scope = nil
+			if err != nil {
+				return err
+			}
+		}
+		if p.blind == blind {
+			return nil
 		}
 	}
 }
@@ -89,7 +104,7 @@ func (p *pass) lookup(ctx context.Context, xids []string) error {
 func (p *pass) lookupOne(ctx context.Context, xid string) error {
 	module, name := splitXID(xid)
 	res, err := p.t.client.execute(ctx, "ir.model.data", "check_object_reference", []arg{{"module", module}, {"xml_id", name}},
-		map[string]any{"context": p.t.searchContext(true)})
+		map[string]any{"context": p.context(true)})
 	var f *fault
 	if errors.As(err, &f) && f.class == "ValueError" { // not found
 		return nil

@@ -14,7 +14,7 @@ import (
 
 // A lookup asks for the records of a model by their fields.
 type lookup struct {
-	key      string // all below, canonical
+	key      string // all below and the scope that it was asked in, canonical
 	model    string
 	by       map[string]any // as search domains have them
 	archived bool           // finds archived records too
@@ -52,7 +52,7 @@ func (p *pass) lookupFor(s *state, model string, by map[string]any, archived boo
 		p.fields = append(p.fields, f)
 	}
 	slices.Sort(p.fields)
-	p.key = append(p.key[:0], model...)
+	p.key = append(append(p.key[:0], p.scopeKey...), model...)
 	if archived {
 		p.key = append(p.key, '+')
 	}
@@ -216,7 +216,7 @@ func (p *pass) searchShared(ctx context.Context, model, field string, archived b
 		byValue[r.by[field].(string)] = r
 	}
 	res, err := p.t.client.execute(ctx, model, "search_read", []arg{{"domain", []any{[]any{field, "in", values}}}, {"fields", []any{field}}},
-		map[string]any{"limit": 4 * maxLookup, "context": p.t.searchContext(archived)})
+		map[string]any{"limit": 4 * maxLookup, "context": p.context(archived)})
 	if err != nil {
 		return p.lookupFault(ctx, err, rs)
 	}
@@ -253,7 +253,7 @@ func (p *pass) searchOne(ctx context.Context, r *lookup) error {
 		domain = append(domain, []any{f, "=", v})
 	}
 	res, err := p.t.client.execute(ctx, r.model, "search", []arg{{"domain", domain}},
-		map[string]any{"limit": 2, "context": p.t.searchContext(r.archived)})
+		map[string]any{"limit": 2, "context": p.context(r.archived)})
 	if err != nil {
 		return p.lookupFault(ctx, err, []*lookup{r})
 	}
