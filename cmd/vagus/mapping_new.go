@@ -31,7 +31,8 @@ type mappingNewCmd struct {
 func (mappingNewCmd) Help() string {
 	return `Writes a mapping that lints clean and a test that passes. Rules are proposed for what is well known of both ends
 (PID-5 becomes name, Patient.birthDate becomes birthday); all else that the message has stands in comments with
-its standard name, type and labels. No value of the message is copied: the test's input is scrubbed.`
+its standard name, type and labels. What CSV, JSON and Odoo records hold is declared from their header and names,
+each as what may reveal the most: say what it is. No value of the message is copied: the test's input is scrubbed.`
 }
 
 const stockSnapshot = "snapshots/odoo18.json"

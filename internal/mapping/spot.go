@@ -98,7 +98,7 @@ func (d *Document) At(line, col int) (s Spot, ok bool) {
 	f.s.Text = strings.Replace(f.s.Text, string(mark), "", 1)
 	f.s.Offset = len([]rune(head))
 	f.s.End--
-	before := strings.TrimLeft(string(lines[line][:f.s.Col]), " -")
+	before := strings.TrimLeft(string(lines[line][:min(f.s.Col, len(lines[line]))]), " -") // quotes without an end begin on another line
 	f.s.Opens = before == "" && f.s.Quote == 0
 	return f.s, true
 }

@@ -45,10 +45,14 @@ func (b Bench) load(name string) (*mapping.Mapping, error) {
 
 // Dialect returns a format in a version, to read messages without a mapping.
 func (b Bench) Dialect(format, version string) (tree.Dialect, error) {
+	return b.dialect(format, tree.Declaration{Version: version})
+}
+
+func (b Bench) dialect(format string, declared tree.Declaration) (tree.Dialect, error) {
 	var names []string
 	for _, f := range b.Formats {
 		if f.Name() == format {
-			d, err := f.Dialect(tree.Declaration{Version: version})
+			d, err := f.Dialect(declared)
 			if err != nil {
 				return nil, fmt.Errorf("format %s: %w", format, err)
 			}

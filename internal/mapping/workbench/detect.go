@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
 )
@@ -39,14 +40,14 @@ func (b Bench) Open(s Source, body []byte) (d tree.Dialect, format, version stri
 		version = "2.5.1" // senders write versions that never were
 		d, err = b.Dialect(format, version)
 	}
-	if err != nil && (format == "csv" || format == "fixed" || format == "json") {
+	if err != nil && (format == "csv" || format == "fixed" || format == "json" || format == "odoo") {
 		err = fmt.Errorf("%w; %s", err, declared)
 	}
 	return d, format, version, err
 }
 
 // declared is what to do about a format that does not say what it holds.
-const declared = "what CSV, fixed width and JSON hold, a mapping declares: write its source: first, as mappings/examples/north/07-hr has it"
+const declared = "what CSV, fixed width, JSON and Odoo records hold, a mapping declares: vagus mapping new begins one of all but fixed width; mappings/examples/north/07-hr has one"
 
 // detect tells the format and version of a message by its beginning.
 func detect(body []byte) (format, version string) {
@@ -73,6 +74,22 @@ func detect(body []byte) (format, version string) {
 		return "scim", ""
 	}
 	return "", ""
+}
+
+// guessFormat tells the format of what only a mapping can declare: an object, a
+// record of Odoo, a table with a header; "" when it looks like none.
+func guessFormat(body []byte) string {
+	text := bytes.TrimLeft(body, " \t\r\n\ufeff")
+	line, _, more := bytes.Cut(text, []byte("\n"))
+	switch {
+	case bytes.HasPrefix(text, []byte("{")) && bytes.Contains(text, []byte(`"_model"`)) && bytes.Contains(text, []byte(`"_change"`)):
+		return "odoo"
+	case bytes.HasPrefix(text, []byte("{")), bytes.HasPrefix(text, []byte("[")):
+		return "json"
+	case more && utf8.Valid(text) && bytes.ContainsAny(line, ",;|\t") && !bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' }):
+		return "csv"
+	}
+	return ""
 }
 
 // schemaOf returns the type that describes a message: that of its structure,

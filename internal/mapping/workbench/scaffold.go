@@ -1,6 +1,7 @@
 package workbench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -36,7 +37,7 @@ type Scaffold struct {
 // NewMapping makes a mapping from a message and a model: rules for what is well
 // known of both, and everything else that the message has as comments.
 func (b Bench) NewMapping(ctx context.Context, p ScaffoldPlan) (Scaffold, error) {
-	dialect, format, version, err := b.Open(p.Source, p.Message)
+	dialect, format, version, declared, err := b.begin(&p)
 	if err != nil {
 		return Scaffold{}, err
 	}
@@ -57,7 +58,7 @@ func (b Bench) NewMapping(ctx context.Context, p ScaffoldPlan) (Scaffold, error)
 	if err != nil {
 		return Scaffold{}, err
 	}
-	s := &scaffold{plan: p, format: format, version: version, kind: msg.Type, odoo: snap.Odoo, fields: fields, models: snap.Models, has: elementsOf(dialect, msg)}
+	s := &scaffold{plan: p, format: format, version: version, declared: declared, kind: cmp.Or(msg.Type, format), odoo: snap.Odoo, fields: fields, models: snap.Models, has: elementsOf(dialect, msg)}
 	s.propose(msg)
 	mapFile, testFile := path.Join(p.Dir, p.ID+".map.yaml"), path.Join(p.Dir, p.ID+".test.yaml")
 	inFile, goldenFile := path.Join(p.Dir, "in", p.ID+extension(format)), path.Join(p.Dir, "golden", p.ID+".json")
@@ -95,6 +96,33 @@ func (b Bench) NewMapping(ctx context.Context, p ScaffoldPlan) (Scaffold, error)
 	return out, nil
 }
 
+// begin opens the message, and declares what it shows of a format that says
+// nothing of itself. Of a file of several messages the first is taken.
+func (b Bench) begin(p *ScaffoldPlan) (d tree.Dialect, format, version string, declared tree.Declaration, err error) {
+	format = p.Source.Format
+	if shows, _ := detect(p.Message); format == "" && shows == "" {
+		format = guessFormat(p.Message)
+	}
+	if format != "csv" && format != "json" && format != "odoo" {
+		d, format, version, err = b.Open(p.Source, p.Message)
+		return d, format, version, declared, err
+	}
+	if declared, err = guessed(format, p.Message); err != nil {
+		return nil, "", "", declared, fmt.Errorf("format %s: %w", format, err)
+	}
+	if d, err = b.dialect(format, declared); err != nil {
+		return nil, "", "", declared, err
+	}
+	if s, ok := d.(tree.Splitter); ok {
+		parts, err := s.Split(p.Message)
+		if err != nil || len(parts) == 0 {
+			return nil, "", "", declared, fmt.Errorf("format %s: no message in it: %w", format, err)
+		}
+		p.Message = parts[0]
+	}
+	return d, format, "", declared, nil
+}
+
 // firstGolden writes the golden of the test into files, and returns the verdict
 // that is in it.
 func (b Bench) firstGolden(ctx context.Context, files map[string][]byte, testFile string) (broker.Verdict, error) {
@@ -125,6 +153,8 @@ func extension(format string) string {
 		return ".hl7"
 	case "x12":
 		return ".edi"
+	case "csv":
+		return ".csv"
 	}
 	return ".json"
 }
@@ -195,7 +225,8 @@ func joined(up string, e *tree.Element, depth int) string {
 type scaffold struct {
 	plan            ScaffoldPlan
 	format, version string
-	kind            string // "ADT^A08^ADT_A01"
+	declared        tree.Declaration // what the mapping itself has to say of the format
+	kind            string           // "ADT^A08^ADT_A01"
 	odoo            string
 	fields          map[string]Field
 	models          map[string]map[string]Field
@@ -352,7 +383,7 @@ func (s *scaffold) withdraw(issues []mapping.Issue) bool {
 			}
 		}
 		for _, l := range tree.LabelNames() {
-			if label, _ := tree.ParseLabel(l); i.Code == "egress" && strings.Contains(i.Text, l) && s.allow&label == 0 {
+			if label, _ := tree.ParseLabel(l); i.Code == "egress" && slices.Contains(carried(i.Text), l) && s.allow&label == 0 {
 				s.allow, changed = s.allow|label, true
 			}
 		}
@@ -365,6 +396,14 @@ func (s *scaffold) withdraw(issues []mapping.Issue) bool {
 		}
 	}
 	return changed
+}
+
+// carried are the words of an egress issue that name what a rule carries; a
+// field may be called name, too.
+func carried(text string) []string {
+	_, rest, _ := strings.Cut(text, " carries ")
+	labels, _, _ := strings.Cut(rest, " data (from ")
+	return strings.FieldsFunc(labels, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // candidates are the elements that no rule reads.

@@ -25,6 +25,11 @@ func (s *scaffold) mapping() []byte {
 	if s.version != "" {
 		f("  version: %s", quoted(s.version))
 	}
+	word := "attributes"
+	if s.format == "csv" {
+		word = "columns"
+	}
+	declaration(s.declared, word, &b)
 	if s.when != "" {
 		f("  when: %s", s.when)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -214,6 +215,9 @@ func (w *labelWalk) place(body []byte, spans []span) ([]leaf, error) {
 			l = *known
 			text := l.text
 			l.span = s
+			if t, err := time.Parse(time.DateTime, s.text); err == nil && t.Format(time.RFC3339) == text { // as Odoo writes it
+				l.text, text = s.text, s.text
+			}
 			if strings.TrimRight(s.text, " ") != strings.TrimRight(text, " ") && !s.raw { // X12 pads
 				return nil, fmt.Errorf("%s: its text is not what stands at byte %d: is the character set one other than UTF-8? convert the message first", l.place, s.at)
 			}
