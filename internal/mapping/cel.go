@@ -290,7 +290,7 @@ func (w *celWalker) call(e ast.Expr, items map[string]*scope) *scope {
 		} else if w.l.m.tables[text] == nil {
 			w.errorAt(args[0], "table", "no table %q%s", text, didYouMean(text, w.l.m.tableNames()))
 		} else {
-			w.l.m.tables[text].used = true
+			w.l.m.tables[text].used, w.l.m.tables[text].open = true, true
 		}
 	}
 	if c.FunctionName() == overloads.Matches && len(args) > 0 {

@@ -125,6 +125,7 @@ func (l *loader) referenceBlock(r *rule, b *block, item *rule, v *value, sc *sco
 	if w := v.get("when"); w != nil {
 		item.when = l.condition(w, sc, l.variables(item))
 	}
+	l.checkCodes(item)
 	if l.c.issues[before:].failed() {
 		return
 	}

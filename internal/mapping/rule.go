@@ -108,6 +108,7 @@ func (l *loader) single(r *rule, v *value, sc *scope, rc ruleContext) {
 	if w := v.get("when"); w != nil {
 		r.when = l.condition(w, sc, l.variables(r))
 	}
+	l.checkCodes(r)
 	if l.c.issues[before:].failed() {
 		return
 	}

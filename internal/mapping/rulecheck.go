@@ -146,7 +146,7 @@ func (l *loader) checkTable(r *rule, name string) {
 	}
 }
 
-// unused warns of names that nothing reads.
+// unused warns of names that nothing reads, and of rows that nothing leads to.
 func (l *loader) unused() {
 	if l.c.issues.failed() {
 		return // what would use it may be what failed
@@ -155,6 +155,7 @@ func (l *loader) unused() {
 		if !l.m.tables[name].used {
 			l.c.warnf(l.m.tables[name].at, "unused", "no rule uses table %s", name)
 		}
+		l.checkRows(l.m.tables[name])
 	}
 	for _, x := range l.m.lets {
 		if !x.used && !x.rule.required { // a required one guards the message

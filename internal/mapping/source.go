@@ -74,8 +74,8 @@ func (l *loader) source(v *value) bool {
 		cond := &l.m.when[i]
 		if cond.path = l.bind(v.get("when").at, l.root, cond.text); cond.path != nil && cond.path.list {
 			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
-		} else if cond.path != nil {
-			l.leaf(v.get("when").at, cond.path)
+		} else if cond.path != nil && l.leaf(v.get("when").at, cond.path) {
+			l.checkCondition(cond, v.get("when").get(cond.text))
 		}
 	}
 	return true

@@ -21,8 +21,12 @@ type table struct {
 	other  string // the result of *
 	catch  bool   // there is a *
 	at     place
-	onMiss string // of rules that do not say: error, skip, keep, default; "" is error
-	used   bool   // by a rule
+	onMiss string   // of rules that do not say: error, skip, keep, default; "" is error
+	used   bool     // by a rule
+	turned bool     // it is another one, read from right to left
+	fed    []string // codes of the standard that its rules put through it
+	fedBy  []string // the standard's names of their tables
+	open   bool     // something else is put through it, too
 }
 
 const maxTableRows = 100_000
@@ -102,7 +106,7 @@ func (t *table) results(yield func(string) bool) {
 // reversed is the table from results to codes. No two codes may have one
 // result, and nothing says which code a catch-all stands for.
 func (t *table) reversed() (*table, error) {
-	out := &table{name: t.name, file: t.file, at: t.at, onMiss: t.onMiss, rows: make(map[string]string, len(t.rows))}
+	out := &table{turned: true, name: t.name, file: t.file, at: t.at, onMiss: t.onMiss, rows: make(map[string]string, len(t.rows))}
 	if t.catch {
 		return out, fmt.Errorf("table %q cannot be reversed: * has no code of its own", t.name)
 	}
