@@ -144,10 +144,11 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 	return &tree.Message{Format: formatName, Type: kind.String(), Root: g.finish()}, nil
 }
 
-// typeOf returns MSH-9 as it was sent.
+// typeOf returns MSH-9 as it was sent, but for trailing blanks.
 func typeOf(m *Message) messageType {
 	f := m.Segment(0).Field(9).Repetition(1)
-	return messageType{f.Component(1).Text(), f.Component(2).Text(), f.Component(3).Text()}
+	part := func(n int) string { return strings.TrimRight(f.Component(n).Text(), " ") }
+	return messageType{part(1), part(2), part(3)}
 }
 
 // A builder makes nodes. They come from slabs, and so do the slices of kids.

@@ -81,9 +81,9 @@ func TestDecodePlacesLeaves(t *testing.T) {
 
 func TestTrailingBlanksSayNothing(t *testing.T) {
 	t.Parallel()
-	m := decode(t, "MSH|^~\\&|A  |||||  |ADT^A08^ADT_A01|7|P|2.5.1\rPID|||1 ^ ^ & ~ | |  Doe  ^Jane |\"\" ||x \\H\\\r")
-	got := strings.Join(dump(m.Root)[2:], " ")
-	want := "/MSH/3=A /MSH/9/1=ADT /MSH/9/2=A08 /MSH/9/3=ADT_A01 /MSH/10=7 /MSH/11=P /MSH/12=2.5.1 /PID/3/1=1 /PID/5/1=  Doe /PID/5/2=Jane /PID/6 null /PID/8=x"
+	m := decode(t, "MSH|^~\\&|A  |||||  |ADT ^A08 ^ADT_A01 |7|P|2.5.1\rPID|||1 ^ ^ & ~ | |  Doe  ^Jane |\"\" ||x \\H\\\r")
+	got := m.Type + " " + strings.Join(dump(m.Root)[2:], " ")
+	want := "ADT^A08^ADT_A01 /MSH/3=A /MSH/9/1=ADT /MSH/9/2=A08 /MSH/9/3=ADT_A01 /MSH/10=7 /MSH/11=P /MSH/12=2.5.1 /PID/3/1=1 /PID/5/1=  Doe /PID/5/2=Jane /PID/6 null /PID/8=x"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -172,6 +172,7 @@ func TestARecordThatDoesNotFitEndsAsADeadLetterThatNamesTheElement(t *testing.T)
 	for _, c := range []struct{ name, segment, class, reason string }{
 		{"a text that is too long", "REF: { \"01\": { value: CR }, \"02\": { cel: \"'0123456789012345678901234567890'\" } }", mapping.ClassConvert, "REF-02: the value has more than the 30 characters"},
 		{"more decimals than the type implies", "SAC: { \"01\": { value: C }, \"05\": { cel: \"dec('1.234')\" } }", mapping.ClassConvert, "SAC-05: the value has more than 2 decimals"},
+		{"an amount that is too long", "SAC: { \"01\": { value: C }, \"05\": { cel: \"dec('1234567890123456.78')\" } }", mapping.ClassConvert, "SAC-05: the value has more than the 15 digits that SAC-05 may have (line"},
 		{"a number that is none", "CTP: { \"03\": name }", mapping.ClassConvert, "CTP-03: name is not a decimal number"},
 		{"what the file requires", "REF: { \"01\": { value: CR }, \"02\": { from: note, required: true } }", mapping.ClassRequired, "REF-02: required, but note is absent"},
 		{"what the standard wants", "REF: { \"01\": note, \"02\": name }", mapping.ClassRequired, "REF-01: the standard wants a value here"},

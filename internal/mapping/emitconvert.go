@@ -103,6 +103,9 @@ func (o *outElement) text(d datum, zone *time.Location) (string, error) {
 		return "", err
 	}
 	if n := o.length(s); o.elem.Max > 0 && n > o.elem.Max {
+		if o.leaf.Kind == tree.Number { // nothing can be cut of an amount
+			return "", fmt.Errorf("has more than the %d digits that %s may have", o.elem.Max, o.rule.id())
+		}
 		return "", fmt.Errorf("has more than the %d characters that %s may have: cut it with cel: it.first(%d)", o.elem.Max, o.rule.id(), o.elem.Max)
 	}
 	return s, nil

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -86,6 +87,43 @@ func TestAllMappingsThatWeShipLintCleanAndPassTheirTests(t *testing.T) {
 	}
 	for _, name := range filesOf(t, fsys, ".test.yaml") {
 		failures(t, mapping.Test(t.Context(), fsys, name, formats, nil))
+	}
+}
+
+// TestAMappingIsAPureFunction runs every case that we ship as four processes
+// would, at once: each has loaded its own mapping, and decodes what it likes.
+func TestAMappingIsAPureFunction(t *testing.T) {
+	t.Parallel()
+	fsys := os.DirFS("../../mappings")
+	seen := map[string]bool{}
+	for _, name := range filesOf(t, fsys, ".test.yaml") {
+		var workers [4][]mapping.CaseUnit
+		var wg sync.WaitGroup
+		for i := range workers {
+			wg.Go(func() {
+				var err error
+				if workers[i], err = mapping.CaseUnits(t.Context(), fsys, name, formats, i%2 == 0, i < 2); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+		wg.Wait()
+		for i, units := range workers {
+			if !reflect.DeepEqual(units, workers[0]) {
+				t.Errorf("%s: worker %d makes\n%s\nand another\n%s", name, i, units, workers[0])
+			}
+			for _, u := range units {
+				seen[u.Format] = true
+				for _, verb := range u.Verbs {
+					seen[verb] = true
+				}
+			}
+		}
+	}
+	for _, want := range []string{"hl7v2", "x12", "fhir", "csv", "scim", "ldap", "dicom", "odoo", "upsert", "create", "update", "archive", "merge", "call", "emit"} {
+		if !seen[want] {
+			t.Errorf("no case has %s", want)
+		}
 	}
 }
 
