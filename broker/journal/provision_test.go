@@ -40,7 +40,7 @@ func TestAStartChecksWhatWasProvisioned(t *testing.T) {
 		{name: "a new feed", before: journal.Config{Feeds: adt}, after: journal.Config{Feeds: append(adt, journal.Feed{Name: "lab"})}, err: "feed lab is new"},
 		{name: "a new feed that is allowed", before: journal.Config{Feeds: adt}, after: journal.Config{Feeds: append(adt, journal.Feed{Name: "lab"}), Provision: true}},
 		{name: "a feed less", before: journal.Config{Feeds: append(adt, journal.Feed{Name: "lab"})}, after: journal.Config{Feeds: adt}},
-		{name: "another limit", before: journal.Config{Feeds: adt}, after: journal.Config{Feeds: []journal.Feed{{Name: "adt", MaxBytes: 1 << 20}}}, err: "start once with provision: true"},
+		{name: "another limit", before: journal.Config{Feeds: adt}, after: journal.Config{Feeds: []journal.Feed{{Name: "adt", MaxBytes: 1 << 20}}}, err: "start once with journal: { provision: true }"},
 		{name: "another limit that is allowed", before: journal.Config{Feeds: adt}, after: journal.Config{Feeds: []journal.Feed{{Name: "adt", MaxBytes: 1 << 20}}, Provision: true}},
 		{name: "a missing stream", before: journal.Config{Feeds: adt}, between: func(t *testing.T, dir string) {
 			must(t, os.RemoveAll(filepath.Join(dir, "store", "jetstream", "$G", "streams", "JOURNAL_adt")))

@@ -68,7 +68,7 @@ func openRegister(cfg Config) (*register, error) {
 			continue
 		}
 		if !cfg.Provision {
-			return nil, fmt.Errorf("feed %s is new to the store in %s: start once with provision: true to create its stream", f.Name, cfg.Dir)
+			return nil, fmt.Errorf("feed %s is new to the store in %s: start once with journal: { provision: true } to create its stream", f.Name, cfg.Dir)
 		}
 		r.Feeds[f.Name], changed = creating, true
 	}

@@ -225,7 +225,7 @@ func (j *Journal) stream(ctx context.Context, js jetstream.JetStream, reg *regis
 		return s, nil
 	}
 	if !j.cfg.Provision {
-		return nil, fmt.Errorf("stream %s has max_bytes %d and max_message %d, the configuration says %d and %d: put those back, or start once with provision: true to change the stream",
+		return nil, fmt.Errorf("stream %s has max_bytes %d and max_message %d, the configuration says %d and %d: put those back, or start once with journal: { provision: true } to change the stream",
 			want.Name, have.MaxBytes, have.MaxMsgSize-headerRoom, want.MaxBytes, j.cfg.MaxMessage)
 	}
 	have.MaxBytes, have.MaxMsgSize = want.MaxBytes, want.MaxMsgSize

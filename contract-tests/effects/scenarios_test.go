@@ -122,6 +122,11 @@ var scenarios = []scenario{
 	{"upsert by fields, of which nothing is found", "res.partner", none, func(k *kit) []*broker.Unit {
 		return []*broker.Unit{k.unit("", with(k.contact("p", "street", "s"), func(o *broker.Operation) { o.XID, o.By = "", broker.Values{"ref": k.prefix + "p"} }))}
 	}, ""},
+	{"upsert by fields of a new record, with values for known ones", "res.partner", none, func(k *kit) []*broker.Unit {
+		return []*broker.Unit{k.unit("", with(k.contact("p", "street", "s"), func(o *broker.Operation) {
+			o.XID, o.By, o.OnUpdate = "", broker.Values{"ref": k.prefix + "p"}, broker.Values{"city": "known"}
+		}))}
+	}, ""},
 	{"several operations of one unit", "res.partner", none, func(k *kit) []*broker.Unit {
 		return []*broker.Unit{k.unit("", k.contact("p"), k.contact("kin", "type", "other", "parent_id", object{"$op": "p"}), k.tag("t"))}
 	}, ""},

@@ -165,7 +165,7 @@ func decodeError(path string, err error, cfg any, at *token.Position) error {
 		}
 	}
 	if m := unknownField.FindStringSubmatch(text); m != nil {
-		if near := nearest(m[1], fieldNames(reflect.TypeOf(cfg), nil)); near != "" {
+		if near := nearest(m[1], fieldNames(reflect.TypeOf(cfg), nil)); near != "" && near != m[1] { // the same name elsewhere is no hint
 			text += fmt.Sprintf(" (did you mean %q?)", near)
 		}
 	}
