@@ -434,3 +434,18 @@ func TestNoChangeIsMissedWhateverHappens(t *testing.T) {
 		})
 	}
 }
+
+func TestRecordsAreToldInTheOrderInWhichTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), nil)
+	first := st.create(st.person, "first", "x")
+	for _, ref := range []string{"second", "third"} {
+		st.clock = st.clock.Add(time.Second)
+		st.create(st.person, ref, "x")
+	}
+	st.clock = st.clock.Add(time.Second)
+	st.write(st.person, first, map[string]any{"name": "last"})
+	st.clock = st.clock.Add(time.Minute)
+	st.mustLook()
+	st.wants("write second x", "write third x", "write first last")
+}
