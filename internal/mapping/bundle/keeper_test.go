@@ -447,9 +447,9 @@ func TestASiteDoesNotStartOnWhatItCanNotTrustOrRead(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		}, "DIR/p.yaml: is no plain file"},
-		"a fragment that is not there": {[]string{"a"}, false, func(s *siteDir) {
+		"a snapshot that is not there": {[]string{"a"}, false, func(s *siteDir) {
 			s.write("a/adt.map.yaml", strings.Replace(theMapping("adt", 1, "x"), "snap.json", "parts/none.json", 1))
-		}, "stat DIR/parts/none.json: "},
+		}, "there is no file DIR/parts/none.json: "},
 		"a part of a bundle that is not there": {[]string{"b.vmb#b"}, true, func(s *siteDir) { s.pack("b.vmb", "b", 1, "x", private) }, "DIR/b.vmb#b: file does not exist"},
 		"a part of a file":                     {[]string{"a/adt.map.yaml#x"}, false, func(s *siteDir) { s.write("a/adt.map.yaml", theMapping("adt", 1, "x")) }, "this is none"},
 		"one mapping twice":                    {[]string{"a", "a/adt.map.yaml"}, false, func(s *siteDir) { s.write("a/adt.map.yaml", theMapping("adt", 1, "x")) }, "are both called adt"},
