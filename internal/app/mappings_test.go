@@ -109,11 +109,30 @@ func wrote(t *testing.T, all *app.All) (names, values []string) {
 	return names, values
 }
 
+// pack writes a bundle of one version in one step; without a key it is not signed.
+func pack(t *testing.T, file string, version int, key ed25519.PrivateKey) {
+	t.Helper()
+	data, err := bundle.Pack(versionedFiles(version), bundle.Manifest{Name: "north", Version: version, Created: time.Now()}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp := file + ".new"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(temp, file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The set is a bundle, since files that are written one by one are for a moment
+// a set of two versions, which a signal (one reaches every agent of this
+// process) takes as it is.
 func TestMappingsAreReplacedWhileMessagesFlow(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	put(t, dir, versionedFiles(1))
-	all, log := running(t, "", dir)
+	file := filepath.Join(t.TempDir(), "north.vmb")
+	pack(t, file, 1, nil)
+	all, log := running(t, "", file)
 	named := strings.Replace(message("A08", "M9"), "Doe^Jane|||", "Doe^Jane|||v6", 1)
 	if code := send(t, all.Agent, named); code != "AA" {
 		t.Errorf("a message that version 1 takes is answered %s", code)
@@ -138,7 +157,7 @@ func TestMappingsAreReplacedWhileMessagesFlow(t *testing.T) {
 		})
 	}
 	for v := 2; v <= 6; v++ {
-		put(t, dir, versionedFiles(v))
+		pack(t, file, v, nil)
 		eventually(t, fmt.Sprint("version ", v), log, func() bool { _, ok := seen.Load(fmt.Sprint("v", v)); return ok })
 	}
 	close(done)
@@ -213,21 +232,7 @@ func TestASiteThatTrustsAKeyTakesItsBundlesOnly(t *testing.T) {
 	if err := os.WriteFile(trust, public, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pack := func(version int, k ed25519.PrivateKey) {
-		t.Helper()
-		data, err := bundle.Pack(versionedFiles(version), bundle.Manifest{Name: "north", Version: version, Created: time.Now()}, k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		temp := file + ".new"
-		if err := os.WriteFile(temp, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(temp, file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pack(2, key)
+	pack(t, file, 2, key)
 	all, log := running(t, trust, file)
 	hup := func(what, problem string) {
 		t.Helper()
@@ -239,15 +244,15 @@ func TestASiteThatTrustsAKeyTakesItsBundlesOnly(t *testing.T) {
 			t.Errorf("%s: in force are %v", what, names)
 		}
 	}
-	pack(3, nil)
+	pack(t, file, 3, nil)
 	hup("an unsigned bundle", "not signed")
-	pack(1, key)
+	pack(t, file, 1, key)
 	hup("an older bundle", "is older than 2")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	hup("no bundle", "no bundle")
-	pack(3, key)
+	pack(t, file, 3, key)
 	eventually(t, "the next version", log, func() bool { names, _ := wrote(t, all); return names[0] == "v3" })
 
 	for name, c := range map[string]struct{ trust, entry, want string }{
