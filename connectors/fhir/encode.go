@@ -17,11 +17,12 @@ import (
 // entries, as JSON. Element types decide what is a number or a boolean, and
 // what repeats is an array even of one.
 //
-// A resource goes into the entry that has its fullUrl; one without, into the
-// next entry that has none and is no request to read or delete; then, into an
-// entry of its own. Elements that the standard requires must be there; which of
-// a choice is there, and invariants, are not checked. Errors name the element:
-// Patient.contact[2].gender.
+// A resource goes into the next entry that has its fullUrl, or none as it has
+// none, and is no request to read or delete; else into an entry of its own,
+// before that of the next resource that has found one: documents and messages
+// say by their first resource what they are (FHIR R4, Bundle). Elements that
+// the standard requires must be there; which of a choice is there, and
+// invariants, are not checked. Errors name the element: Patient.contact[2].gender.
 func (d dialect) Encode(m *tree.Message) ([]byte, error) {
 	root, err := wrap(m.Root)
 	if err == nil {
@@ -57,37 +58,47 @@ func wrap(root *tree.Node) (*tree.Node, error) {
 	}
 	places := make(map[string][]*tree.Node, len(entries)) // entries by fullUrl, "" for those that have none
 	for _, entry := range entries {
-		url := entry.First(fullURLName)
-		if url != nil {
-			places[url.Text] = append(places[url.Text], entry)
-		} else if mayHoldResource(entry) {
-			places[""] = append(places[""], entry)
+		if mayHoldResource(entry) {
+			places[address(entry)] = append(places[address(entry)], entry)
 		}
 	}
+	before := make(map[*tree.Node][]*tree.Node) // new entries by the one that they go before
+	var fresh []*tree.Node
 	for _, resource := range root.Kids {
 		if resource == bundle {
 			continue
 		}
 		inner := *resource
 		inner.Kids = slices.DeleteFunc(slices.Clone(resource.Kids), func(n *tree.Node) bool { return n.Name == fullURLName })
-		address := ""
-		url := resource.First(fullURLName)
-		if url != nil {
-			address = url.Text
+		place := &tree.Node{Name: "resource", State: tree.Value, Kids: []*tree.Node{&inner}}
+		if list := places[address(resource)]; len(list) > 0 {
+			entry := list[0]
+			places[address(resource)] = list[1:]
+			entry.Kids = append(entry.Kids, place)
+			before[entry], fresh = fresh, nil
+			continue
 		}
-		var entry *tree.Node
-		if list := places[address]; len(list) > 0 {
-			entry, places[address] = list[0], list[1:]
-		} else {
-			entry = &tree.Node{Name: "entry", State: tree.Value}
-			if url != nil {
-				entry.Kids = append(entry.Kids, url)
-			}
-			own.Kids = append(own.Kids, entry)
+		entry := &tree.Node{Name: "entry", State: tree.Value}
+		if url := resource.First(fullURLName); url != nil {
+			entry.Kids = append(entry.Kids, url)
 		}
-		entry.Kids = append(entry.Kids, &tree.Node{Name: "resource", State: tree.Value, Kids: []*tree.Node{&inner}})
+		entry.Kids = append(entry.Kids, place)
+		fresh = append(fresh, entry)
 	}
+	kids := make([]*tree.Node, 0, len(own.Kids)+len(root.Kids))
+	for _, k := range own.Kids {
+		kids = append(append(kids, before[k]...), k)
+	}
+	own.Kids = append(kids, fresh...)
 	return &tree.Node{Kids: []*tree.Node{&own}}, nil
+}
+
+// address returns the fullUrl of an entry or a resource, "" without one.
+func address(n *tree.Node) string {
+	if url := n.First(fullURLName); url != nil {
+		return url.Text
+	}
+	return ""
 }
 
 // mayHoldResource is false for a request that has no body.

@@ -49,6 +49,23 @@ func TestTypesDecideHowValuesAreWritten(t *testing.T) {
 				`{"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Patient","id":"p1"}},` +
 				`{"fullUrl":"u:3","resource":{"resourceType":"Patient"}},` +
 				`{"resource":{"resourceType":"Patient"}}]}`},
+		{"resources in their order, also where only the later have entries", node("",
+			node("Bundle", leaf("type", "collection"), node("entry", leaf("fullUrl", "u:2")), node("entry", leaf("fullUrl", "u:4"))),
+			node("Patient", leaf("id", "1")), node("Patient", leaf("fullUrl", "u:2")), node("Patient", leaf("id", "3")), node("Patient", leaf("fullUrl", "u:4")), node("Patient", leaf("id", "5"))),
+			`{"resourceType":"Bundle","type":"collection","entry":[` +
+				`{"resource":{"resourceType":"Patient","id":"1"}},` +
+				`{"fullUrl":"u:2","resource":{"resourceType":"Patient"}},` +
+				`{"resource":{"resourceType":"Patient","id":"3"}},` +
+				`{"fullUrl":"u:4","resource":{"resourceType":"Patient"}},` +
+				`{"resource":{"resourceType":"Patient","id":"5"}}]}`},
+		{"a version of what was deleted later not to the deletion", node("",
+			node("Bundle", leaf("type", "history"),
+				node("entry", leaf("fullUrl", "u:1"), node("request", leaf("method", "DELETE"), leaf("url", "Patient/1"))),
+				node("entry", leaf("fullUrl", "u:1"), node("request", leaf("method", "PUT"), leaf("url", "Patient/1")))),
+			node("Patient", leaf("fullUrl", "u:1"))),
+			`{"resourceType":"Bundle","type":"history","entry":[` +
+				`{"fullUrl":"u:1","request":{"method":"DELETE","url":"Patient/1"}},` +
+				`{"fullUrl":"u:1","request":{"method":"PUT","url":"Patient/1"},"resource":{"resourceType":"Patient"}}]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

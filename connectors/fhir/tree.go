@@ -69,7 +69,7 @@ func (dialect) Structures(map[string][]string) []string { return []string{""} }
 
 // Decode reads one resource or one Bundle.
 func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
-	root, err := tree.ReadJSON(body, d.dictionary.resource, withEntries(only), limits)
+	root, err := tree.ReadJSON(body, d.dictionary.resource, d.withEntries(only), limits)
 	if err != nil {
 		return nil, fmt.Errorf("decode fhir: %w", err)
 	}
@@ -81,8 +81,10 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 	return &tree.Message{Format: formatName, Type: first.Name, Root: root}, nil
 }
 
-// withEntries selects what leads to the resources of a Bundle, too.
-func withEntries(only tree.Selection) tree.Selection {
+// withEntries selects what leads to the resources of a Bundle, too, and of
+// entries that are read all elements: by them unwrap sees whether an entry has
+// anything besides its resource.
+func (d dialect) withEntries(only tree.Selection) tree.Selection {
 	if only == nil {
 		return nil
 	}
@@ -92,6 +94,11 @@ func withEntries(only tree.Selection) tree.Selection {
 		wider.Add(typ, element)
 	}
 	wider.Add(entryName, fullURLName)
+	if only[bundleName]["entry"] {
+		for _, el := range d.dictionary.resource.Element(bundleName).Type.Element("entry").Type.Elements {
+			wider.Add(entryName, el.Name)
+		}
+	}
 	return wider
 }
 

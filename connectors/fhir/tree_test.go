@@ -1,6 +1,7 @@
 package fhir_test
 
 import (
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -54,6 +55,79 @@ func TestWhatIsNotSelectedIsLeftOut(t *testing.T) {
 	}
 	if len(only) != 3 || len(only["Resource"]) != 2 {
 		t.Errorf("the selection was changed: %v", only)
+	}
+}
+
+func TestTheOrderOfNamesChangesNothing(t *testing.T) {
+	t.Parallel()
+	only := tree.Selection{}
+	for _, way := range []string{"Resource Patient", "Resource ChargeItem", "Patient fullUrl", "ChargeItem fullUrl", "ChargeItem status", "Resource Bundle", "Bundle entry", "Bundle.entry request", "Bundle.entry.request method"} {
+		typ, element, _ := strings.Cut(way, " ")
+		only.Add(typ, element)
+	}
+	charge := []string{`"resourceType":"ChargeItem"`, `"code":{"text":0}`, `"status":"billable"`, `"subject":{"reference":"u:1"}`}
+	for _, entry := range [][]string{
+		{`"resource":%`},
+		{`"resource":%`, `"fullUrl":"u:2"`},
+		{`"resource":%`, `"search":{"mode":"match"}`},
+		{`"resource":%`, `"fullUrl":"u:2"`, `"request":{"url":"x","method":"PUT"}`},
+		{`"resource":%`, `"search":{}`, `"link":[]`},
+	} {
+		var whole, selected []string // as the first order has them
+		for orderedEntry := range orders(entry) {
+			for orderedCharge := range orders(charge) {
+				body := `{"entry":[{"resource":{"resourceType":"Patient"}},{` +
+					strings.Replace(strings.Join(orderedEntry, ","), "%", "{"+strings.Join(orderedCharge, ",")+"}", 1) +
+					`}],"type":"collection","resourceType":"Bundle"}`
+				all, some := decode(t, []byte(body), nil), decode(t, []byte(body), only)
+				if whole == nil {
+					whole, selected = sorted(outline(all.Root, "")), read(all.Root)
+				}
+				if got := sorted(outline(all.Root, "")); !slices.Equal(got, whole) {
+					t.Errorf("%s\nis %q\nnot %q", body, got, whole)
+				}
+				if got := read(some.Root); !slices.Equal(got, selected) {
+					t.Errorf("%s\nof it is read %q\nnot %q", body, got, selected)
+				}
+			}
+		}
+	}
+}
+
+// read returns what a mapping reads that selects entries, their methods, and
+// the fullUrl and status of resources.
+func read(root *tree.Node) (values []string) {
+	for e := range root.First("Bundle").All("entry") {
+		values = append(values, "entry")
+		if method := e.First("request").First("method"); method != nil {
+			values = append(values, method.Text)
+		}
+	}
+	for _, resource := range root.Kids[1:] {
+		values = append(values, resource.Name)
+		for _, name := range []string{"fullUrl", "status"} {
+			if n := resource.First(name); n != nil {
+				values = append(values, n.Text)
+			}
+		}
+	}
+	return values
+}
+
+// orders yields all orders of a list.
+func orders(list []string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		if len(list) == 0 {
+			yield(nil)
+			return
+		}
+		for i, first := range list {
+			for rest := range orders(slices.Delete(slices.Clone(list), i, i+1)) {
+				if !yield(append([]string{first}, rest...)) {
+					return
+				}
+			}
+		}
 	}
 }
 
