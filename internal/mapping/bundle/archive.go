@@ -165,6 +165,8 @@ func Unpack(data []byte, trust ed25519.PublicKey) (*Manifest, Files, error) {
 	}
 	r.ahead()
 	switch {
+	case r.cut:
+		return nil, nil, fmt.Errorf("the bundle is cut off or damaged after %s: fetch it again", manifestName)
 	case r.name != signatureName && trust != nil:
 		return nil, nil, errors.New("the bundle is not signed, and this site takes signed ones only")
 	case r.name == signatureName:
@@ -198,7 +200,11 @@ func Unpack(data []byte, trust ed25519.PublicKey) (*Manifest, Files, error) {
 		files[f.Name] = content
 	}
 	before := out.N
-	if r.ahead(); r.name != "" {
+	r.ahead()
+	switch {
+	case r.cut:
+		return nil, nil, errors.New("the bundle is cut off or altered at its end: fetch it again")
+	case r.name != "":
 		return nil, nil, errors.New("the bundle holds a file that its manifest does not name")
 	}
 	// What package tar takes for the end is also a tar that stops short, and
@@ -223,6 +229,7 @@ type reader struct {
 	peeked bool
 	name   string // of the entry that comes, "" at the end and for what is no plain file
 	size   int64
+	cut    bool // neither an entry nor the end can be read there
 	err    error
 }
 
@@ -242,7 +249,7 @@ func (r *reader) ahead() {
 			r.name = "?"
 		}
 	} else if err != io.EOF {
-		r.name = "?"
+		r.name, r.cut = "?", true
 	}
 }
 

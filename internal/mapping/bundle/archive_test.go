@@ -175,6 +175,8 @@ func TestAnAlteredArchiveIsRefused(t *testing.T) {
 		"nothing":                       {nil, public, "not a gzip file"},
 		"the half of it":                {good[:len(good)/2], public, ""},
 		"the last bytes cut":            {good[:len(good)-9], public, "is cut off"},
+		"cut after its files":           {good[:len(good)-14], public, "cut off or altered at its end"},
+		"a manifest and then no more":   {retar(t, good, func(b []byte) []byte { return b[:bytes.Index(b, []byte("manifest.sig"))+100] }), public, "damaged after manifest.json"},
 		"no checksum at the end":        {good[:len(good)-8], public, "is cut off"},
 		"another checksum":              {append(slices.Clone(good[:len(good)-8]), 0, 0, 0, 0, good[len(good)-4], good[len(good)-3], good[len(good)-2], good[len(good)-1]), public, "altered at its end"},
 		"a byte more":                   {append(slices.Clone(good), 0), public, "something follows the end"},
