@@ -3,6 +3,9 @@ package app_test
 import (
 	"bytes"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -90,5 +93,32 @@ func TestARunningAgentGivesItsStoredMessages(t *testing.T) {
 	}
 	if s := log.String(); !strings.Contains(s, "stored messages were read") || strings.Contains(s, "Doe") {
 		t.Error(s)
+	}
+}
+
+func TestAnAnswerOfTheAgentThatStopsShortIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "vagus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Mkdir(filepath.Join(dir, "run"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "run", "stored.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"id":"m","body":"TVNI"}` + "\n"))
+	}))
+	agent.Listener = l
+	agent.Start()
+	t.Cleanup(agent.Close)
+	site := config.NewAgent()
+	site.DataDir, site.Feeds = dir, []config.Feed{{Name: "adt"}}
+	if got, err := app.StoredMessages(t.Context(), site, "adt", 7); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("%d messages, %v", len(got), err)
 	}
 }

@@ -84,7 +84,11 @@ func TestAllFilesAreValidByTheirSchemas(t *testing.T) {
 			}
 			c := &collector{}
 			doc := parseYAML(name, data, c)
-			kind := doc.get("kind").text
+			if len(c.issues) > 0 {
+				t.Error(c.issues)
+				return nil
+			}
+			kind := doc.textOf("kind")
 			if schemas[kind] == nil {
 				t.Errorf("%s: there is no schema for kind %q", name, kind)
 				return nil
