@@ -80,6 +80,21 @@ func TestPathsAreCompletedInTheScopeWhereTheyStand(t *testing.T) {
 	}
 }
 
+func TestAFragmentHasTheItemOfTheOperationThatIncludesIt(t *testing.T) {
+	t.Parallel()
+	user := strings.Replace(withFields("name: PID-8"), "do: upsert", "do: upsert\n    each: { path: \"NK1[*]\", as: kin }\n    include: [ { fragment: f.yaml } ]", 1)
+	d := ReadDocument("f.yaml", "kind: fragment\nfields:\n  name: x\n")
+	spot, ok := d.At(2, 8)
+	n := d.NamesIn(testFS("m.map.yaml", user), "m.map.yaml", []tree.Format{fakeFormat{}})
+	if !ok || n == nil {
+		t.Fatal(ok, n)
+	}
+	steps, _ := n.Steps(&spot, "")
+	if !slices.ContainsFunc(steps, func(s StepOutline) bool { return s.Name == "kin" }) {
+		t.Errorf("no kin in %+v", steps)
+	}
+}
+
 func TestARuleThatIsBrokenDoesNotHideTheRest(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(withFields("name: { from: ‸"), "operations:", "let: { mrn: \"PID-3[first].1\", bad: { from: 3 }, worse: PID-99 }\noperations:", 1)
