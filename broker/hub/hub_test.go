@@ -107,11 +107,14 @@ func TestSitesCanDoNothingButTheirOwn(t *testing.T) {
 	if r, err := b.Request("$JS.API.DIRECT.GET.UNITS."+stream.FeedFilter("south", "adt"), nil, 5*time.Second); err != nil || string(r.Data) != "south's" {
 		t.Fatalf("a site reads its own last unit: %v %v", r, err)
 	}
+	if a, err := js.Publish(t.Context(), stream.AgentEvent("south", "mappings.taken"), []byte("{}")); err != nil || a.Stream != stream.Events {
+		t.Fatalf("a site tells of itself: %v %v", a, err)
+	}
 	if err := stream.RequestRemap(t.Context(), wjs, "south", stream.Remap{Message: "m", Feed: "adt", Request: "r"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, subject := range []string{
-		"unit.south.odoo.1.adt.y", "unit.x", "down.south.remap.z", "down.north.remap.z", "event.north.adt.applied", "anything", "$SYS.REQ.SERVER.PING",
+		"unit.south.odoo.1.adt.y", "unit.x", "down.south.remap.z", "down.north.remap.z", "event.north.adt.applied", "event.north.agent.x", "event.south.agent.mappings.taken", "anything", "$SYS.REQ.SERVER.PING",
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.UNITS", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.UNITS", "$JS.API.STREAM.DELETE.UNITS",
 		"$JS.API.STREAM.PURGE.UNITS", "$JS.API.STREAM.MSG.GET.UNITS", "$JS.API.STREAM.MSG.DELETE.UNITS", "$JS.API.STREAM.SNAPSHOT.UNITS", "$JS.API.STREAM.RESTORE.X",
 		"$JS.API.DIRECT.GET.UNITS", "$JS.API.DIRECT.GET.UNITS.unit.south.>", "$JS.API.DIRECT.GET.UNITS.unit.>", "$JS.API.DIRECT.GET.DOWN.down.south.>", "$JS.API.DIRECT.GET.UNITS.unit.*.odoo.1.adt.x",
@@ -189,7 +192,7 @@ func TestSitesCanDoNothingButTheirOwn(t *testing.T) {
 	if err := h.Check(t.Context()); err != nil {
 		t.Errorf("a site's answer changed the streams: %v", err)
 	}
-	for name, want := range map[string]uint64{stream.Down: 1, stream.Events: 0} {
+	for name, want := range map[string]uint64{stream.Down: 1, stream.Events: 1} {
 		s, err := wjs.Stream(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)

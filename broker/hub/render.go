@@ -140,11 +140,12 @@ func (c *Config) renderCluster(line func(string, ...any), tls string) error {
 }
 
 // sitePublish is all that a site may publish: its units, the question for its
-// own last one, and the reading of its own commands.
+// own last one, what its agent tells of itself, and the reading of its own commands.
 func sitePublish(site string) []string {
 	own := stream.Down + "." + site
 	return []string{
 		"unit." + site + ".>",
+		"event." + site + ".agent.*.*",
 		"$JS.API.DIRECT.GET." + stream.Units + ".unit." + site + ".>",
 		"$JS.API.CONSUMER.MSG.NEXT." + own,
 		"$JS.ACK." + own + ".>",

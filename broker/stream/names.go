@@ -57,6 +57,10 @@ func FeedFilter(site, feed string) string { return "unit." + site + ".*.*." + fe
 // DownSubject returns the subject of a message to a site.
 func DownSubject(site, kind, mid string) string { return "down." + site + "." + kind + "." + mid }
 
+// AgentEvent is the subject of what a site's agent tells of itself, such as
+// "mappings.taken": five tokens, so that it is never that of a feed's outcome.
+func AgentEvent(site, what string) string { return "event." + site + ".agent." + what }
+
 // CheckToken says whether a configured name (site, feed, target) may stand in
 // a subject, a stream's name and a file name: 1 to 32 of a-z, 0-9 and "-",
 // not beginning with "-".

@@ -25,6 +25,7 @@ type Agent struct {
 	site    *link.Bundle
 	journal *journal.Journal
 	link    *link.Link
+	events  chan link.Event // to be told
 	sources map[string]source
 	heard   map[string]*atomic.Int64 // when each feed last accepted something, in Unix nanoseconds
 	keeper  *bundle.Keeper
@@ -41,7 +42,7 @@ func StartAgent(ctx context.Context, cfg *config.Agent, o Options) (*Agent, erro
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{base: base, cfg: cfg, site: who, sources: map[string]source{}, heard: map[string]*atomic.Int64{}}
+	a := &Agent{base: base, cfg: cfg, site: who, sources: map[string]source{}, heard: map[string]*atomic.Int64{}, events: make(chan link.Event, eventsMax)}
 	if err := a.start(ctx); err != nil {
 		return nil, base.abandon(err)
 	}
@@ -87,6 +88,7 @@ func (a *Agent) start(ctx context.Context) error {
 		return err
 	}
 	a.run("link", a.link.Run)
+	a.run("events", a.tell)
 	if err := a.serve(ctx, ops.APIConfig{Sites: a.sitesNow}, ops.Check{Name: "journal", Run: func(context.Context) error { return a.journal.Err() }},
 		ops.Check{Name: "link", Advisory: true, Run: func(ctx context.Context) error {
 			if !a.link.State(ctx).Connected {

@@ -2,12 +2,17 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
+	"github.com/vagus-health/vagus/broker/link"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/mapping/bundle"
@@ -52,12 +57,62 @@ func (a *Agent) loadMappings(ctx context.Context, secret []byte) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	a.onStop("signals", func(context.Context) error { signal.Stop(hup); return nil })
 	cfg.Now = hup
+	cfg.Told = a.tellOfMappings
 	var err error
 	if a.keeper, err = bundle.Open(ctx, cfg); err != nil {
 		return err
 	}
 	a.run("mappings", a.keeper.Run)
 	return nil
+}
+
+// eventsMax is how many events may wait for the link.
+const eventsMax = 64
+
+// tellOfMappings queues the event of a set that was taken or refused. What finds
+// the queue full is not told: the log has it.
+func (a *Agent) tellOfMappings(result string, now bundle.Status) {
+	data, err := json.Marshal(struct {
+		Set     string `json:"set"`
+		Problem string `json:"problem,omitempty"`
+	}{now.Set, now.Problem})
+	if err != nil {
+		return
+	}
+	select {
+	case a.events <- link.Event{ID: strings.ToLower(rand.Text()), What: "mappings." + result, Time: time.Now(), Data: data}:
+	default:
+	}
+}
+
+// tell brings events to the hub, in order, until ctx is done. One that the hub
+// does not take though it answers others (it knows no such event) is given up.
+func (a *Agent) tell(ctx context.Context) error {
+	const pause, tries = 2 * time.Second, 5
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-a.events:
+			for failed := 0; failed < tries; {
+				err := a.link.Tell(ctx, e)
+				if err == nil {
+					break
+				}
+				if a.link.State(ctx).Connected {
+					failed++
+				}
+				if failed == tries {
+					a.log.Warn("an event is lost", "event", e.What, "err", err)
+				}
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(pause):
+				}
+			}
+		}
+	}
 }
 
 // mayBeAtomic refuses mappings whose units are to be applied whole or not at all

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/stream"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
@@ -77,6 +81,26 @@ func running(t *testing.T, trust string, entries ...string) (*app.All, *safeLog)
 		}
 	})
 	return all, log
+}
+
+type setEvent struct{ Set, Problem string }
+
+// event waits for the newest event of a result in EVENTS.
+func event(t *testing.T, all *app.All, log *safeLog, result string) (e setEvent) {
+	t.Helper()
+	js, err := jetstream.New(all.Worker.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := js.Stream(t.Context(), stream.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the event "+result, log, func() bool {
+		m, err := events.GetLastMsgForSubject(t.Context(), stream.AgentEvent("north", "mappings."+result))
+		return err == nil && m.Header.Get("ce-type") == "health.vagus.mappings."+result && json.Unmarshal(m.Data, &e) == nil
+	})
+	return e
 }
 
 func mappingsOf(t *testing.T, all *app.All) ops.MappingStatus {
@@ -210,11 +234,18 @@ func TestABrokenMappingIsRefusedWhereEverybodyCanSeeIt(t *testing.T) {
 			}
 		}
 	}
+	refused := event(t, all, log, "refused")
+	if refused.Set != set || !strings.HasPrefix(refused.Problem, at) {
+		t.Errorf("the event says %+v", refused)
+	}
 	put(t, dir, versionedFiles(4))
 	eventually(t, "a good set", log, func() bool {
 		names, _ := wrote(t, all)
 		return mappingsOf(t, all).Problem == "" && names[0] == "v4"
 	})
+	if taken := event(t, all, log, "taken"); taken.Set == set || taken.Problem != "" {
+		t.Errorf("the event says %+v", taken)
+	}
 }
 
 func TestASiteThatTrustsAKeyTakesItsBundlesOnly(t *testing.T) {

@@ -41,8 +41,11 @@ type Config struct {
 	Every   time.Duration    // between two looks at the files; 0 is 5 s
 	Timeout time.Duration    // for loading and testing a set; 0 is 1 min
 	Now     <-chan os.Signal // asks to look now; nil never does
-	Logger  *slog.Logger
-	Meter   metric.Meter
+	// Told hears of each set that was taken or refused after the first, as the
+	// counter does: result is "taken" or "refused". It must not block; nil hears nothing.
+	Told   func(result string, now Status)
+	Logger *slog.Logger
+	Meter  metric.Meter
 
 	disk fs.FS // "/"; tests have another one
 }
@@ -215,13 +218,14 @@ func (k *Keeper) Status() Status {
 }
 
 func (k *Keeper) took(set *Set, kept bool) {
-	if k.hash != "" {
-		k.count("taken")
-	}
+	again := k.hash != ""
 	k.hash = set.Hash
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.status = Status{Set: short(set.Hash), Loaded: time.Now().UTC(), Kept: kept}
+	k.mu.Unlock()
+	if again {
+		k.count("taken")
+	}
 }
 
 // cleared is for files that make the set that is in force.
@@ -241,12 +245,12 @@ func (k *Keeper) cleared(set *Set, why string) {
 func (k *Keeper) refused(err error, again bool) bool {
 	text := first(err)
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	fresh := k.status.Problem != text
 	if k.status.Problem == "" {
 		k.status.ProblemAt = time.Now().UTC()
 	}
 	k.status.Problem = text
+	k.mu.Unlock()
 	if again && !fresh {
 		return false
 	}
@@ -297,4 +301,7 @@ func (k *Keeper) metrics() error {
 
 func (k *Keeper) count(result string) {
 	k.reload.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
+	if k.cfg.Told != nil && result != "unchanged" {
+		k.cfg.Told(result, k.Status())
+	}
 }
