@@ -69,13 +69,12 @@ func (a *Agent) loadMappings(ctx context.Context, secret []byte) error {
 // eventsMax is how many events may wait for the link.
 const eventsMax = 64
 
-// tellOfMappings queues the event of a set that was taken or refused. What finds
-// the queue full is not told: the log has it.
-func (a *Agent) tellOfMappings(result string, now bundle.Status) {
-	data, err := json.Marshal(struct {
-		Set     string `json:"set"`
-		Problem string `json:"problem,omitempty"`
-	}{now.Set, now.Problem})
+// tellOfMappings queues the event of a set that was taken or refused, with the
+// set that is in force now. Why it was refused stays at the site, in its log and status: the
+// words may quote a mapping's files, and nothing decided that those leave. What
+// finds the queue full is not told.
+func (a *Agent) tellOfMappings(result, set string) {
+	data, err := json.Marshal(map[string]string{"set": set})
 	if err != nil {
 		return
 	}

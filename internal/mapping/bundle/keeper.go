@@ -42,8 +42,9 @@ type Config struct {
 	Timeout time.Duration    // for loading and testing a set; 0 is 1 min
 	Now     <-chan os.Signal // asks to look now; nil never does
 	// Told hears of each set that was taken or refused after the first, as the
-	// counter does: result is "taken" or "refused". It must not block; nil hears nothing.
-	Told   func(result string, now Status)
+	// counter does: result is "taken" or "refused", set the one in force after that, as
+	// Status has it. It must not block; nil hears nothing.
+	Told   func(result, set string)
 	Logger *slog.Logger
 	Meter  metric.Meter
 
@@ -302,6 +303,6 @@ func (k *Keeper) metrics() error {
 func (k *Keeper) count(result string) {
 	k.reload.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
 	if k.cfg.Told != nil && result != "unchanged" {
-		k.cfg.Told(result, k.Status())
+		k.cfg.Told(result, k.Status().Set)
 	}
 }
