@@ -78,8 +78,8 @@ ops: { listen: "127.0.0.1:0", token: { file: token } }
 	if err := config.Load(file, cfg); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: &log})
+	log := &safeBuffer{}
+	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // Options are what the caller knows and no configuration file does.
 type Options struct {
 	Version string
-	Log     io.Writer // nil is standard error
+	Log     io.Writer // nil is standard error; each part writes whole lines to it, at the same time as others
 
 	whole *whole // the process that this one is a part of; nil: it stands alone
 }
