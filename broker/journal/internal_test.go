@@ -198,6 +198,48 @@ func TestARestartOfTheServerFailsWhoWaitsAndLosesNothing(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotOnStableStorageYetIsNotTheLast(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	j := openTest(t, t.TempDir(), "adt")
+	last := func() uint64 {
+		t.Helper()
+		st, err := j.Stats(ctx, "adt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Last.Seq
+	}
+	l, err := j.lane("adt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 { // the first with nothing before it
+		l.syncMu.Lock() // what is published now waits for its sync
+		accepted := make(chan error, 1)
+		go func() { accepted <- j.Append(ctx, "adt", testMessage(i)) }()
+		s, _ := l.current()
+		for stored := 0; stored <= i; {
+			info, err := s.stream.Info(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored = int(info.State.Msgs)
+		}
+		if got := last(); got != uint64(i) {
+			t.Errorf("the last of %d that are synced is %d", i, got)
+		}
+		l.syncMu.Unlock()
+		if err := <-accepted; err != nil {
+			t.Fatal(err)
+		}
+		if got := last(); got != uint64(i+1) {
+			t.Errorf("the last of %d is %d", i+1, got)
+		}
+	}
+}
+
 func TestAMarkSurvivesATornWrite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "mark")

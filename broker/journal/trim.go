@@ -105,7 +105,7 @@ func (l *lane) oldest(ctx context.Context, sent uint64, before time.Time) (keep 
 
 // Stats is what a feed holds.
 type Stats struct {
-	First, Last Position // zero if it is empty
+	First, Last Position // of what may be read; zero if that is nothing
 	Messages    int64
 	Bytes       int64
 	Limit       int64 // of Bytes
@@ -142,7 +142,10 @@ func (l *lane) stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	last, err := l.one(ctx, request{LastFor: subject(l.feed, "*")})
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) { // it is not on stable storage yet: the one before it is
+		err = l.tail(ctx, 1, func(e Entry) error { last = e; return nil })
+	}
+	if err != nil {
 		return Stats{}, err
 	}
 	st.First, st.Last = first.Position, last.Position
