@@ -135,10 +135,10 @@ func TestTwoAgentsCanNotHaveOneStore(t *testing.T) {
 func TestWhatIdentifiesAPatientIsInNoLogErrorOrFileName(t *testing.T) {
 	t.Parallel()
 	const canary = "Canary-Siobhan"
-	var said bytes.Buffer
+	var said, logged bytes.Buffer // the journal logs while the test goes on
 	dir := t.TempDir()
 	cfg := journal.Config{Dir: dir, MaxMessage: 1000, Feeds: []journal.Feed{{Name: "adt", MaxBytes: 20_000}}, Key: broker.NewSecret("0123456789abcdef"),
-		Logger: slog.New(slog.NewJSONHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		Logger: slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	ctx := context.Background()
 	j, err := journal.Open(ctx, cfg)
 	must(t, err)
@@ -160,6 +160,7 @@ func TestWhatIdentifiesAPatientIsInNoLogErrorOrFileName(t *testing.T) {
 	note(j.Append(ctx, "adt", message("adt", 1, bytes.Repeat([]byte(canary), 500))))
 	note(j.Append(ctx, "adt", batch(100, 5, bytes.Repeat([]byte(canary), 50))...))
 	closeJournal(t, j)
+	said.Write(logged.Bytes())
 	if !strings.Contains(said.String(), "full") {
 		t.Error("the test has provoked nothing")
 	}
