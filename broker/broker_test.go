@@ -24,7 +24,8 @@ func TestWhatIdentifiesAPatientPrintsAsItsSizeOnly(t *testing.T) {
 		"values":    broker.Values{"name": canary},
 		"message":   &broker.Message{ID: "m", Feed: "adt", Body: broker.PHI(canary)},
 		"unit":      &broker.Unit{ID: "u", Ops: []broker.Operation{{Vals: broker.Values{"name": canary}}}},
-		"operation": broker.Operation{ID: "patient", Vals: broker.Values{"name": canary}},
+		"operation": broker.Operation{ID: "patient", Vals: broker.Values{"name": canary}, Document: broker.Document(canary)},
+		"document":  broker.Document(canary),
 		"secret":    broker.NewSecret(canary),
 	}
 	for name, thing := range things {
@@ -65,6 +66,25 @@ func TestAMessageKeepsItsIdentityAndNoTwoShareOne(t *testing.T) {
 	}
 	if got := broker.ShortID(id); len(got) != 13 || !strings.HasPrefix(id, got) {
 		t.Errorf("short id %q of %q", got, id)
+	}
+}
+
+func TestAUnitThatEmitsHasOneOperation(t *testing.T) {
+	t.Parallel()
+	emit := broker.Operation{ID: "document", Model: "MFN_M05", Do: "emit", Format: "hl7v2", Document: []byte("MSH|")}
+	empty := emit
+	empty.Document = nil
+	for _, tt := range []struct {
+		name string
+		ops  []broker.Operation
+		is   bool
+	}{{"a document", []broker.Operation{emit}, true}, {"two documents", []broker.Operation{emit, emit}, false}, {"an empty one", []broker.Operation{empty}, false},
+		{"a record", []broker.Operation{{ID: "p", Do: "upsert", Document: emit.Document}}, false}, {"nothing", nil, false}} {
+		u := &broker.Unit{Ops: tt.ops}
+		doc, format, ok := u.Emission()
+		if ok != tt.is || ok && (string(doc) != "MSH|" || format != "hl7v2") {
+			t.Errorf("%s: %q %q %v", tt.name, doc, format, ok)
+		}
 	}
 }
 
@@ -175,7 +195,8 @@ func anyUnit() *rapid.Generator[*broker.Unit] {
 		for range rapid.IntRange(0, 3).Draw(t, "ops") {
 			u.Ops = append(u.Ops, broker.Operation{ID: text(), Model: text(), Do: text(), XID: text(), On: text(), OnNone: text(),
 				By: anyValues().Draw(t, "by"), Vals: anyValues().Draw(t, "vals"), OnCreate: anyValues().Draw(t, "on_create"), OnUpdate: anyValues().Draw(t, "on_update"),
-				Method: text(), Args: anyValues().Draw(t, "args"), OnlyIf: anyValues().Draw(t, "only_if"), UnchangedSince: text(), Context: anyValues().Draw(t, "context")})
+				Method: text(), Args: anyValues().Draw(t, "args"), OnlyIf: anyValues().Draw(t, "only_if"), UnchangedSince: text(), Context: anyValues().Draw(t, "context"),
+				Format: text(), Document: broker.Document(anyText().Draw(t, "document"))})
 		}
 		return u
 	})
@@ -225,6 +246,7 @@ func FuzzDecodeUnit(f *testing.F) {
 		`{"id":"u","target":"t","ops":[{"op":"a","vals":{"a":[1,-0.5e+7,null,true,{"$op":"x"}],"b":"\u00e9\n\ud800"}}],"received_at":"2026-01-02T03:04:05.678+02:00"}`,
 		`{"ID":"u","target":"t"}`, ` {"id":"u","target":"t"} x`, `{"id":null,"target":"t","new":[1]}`, `{"id":"u","target":"t","ops":[],"ops":[{}]}`,
 		`{"id":"u","target":"t","ops":[{"by":{"a":"1"},"by":{"b":"2"}}]}`, `{"id":"u","target":"t","ops":[{"by":{"a":01}}]}`, `{"id":"u","target":"t","ops":[{"by":{"a":1,"a":{}}},]}`,
+		`{"id":"u","target":"t","ops":[{"do":"emit","format":"hl7v2","document":"TVNIfA=="}]}`, `{"id":"u","target":"t","ops":[{"document":"TVN\r\nIfA"}]}`, `{"id":"u","target":"t","ops":[{"document":null},{"document":""}]}`,
 		`{"id":"u","target":"t","trace":"` + "\xff\x01" + `"}`, `{"id":"u","target":"t","mapped_at":"yesterday"}`, `{}`, `null`, ``,
 	} {
 		f.Add([]byte(s))

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
@@ -117,6 +118,10 @@ func (d *decoder) operation(o *Operation) {
 			o.UnchangedSince = d.string()
 		case "context":
 			d.values(&o.Context)
+		case "format":
+			o.Format = d.string()
+		case "document":
+			o.Document = d.document()
 		default:
 			d.bad = true
 		}
@@ -176,6 +181,12 @@ func (d *decoder) string() string {
 		d.bad = true
 	}
 	return s
+}
+
+func (d *decoder) document() Document {
+	doc, err := base64.StdEncoding.DecodeString(d.string())
+	d.bad = d.bad || err != nil
+	return doc
 }
 
 // quoted returns a text as it stands, with its quotes, and whether it has

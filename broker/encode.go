@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -72,6 +73,11 @@ func (e *encoder) operation(o *Operation) {
 	e.valuesIf("only_if", o.OnlyIf)
 	e.textIf("unchanged_since", o.UnchangedSince)
 	e.valuesIf("context", o.Context)
+	e.textIf("format", o.Format)
+	if len(o.Document) > 0 {
+		e.name("document")
+		e.buf = append(base64.StdEncoding.AppendEncode(append(e.buf, '"'), o.Document), '"')
+	}
 	e.buf = append(e.buf, '}')
 }
 

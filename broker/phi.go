@@ -38,3 +38,16 @@ func (v Values) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(v.String()))
 
 // LogValue implements [slog.LogValuer].
 func (v Values) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// A Document is what goes to another system: bytes that print as their length,
+// and whose JSON, base64, is their wire form.
+type Document []byte
+
+// String returns "[document len=n]".
+func (d Document) String() string { return "[document len=" + strconv.Itoa(len(d)) + "]" }
+
+// Format prints the length for every verb, also %x and %q.
+func (d Document) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(d.String())) }
+
+// LogValue implements [slog.LogValuer].
+func (d Document) LogValue() slog.Value { return slog.StringValue(d.String()) }

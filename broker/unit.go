@@ -84,10 +84,14 @@ type Unit struct {
 // is none. What the broker itself wrote counts for nothing: between its own
 // messages their order decides. Without UnchangedSince the last writer wins, and
 // the Outcome's Warning names the fields in which somebody else's values went.
+//
+// An operation that emits is the only one of its unit: its Document goes to a
+// system that takes documents of its Format. What differs from one sending to
+// the next, control numbers and envelopes, is not in it: the target adds it.
 type Operation struct {
 	ID       string `json:"op"`    // "patient", or "kin#2" for the second repetition
-	Model    string `json:"model"` // "res.partner"
-	Do       string `json:"do"`    // upsert, create, update, archive, merge, call
+	Model    string `json:"model"` // "res.partner"; of emit the kind of document, "MFN_M05"
+	Do       string `json:"do"`    // upsert, create, update, archive, merge, call; emit
 	XID      string `json:"xid,omitempty"`
 	By       Values `json:"by,omitempty"`        // match by fields instead of XID
 	Vals     Values `json:"vals,omitempty"`      // written always
@@ -101,6 +105,18 @@ type Operation struct {
 	// UnchangedSince is "2006-01-02 15:04:05", UTC, or "".
 	UnchangedSince string `json:"unchanged_since,omitempty"`
 	Context        Values `json:"context,omitempty"` // Odoo's, of this operation's calls
+
+	Format   string   `json:"format,omitempty"`   // emit: "hl7v2", "x12", "fhir"
+	Document Document `json:"document,omitempty"` // emit: the bytes, as the format's encoder wrote them
+}
+
+// Emission returns the document of a unit that is one, and its format; false of
+// a unit that is for a target with records.
+func (u *Unit) Emission() (doc []byte, format string, ok bool) {
+	if len(u.Ops) != 1 || u.Ops[0].Do != "emit" || len(u.Ops[0].Document) == 0 {
+		return nil, "", false
+	}
+	return u.Ops[0].Document, u.Ops[0].Format, true
 }
 
 // LogValue logs what identifies a unit, never its values.
