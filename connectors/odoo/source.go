@@ -229,7 +229,7 @@ func (w *watch) run(ctx context.Context, accept broker.Accept) {
 		select { // hints that come faster than we look are one
 		case <-ctx.Done():
 			return
-		case <-time.After(hintGap - time.Since(began)):
+		case <-time.After(min(hintGap, w.s.cfg.Every) - time.Since(began)):
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package source is the conformance suite for [broker.Source]: what every
-// connector promises to the hospital system that sends to it. A connector's
-// test gives it a way to start the source and a way to send as a real client
-// would.
+// connector promises to the hospital system that sends to it, [Run], or that it
+// asks, [RunPolling]. A connector's test gives it a way to start the source and
+// a way to send as a real client would, or to change what the peer holds.
 package source
 
 import (
