@@ -174,10 +174,7 @@ func appendError(dst []byte, d delimiters, r reply, modern bool) []byte {
 // appendBatchHeader appends the FHS or BHS that answers the given one: senders
 // and receivers swapped, field 12 naming field 11 of the one it answers.
 func appendBatchHeader(dst []byte, header []byte, id string, now time.Time) []byte {
-	_, d, err := readDelimiters(header)
-	if err != nil {
-		d = defaultDelimiters
-	}
+	d := batchDelimiters(header)
 	at := func(n int) []byte { return nth(header, d.field, n) } // field n of FHS and BHS: the separator is field 1
 	dst = append(append(dst, header[:3]...), d.field)
 	dst = append(dst, d.encoding()...)
@@ -190,8 +187,18 @@ func appendBatchHeader(dst []byte, header []byte, id string, now time.Time) []by
 	return append(append(dst, at(11)...), '\r')
 }
 
-func appendTrailer(dst []byte, name string, field byte, n int) []byte {
-	dst = append(append(dst, name...), field)
+// batchDelimiters are those of an FHS or BHS, which may be three letters and
+// nothing else.
+func batchDelimiters(header []byte) delimiters {
+	_, d, err := readDelimiters(header)
+	if err != nil {
+		return defaultDelimiters
+	}
+	return d
+}
+
+func appendTrailer(dst []byte, name string, header []byte, n int) []byte {
+	dst = append(append(dst, name...), batchDelimiters(header).field)
 	return append(strconv.AppendInt(dst, int64(n), 10), '\r')
 }
 

@@ -24,6 +24,16 @@ type group struct {
 	messages [][]byte
 }
 
+// first is the first message.
+func (b batch) first() []byte {
+	for _, g := range b.groups {
+		if len(g.messages) > 0 {
+			return g.messages[0]
+		}
+	}
+	return nil
+}
+
 // split cuts a frame into messages without copying. A frame that holds one
 // message keeps all its bytes in that message; the messages of a batch reach
 // from MSH to the next header or trailer. The counts in BTS-1 and FTS-1 are
@@ -74,7 +84,7 @@ func split(frame []byte) (batch, error) {
 				closed = false
 			}
 			if b.count == maxBatch {
-				return batch{}, &syntaxError{errSequence, "BHS", 0, "over " + strconv.Itoa(maxBatch) + " messages in one batch"}
+				return batch{}, tooMany()
 			}
 			begin = at
 		case "BTS":
@@ -100,6 +110,10 @@ func split(frame []byte) (batch, error) {
 		return b, &syntaxError{errSequence, "BHS", 0, "the batch holds no message"}
 	}
 	return b, nil
+}
+
+func tooMany() error {
+	return &syntaxError{errSequence, "BHS", 0, "over " + strconv.Itoa(maxBatch) + " messages in one batch"}
 }
 
 // hasSecondMessage says whether a line of b begins with MSH.

@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -20,8 +21,8 @@ const (
 	AckOriginal  = "original" // always AA, AE or AR, whatever MSH-15 and MSH-16 say
 )
 
-// Config configures a [Source]. The zero value of every field but Listen means
-// its default.
+// Config configures a [Source]; of a [Receiver] only AckMode, AcceptTimeout and
+// what is not YAML. The zero value of every field but Listen means its default.
 type Config struct {
 	Listen         string        `yaml:"listen"`          // "host:port"; port 0 takes a free one
 	TLS            TLS           `yaml:"tls"`             // zero: plain TCP
@@ -66,17 +67,24 @@ func (c Config) withDefaults() (Config, error) {
 	orTime(&c.ReadTimeout, 30*time.Second)
 	orTime(&c.IdleTimeout, time.Hour)
 	orTime(&c.WriteTimeout, 30*time.Second)
-	orTime(&c.AcceptTimeout, 30*time.Second)
-	if c.AckMode == "" {
-		c.AckMode = AckByMessage
-	}
 	switch {
 	case c.MaxFrame < 256 || c.MaxFrame > 1<<30:
 		return c, errors.New("max_frame: use 256 bytes to 1 GiB")
 	case c.MaxConnections < 1:
 		return c, errors.New("max_connections: use 1 or more")
-	case min(c.ReadTimeout, c.IdleTimeout, c.WriteTimeout, c.AcceptTimeout) < time.Millisecond:
-		return c, errors.New("read_timeout, idle_timeout, write_timeout, accept_timeout: use 1ms or more")
+	case min(c.ReadTimeout, c.IdleTimeout, c.WriteTimeout) < time.Millisecond:
+		return c, errors.New("read_timeout, idle_timeout, write_timeout: use 1ms or more")
+	}
+	return c.answering()
+}
+
+// answering fills in and checks the settings that any way in has.
+func (c Config) answering() (Config, error) {
+	c.AcceptTimeout = cmp.Or(c.AcceptTimeout, 30*time.Second)
+	c.AckMode = cmp.Or(c.AckMode, AckByMessage)
+	switch {
+	case c.AcceptTimeout < time.Millisecond:
+		return c, errors.New("accept_timeout: use 1ms or more")
 	case c.AckMode != AckByMessage && c.AckMode != AckOriginal:
 		return c, fmt.Errorf("ack_mode: use %s or %s", AckByMessage, AckOriginal)
 	}

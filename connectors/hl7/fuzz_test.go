@@ -2,12 +2,15 @@ package hl7
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // sampleADT is an invented admission of the usual size.
@@ -134,4 +137,23 @@ func (c *chunked) Read(p []byte) (int, error) {
 	n := copy(p[:min(len(p), c.n)], c.data)
 	c.data = c.data[n:]
 	return n, nil
+}
+
+// FuzzReceive checks that whatever a transport brings is counted, and refused
+// with an answer when nothing of it is taken.
+func FuzzReceive(f *testing.F) {
+	seed(f)
+	f.Add([]byte("BHS!\"!\nBHS\nMSH"))
+	f.Add([]byte("\vMSH|^~\\&|A|||||||1\x1c\r\vMSH|^~\\&|B\x1c\r"))
+	r, err := NewReceiver(testFeed, Config{AckMode: AckOriginal})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		stored := 0
+		got, err := r.Receive(t.Context(), broker.Delivery{Type: mediaType, Body: body}, func(_ context.Context, ms ...*broker.Message) error { stored += len(ms); return nil })
+		if got.Accepted != stored || got.Accepted+got.Refused == 0 || (err == nil) != (stored > 0) || !bytes.Contains(got.Answer, []byte("MSA")) && !isUTF16(body) {
+			t.Fatalf("%d stored, %d accepted, %d refused, answer of %d bytes, %v", stored, got.Accepted, got.Refused, len(got.Answer), err)
+		}
+	})
 }

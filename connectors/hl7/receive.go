@@ -1,10 +1,14 @@
 package hl7
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -13,64 +17,106 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-// A delivery is one message of a frame on its way to its acknowledgement.
+// An intake takes in what came in one piece, a frame, a file or a body, and makes the
+// answer: the one path of [Source] and [Receiver]. Safe for concurrent use.
+type intake struct {
+	feed   Feed
+	conf   Config
+	log    *slog.Logger
+	meters meters
+	reuse  *reuseWatch
+	prefix string // of control ids of acknowledgements: differs between starts
+	serial atomic.Uint64
+}
+
+func newIntake(feed Feed, conf Config) (*intake, error) {
+	in := &intake{feed: feed, conf: conf, log: conf.Logger.With("feed", feed.Feed), reuse: newReuseWatch(), prefix: rand.Text()[:10]}
+	var err error
+	if in.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+		return nil, fmt.Errorf("make metrics: %w", err)
+	}
+	return in, nil
+}
+
+// A delivery is one message on its way to its acknowledgement.
 type delivery struct {
 	env   envelope
 	msg   *broker.Message // nil if it can not be taken
 	reply reply
+	err   error // why it was not taken
 }
 
-// receive takes the messages of a frame and appends the answer, itself framed.
-// hangUp asks to close the connection: a refusal that its sender does not want
-// to be told can be told in no other way.
-func (s *Source) receive(ctx context.Context, accept broker.Accept, dst, frame []byte) (answer []byte, hangUp bool) {
-	if len(bytes.TrimSpace(frame)) == 0 { // some senders keep a connection open so
-		return dst, false
+// A result says what became of the messages of one piece.
+type result struct {
+	taken, refused int
+	again          error // of a message that was not taken and may be sent again
+	fault          error // of the first message that is at fault
+	// unheard: a refusal that its sender does not want to be told.
+	unheard bool
+}
+
+func (r *result) add(d *delivery) {
+	switch d.reply.verdict {
+	case taken:
+		r.taken++
+	case later:
+		r.again = cmp.Or(r.again, d.err)
+	case refused:
+		r.refused++
+		r.fault = cmp.Or(r.fault, d.err)
 	}
-	body := bytes.Clone(frame) // the message outlives the buffer
+}
+
+// receive takes the messages of one piece and appends the answer: nothing, if no
+// sender wants one. It keeps body.
+func (in *intake) receive(ctx context.Context, accept broker.Accept, dst, body []byte) ([]byte, result) {
 	b, err := split(body)
 	if err != nil {
-		return s.refuse(ctx, dst, body, err), false
+		return in.refuse(ctx, dst, body, err), result{refused: 1, fault: err}
 	}
-	ds := s.read(body, b)
-	s.take(ctx, accept, ds)
+	return in.takeIn(ctx, accept, dst, body, b)
+}
 
-	answered := false
-	content := dst
-	content = append(content, startBlock)
-	now := time.Now()
+// takeIn takes the messages of a batch, whose bytes are body.
+func (in *intake) takeIn(ctx context.Context, accept broker.Accept, dst, body []byte, b batch) ([]byte, result) {
+	ds := in.read(body, b)
+	in.take(ctx, accept, ds)
+
+	res, answered := result{}, false
+	content, now := dst, time.Now()
 	if b.file != nil {
-		content = appendBatchHeader(content, b.file, s.controlID(), now)
+		content = appendBatchHeader(content, b.file, in.controlID(), now)
 	}
 	next := 0
 	for _, g := range b.groups {
 		if g.header != nil {
-			content = appendBatchHeader(content, g.header, s.controlID(), now)
+			content = appendBatchHeader(content, g.header, in.controlID(), now)
 		}
 		n := 0
 		for range g.messages {
 			d := &ds[next]
 			next++
-			answer, enhanced := wanted(&d.env, s.conf.AckMode, d.reply.verdict)
+			res.add(d)
+			answer, enhanced := wanted(&d.env, in.conf.AckMode, d.reply.verdict)
 			if !answer {
-				hangUp = hangUp || d.reply.verdict != taken
+				res.unheard = res.unheard || d.reply.verdict != taken
 				continue
 			}
-			content = s.acknowledge(content, &d.env, d.reply, enhanced, now)
+			content = in.acknowledge(content, &d.env, d.reply, enhanced, now)
 			n++
 		}
 		if g.header != nil {
-			content = appendTrailer(content, "BTS", g.header[3], n)
+			content = appendTrailer(content, "BTS", g.header, n)
 		}
 		answered = answered || n > 0
 	}
 	if b.file != nil {
-		content = appendTrailer(content, "FTS", b.file[3], countHeaders(b))
+		content = appendTrailer(content, "FTS", b.file, countHeaders(b))
 	}
 	if !answered {
-		return dst, hangUp
+		return dst, res
 	}
-	return append(content, endBlock, carriage), hangUp
+	return content, res
 }
 
 func countHeaders(b batch) (n int) {
@@ -82,12 +128,12 @@ func countHeaders(b batch) (n int) {
 	return n
 }
 
-// read makes a message of each part of the frame.
-func (s *Source) read(body []byte, b batch) []delivery {
+// read makes a message of each part.
+func (in *intake) read(body []byte, b batch) []delivery {
 	ds := make([]delivery, 0, b.count)
 	group := broker.Group{}
 	if b.count > 1 || b.file != nil || b.groups[0].header != nil {
-		group = broker.Group{ID: broker.NewMessageID(s.feed.Tenant, s.feed.Site, s.feed.Feed, "batch", body), Count: b.count}
+		group = broker.Group{ID: broker.NewMessageID(in.feed.Tenant, in.feed.Site, in.feed.Feed, "batch", body), Count: b.count}
 	}
 	now := time.Now().UTC()
 	for _, g := range b.groups {
@@ -99,13 +145,13 @@ func (s *Source) read(body []byte, b batch) []delivery {
 					err = fault
 				}
 			}
-			d.reply = replyTo(err)
+			d.reply, d.err = replyTo(err), err
 			if err == nil {
 				group.Index = len(ds)
 				sender := d.env.senderID()
 				d.msg = &broker.Message{
-					ID:     broker.NewMessageID(s.feed.Tenant, s.feed.Site, s.feed.Feed, sender, raw),
-					Tenant: s.feed.Tenant, Site: s.feed.Site, Feed: s.feed.Feed,
+					ID:     broker.NewMessageID(in.feed.Tenant, in.feed.Site, in.feed.Feed, sender, raw),
+					Tenant: in.feed.Tenant, Site: in.feed.Site, Feed: in.feed.Feed,
 					Format: formatName, Kind: d.env.kind(), SenderID: sender,
 					ReceivedAt: now, Group: group, Body: raw,
 				}
@@ -116,14 +162,14 @@ func (s *Source) read(body []byte, b batch) []delivery {
 	return ds
 }
 
-// take hands the sound messages of a frame to accept in one call. When it
+// take hands the sound messages to accept in one call. When it
 // rejects a batch, its messages are offered one at a time, so that one of them
 // does not hold the others.
-func (s *Source) take(ctx context.Context, accept broker.Accept, ds []delivery) {
+func (in *intake) take(ctx context.Context, accept broker.Accept, ds []delivery) {
 	// A stop must not leave a message stored and not acknowledged.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.conf.AcceptTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.conf.AcceptTimeout)
 	defer cancel()
-	ctx, span := s.meters.tracer.Start(ctx, "mllp.receive", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := in.meters.tracer.Start(ctx, "hl7.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
 	parent := traceparent(span.SpanContext())
 
@@ -147,17 +193,17 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, ds []delivery) 
 			if alone {
 				e = accept(ctx, d.msg)
 			}
-			d.reply = replyTo(e)
-			s.record(ctx, d, e)
+			d.reply, d.err = replyTo(e), e
+			in.record(ctx, d, e)
 		}
 	}
 	for i := range ds {
 		d := &ds[i]
-		s.meters.received(ctx, d.reply)
+		in.meters.received(ctx, d.reply)
 		if d.reply.verdict != taken {
 			span.SetStatus(codes.Error, d.reply.reason)
 			if d.msg == nil {
-				s.log.WarnContext(ctx, "message refused", "reason", d.reply.reason, "detail", d.reply.text)
+				in.log.WarnContext(ctx, "message refused", "reason", d.reply.reason, "detail", d.reply.text)
 			}
 		}
 	}
@@ -165,23 +211,23 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, ds []delivery) 
 
 // record logs what accept said of a message, and looks for a control id that
 // was used before with other content.
-func (s *Source) record(ctx context.Context, d *delivery, err error) {
+func (in *intake) record(ctx context.Context, d *delivery, err error) {
 	if err != nil {
-		s.log.WarnContext(ctx, "message not taken", "message", broker.ShortID(d.msg.ID), "kind", d.msg.Kind, "reason", d.reply.reason, "error", err)
+		in.log.WarnContext(ctx, "message not taken", "message", broker.ShortID(d.msg.ID), "kind", d.msg.Kind, "reason", d.reply.reason, "error", err)
 		return
 	}
-	if before := s.reuse.seen(&d.env, d.msg.ID); before != "" {
-		s.meters.reused(ctx)
-		s.log.WarnContext(ctx, "control id used again with other content: taken as a new message", "message", broker.ShortID(d.msg.ID), "before", before)
+	if before := in.reuse.seen(&d.env, d.msg.ID); before != "" {
+		in.meters.reused(ctx)
+		in.log.WarnContext(ctx, "control id used again with other content: taken as a new message", "message", broker.ShortID(d.msg.ID), "before", before)
 	}
 }
 
-// refuse answers a frame that no message could be cut from, as well as what
+// refuse answers a piece that no message could be cut from, as well as what
 // can be read of it allows.
-func (s *Source) refuse(ctx context.Context, dst, frame []byte, err error) []byte {
+func (in *intake) refuse(ctx context.Context, dst, frame []byte, err error) []byte {
 	r := replyTo(err)
-	s.meters.received(ctx, r)
-	s.log.WarnContext(ctx, "frame refused", "reason", r.reason, "detail", r.text, "bytes", len(frame))
+	in.meters.received(ctx, r)
+	in.log.WarnContext(ctx, "refused as a whole", "reason", r.reason, "detail", r.text, "bytes", len(frame))
 	env, envErr := readEnvelope(frame)
 	switch {
 	case envErr != nil:
@@ -194,19 +240,17 @@ func (s *Source) refuse(ctx context.Context, dst, frame []byte, err error) []byt
 	}
 	enhanced := false
 	if envErr == nil {
-		_, enhanced = wanted(&env, s.conf.AckMode, r.verdict)
+		_, enhanced = wanted(&env, in.conf.AckMode, r.verdict)
 	}
-	dst = append(dst, startBlock)
-	dst = s.acknowledge(dst, &env, r, enhanced, time.Now())
-	return append(dst, endBlock, carriage)
+	return in.acknowledge(dst, &env, r, enhanced, time.Now())
 }
 
 // acknowledge appends one acknowledgement in the message's character set.
-func (s *Source) acknowledge(dst []byte, e *envelope, r reply, enhanced bool, now time.Time) []byte {
+func (in *intake) acknowledge(dst []byte, e *envelope, r reply, enhanced bool, now time.Time) []byte {
 	if !e.wide {
-		return appendAck(dst, e, r, enhanced, s.controlID(), now)
+		return appendAck(dst, e, r, enhanced, in.controlID(), now)
 	}
-	text := appendAck(nil, e, r, enhanced, s.controlID(), now)
+	text := appendAck(nil, e, r, enhanced, in.controlID(), now)
 	encoded, err := e.chars.encodeAll(text)
 	if err != nil { // what was decoded can be encoded
 		encoded = text
@@ -216,6 +260,6 @@ func (s *Source) acknowledge(dst []byte, e *envelope, r reply, enhanced bool, no
 
 // controlID returns a control id of our own: at most 20 characters, as MSH-10
 // of every version allows.
-func (s *Source) controlID() string {
-	return s.prefix + strconv.FormatUint(s.serial.Add(1)%(1<<50), 36)
+func (in *intake) controlID() string {
+	return in.prefix + strconv.FormatUint(in.serial.Add(1)%(1<<50), 36)
 }

@@ -1,13 +1,12 @@
 package hl7
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -30,15 +29,9 @@ var _ broker.Source = (*Source)(nil)
 // A Source receives HL7 v2 messages over MLLP. It acknowledges a message after
 // accept has returned and never before.
 type Source struct {
-	feed   Feed
-	conf   Config
-	tls    *tls.Config
-	log    *slog.Logger
-	meters meters
-	reuse  *reuseWatch
-	addr   atomic.Pointer[net.Addr]
-	prefix string // of control ids of acknowledgements: differs between starts
-	serial atomic.Uint64
+	*intake
+	tls  *tls.Config
+	addr atomic.Pointer[net.Addr]
 }
 
 // New returns a source for one feed, or an error that names the setting at
@@ -48,13 +41,13 @@ func New(feed Feed, conf Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
-	s := &Source{feed: feed, conf: conf, reuse: newReuseWatch(), prefix: rand.Text()[:10]}
-	s.log = conf.Logger.With("feed", feed.Feed, "protocol", "mllp")
+	s := &Source{}
 	if s.tls, err = conf.TLS.load(); err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
-	if s.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
-		return nil, fmt.Errorf("hl7: make metrics: %w", err)
+	conf.Logger = conf.Logger.With("protocol", "mllp")
+	if s.intake, err = newIntake(feed, conf); err != nil {
+		return nil, fmt.Errorf("hl7: %w", err)
 	}
 	return s, nil
 }
@@ -152,15 +145,20 @@ func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
 		hangUp := false
 		switch {
 		case errors.Is(err, errTooLarge):
-			out = s.refuse(ctx, out[:0], frame, err)
+			out = s.refuse(ctx, append(out[:0], startBlock), frame, err)
 			hangUp = true
 		case err != nil:
 			s.logBroken(c, err)
 			return
+		case len(bytes.TrimSpace(frame)) == 0: // some senders keep a connection open so
+			continue
 		default:
-			out, hangUp = s.receive(ctx, accept, out[:0], frame)
+			var res result
+			out, res = s.receive(ctx, accept, append(out[:0], startBlock), bytes.Clone(frame)) // the message outlives the buffer
+			hangUp = res.unheard                                                               // it can be told in no other way
 		}
-		if len(out) > 0 {
+		if len(out) > 1 {
+			out = append(out, endBlock, carriage)
 			_ = c.SetWriteDeadline(time.Now().Add(s.conf.WriteTimeout))
 			if _, err := c.Write(out); err != nil {
 				s.log.Warn("write acknowledgement", "error", err)
