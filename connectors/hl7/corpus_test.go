@@ -1,0 +1,153 @@
+package hl7
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// TestCorpus sends every file of the corpus that VAGUS_CORPORA names, and of
+// testdata, to a listening source as one frame, and holds what is answered and what accept
+// got against the file: each message in it is on storage with its bytes and answered
+// AA, or answered AR with the place of what is wrong; no byte is left over, and
+// what was stored parses, decodes and is the same bytes again.
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	roots := []string{"testdata"}
+	if root := os.Getenv("VAGUS_CORPORA"); root != "" {
+		roots = append(roots, filepath.Join(root, "hl7v2"))
+	} else if os.Getenv("CI") == "true" {
+		t.Fatal("VAGUS_CORPORA is not set: it must name the directory of test data")
+	}
+	j := &journal{}
+	addr, _ := run(t, Config{AckMode: AckOriginal, MaxFrame: 64 << 20}, j.accept)
+	c := dial(t, addr)
+	stored, refused := 0, 0
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() || slices.Contains([]string{".json", ".go"}, filepath.Ext(path)) {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			if err != nil || len(bytes.TrimSpace(data)) == 0 || bytes.Contains(data, []byte{endBlock, carriage}) {
+				return err
+			}
+			before := len(j.messages())
+			c.send(string(data))
+			answer, err := c.read()
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			s, r := answered(t, path, data, answer, j.messages()[before:])
+			stored, refused = stored+s, refused+r
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d messages stored, %d refused", stored, refused)
+	if stored < 5 || refused < 5 || len(roots) > 1 && stored < 300 {
+		t.Errorf("only %d messages in the corpus stored, %d refused", stored, refused)
+	}
+}
+
+// answered checks the answer to one file, and returns how many messages were
+// stored and how many refused.
+func answered(t *testing.T, path string, data []byte, answer string, got []*broker.Message) (stored, refused int) {
+	t.Helper()
+	b, err := split([]byte(answer))
+	if err != nil {
+		t.Errorf("%s: the answer: %v", path, err)
+		return 0, 1
+	}
+	rest, next := data, 0
+	for _, g := range b.groups {
+		for _, raw := range g.messages {
+			ack, err := Parse(raw)
+			if err != nil {
+				t.Errorf("%s: the answer: %v", path, err)
+				continue
+			}
+			switch code := field(ack, "MSA", 1); code {
+			case "AA":
+				stored++
+				if next == len(got) {
+					t.Errorf("%s: answered AA %d times, %d messages stored", path, stored, len(got))
+					return stored, refused
+				}
+				m := got[next]
+				next++
+				if id := strings.TrimSpace(field(ack, "MSA", 2)); id != m.SenderID && isASCII([]byte(m.SenderID)) {
+					t.Errorf("%s: AA for another message", path)
+				}
+				before, after, found := bytes.Cut(rest, m.Body)
+				if !found {
+					t.Errorf("%s: what was stored is not what was sent", path)
+				}
+				leftOut(t, path, before, refused > 0)
+				rest = after
+				readable(t, path, m.Body)
+			case "AR":
+				refused++
+				e, found := ack.Find("ERR")
+				place, text := string(e.Field(2).Raw()), string(e.Field(8).Raw())
+				if place == "" { // before 2.5
+					place, text = string(e.Field(1).Raw()), field(ack, "MSA", 3)
+				}
+				if !found || len(place) < 3 || text == "" {
+					t.Errorf("%s: refused without a place or a reason: %q", path, raw)
+				}
+			default:
+				t.Errorf("%s: answered %s", path, code)
+			}
+		}
+	}
+	if next != len(got) {
+		t.Errorf("%s: %d messages stored, %d answered AA", path, len(got), next)
+	}
+	leftOut(t, path, rest, refused > 0)
+	return stored, refused
+}
+
+// leftOut checks that bytes which belong to no stored message are a batch's own
+// segments, unless a message of the file was refused.
+func leftOut(t *testing.T, path string, left []byte, refused bool) {
+	t.Helper()
+	if refused {
+		return
+	}
+	for line := range bytes.FieldsFuncSeq(left, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		line = bytes.TrimPrefix(bytes.TrimSpace(line), []byte("\xef\xbb\xbf"))
+		if name := string(line[:min(3, len(line))]); len(line) > 0 && !slices.Contains([]string{"FHS", "BHS", "BTS", "FTS"}, name) {
+			t.Errorf("%s: %d bytes are in no message", path, len(line))
+		}
+	}
+}
+
+// readable checks what was stored by itself.
+func readable(t *testing.T, path string, raw []byte) {
+	t.Helper()
+	m, err := Parse(raw)
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+		return
+	}
+	if !m.wide && !bytes.Equal(rebuild(m), raw) {
+		t.Errorf("%s: the views do not give the same bytes again", path)
+	}
+	decoded, err := in(t, "2.5.1").Decode(raw, nil)
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+		return
+	}
+	if decoded.Root.First("MSH") == nil {
+		t.Errorf("%s: the tree has no MSH", path)
+	}
+}
