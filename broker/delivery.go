@@ -11,6 +11,9 @@ type Delivery struct {
 	// Name is the file's, as its sender wrote it, without folders; "" of what has
 	// none. It may hold a patient's name: it never goes to a log or a subject.
 	Name string
+	// ID is the sender's own id of it, the same when it is sent again (webhook-id), "" where
+	// the transport has none: then the content alone tells it from others.
+	ID string
 	// Type is the media type that the sender declared, "" if none.
 	Type string
 	// At is when the transport had all of it, UTC.

@@ -8,8 +8,10 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/link"
+	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
+	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/internal/config"
 )
 
@@ -22,10 +24,11 @@ type source struct {
 	reads   string          // what it reads, when it is not sent to
 }
 
-// newSource is the registry of sources: one case for each connector.
+// newSource is the registry of sources and transports: one case for each. What carries
+// any format brings it to the feed's receiver.
 func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (source, error) {
 	switch {
-	case cfg.HL7 != nil:
+	case cfg.HL7 != nil && cfg.HL7.Listen != "":
 		c := *cfg.HL7
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
 		s, err := hl7.New(hl7.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
@@ -44,16 +47,47 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 		}
 		return source{s, s.Addr, s.Ready, s.Problem, "Odoo"}, nil
 	}
+	receiver, err := newReceiver(cfg, who)
+	if err != nil {
+		return source{}, err
+	}
+	switch {
+	case cfg.Folder != nil:
+		c := *cfg.Folder
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		s, err := folder.New(cfg.Name, c, folder.Local(c.Dir), receiver)
+		if err != nil {
+			return source{}, err
+		}
+		return source{s, nobody, always, s.Problem, "a folder"}, nil
+	}
 	return source{}, errors.New("feed " + cfg.Name + " has no connector")
 }
 
-// feedFormat is the format of the messages that a feed's connector receives.
-func feedFormat(cfg config.Feed) string {
-	if cfg.HL7 != nil {
-		return hl7.NewFormat().Name()
+// A source to which nobody connects.
+func nobody() net.Addr { return nil }
+
+// A source that waits by itself for what it reads.
+func always() bool { return true }
+
+// newReceiver is the registry of formats that any transport carries: one case for each.
+func newReceiver(cfg config.Feed, who *link.Bundle) (broker.Receiver, error) {
+	switch {
+	case cfg.JSON != nil:
+		return webhook.NewReceiver(webhook.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.JSON)
 	}
-	if cfg.Odoo != nil {
+	return nil, errors.New("feed " + cfg.Name + " has no format that a transport carries")
+}
+
+// feedFormat is the format of the messages that a feed receives.
+func feedFormat(cfg config.Feed) string {
+	switch {
+	case cfg.HL7 != nil:
+		return hl7.NewFormat().Name()
+	case cfg.Odoo != nil:
 		return odoo.Format{}.Name()
+	case cfg.JSON != nil:
+		return webhook.Format{}.Name()
 	}
 	return ""
 }

@@ -8,8 +8,10 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/stream"
+	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
+	"github.com/vagus-health/vagus/connectors/webhook"
 )
 
 // An Agent is `vagus agent -c`: one site.
@@ -48,7 +50,8 @@ type Journal struct {
 	Provision bool `yaml:"provision"`
 }
 
-// A Feed is one source at the site. Exactly one connector's settings are given.
+// A Feed is one source at the site: a connector that is a source by itself (hl7 with
+// listen, odoo), or one transport and the one format that it carries.
 type Feed struct {
 	Name     string   `yaml:"name"`
 	Target   string   `yaml:"target"`    // a target of the cloud's workers
@@ -58,8 +61,12 @@ type Feed struct {
 	// Atomic says that the target applies units whole, as Odoo with the addon does: without it
 	// a mapping with unit: atomic is refused.
 	Atomic bool               `yaml:"atomic"`
-	HL7    *hl7.Config        `yaml:"hl7"`
 	Odoo   *odoo.SourceConfig `yaml:"odoo"` // what changes in a database is sent
+	HL7    *hl7.Config        `yaml:"hl7"`  // with listen a source, by MLLP; without it a format
+
+	Folder *folder.Config `yaml:"folder"` // a transport: files of this machine
+
+	JSON *webhook.JSON `yaml:"json"` // a format
 }
 
 // A Worker is `vagus worker -c`: one of the cloud's.
@@ -254,23 +261,10 @@ func validateFeeds(feeds []Feed, dir string) error {
 		if f.Validate != "" && f.Validate != BeforeAck {
 			return at("validate", "%q is not known; leave it out or write %s", f.Validate, BeforeAck)
 		}
-		var files []*string
-		switch {
-		case f.HL7 == nil && f.Odoo == nil:
-			return at("hl7", "no connector: give its settings, such as hl7: { listen: 0.0.0.0:2575 }")
-		case f.HL7 != nil && f.Odoo != nil:
-			return at("odoo", "a feed has one connector, and this one has hl7 as well")
-		case f.HL7 != nil:
-			files = []*string{&f.HL7.TLS.CertFile, &f.HL7.TLS.KeyFile, &f.HL7.TLS.ClientCAFile}
-		case f.Validate != "":
-			return at("validate", "%s is for senders who hear the answer; nobody sends what a database holds: leave it out", f.Validate)
-		default:
-			files = []*string{&f.Odoo.TLS.CAFile}
-			if h := f.Odoo.Hints; h != nil {
-				files = append(files, &h.CertFile, &h.KeyFile)
-			}
+		if err := f.checkParts(at); err != nil {
+			return err
 		}
-		for _, file := range files {
+		for _, file := range f.files() {
 			*file = absolute(dir, *file)
 		}
 	}

@@ -58,6 +58,11 @@ feeds:
     hl7: { listen: "127.0.0.1:2575" }
 `
 
+// parts is a feed with these settings of connectors.
+func parts(settings ...string) string {
+	return strings.Replace(feed, `hl7: { listen: "127.0.0.1:2575" }`, strings.Join(settings, "\n    "), 1)
+}
+
 func TestRelativePathsAreRelativeToTheFile(t *testing.T) {
 	t.Parallel()
 	path := write(t, "agent.yaml", "data_dir: journal\nbundle: site\nmappings: { every: 2s, trust: { file: site.pub } }\n"+feed)
@@ -69,6 +74,20 @@ func TestRelativePathsAreRelativeToTheFile(t *testing.T) {
 	if diff := cmp.Diff([]string{filepath.Join(dir, "journal"), filepath.Join(dir, "site"), filepath.Join(dir, "adt.map.yaml"), filepath.Join(dir, "site.pub")},
 		[]string{a.DataDir, a.Bundle, a.Feeds[0].Mappings[0], a.Mappings.Trust.File}); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAFeedMayBeATransportAndAFormat(t *testing.T) {
+	t.Parallel()
+	for _, f := range []string{"hl7: {}", "json: { id: event.id }"} {
+		path := write(t, "agent.yaml", parts("folder: { dir: drop, order: time }", f))
+		a := NewAgent()
+		if err := Load(path, a); err != nil {
+			t.Fatal(err)
+		}
+		if c := a.Feeds[0].Folder; c.Dir != filepath.Join(filepath.Dir(path), "drop") || c.Order != "time" {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 
@@ -136,6 +155,12 @@ func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 		{"a feed without mapping", strings.Replace(feed, "[ adt.map.yaml ]", "[]", 1), NewAgent(), []string{"feeds[0].mappings"}, ""},
 		{"mappings that are looked at without pause", "mappings: { every: 1ms }\n" + feed, NewAgent(), []string{"mappings.every: 1ms is shorter than 1s"}, ""},
 		{"a feed without connector", strings.Split(feed, "    hl7")[0], NewAgent(), []string{"feeds[0].hl7", "hl7: {"}, ""},
+		{"a transport without a format", parts("folder: { dir: in }"), NewAgent(), []string{"feeds[0].folder: is a transport", "give the feed a format (hl7, json"}, ""},
+		{"a format without a transport", parts("json: {}"), NewAgent(), []string{"feeds[0].json: is a format", "give the feed a transport (folder"}, ""},
+		{"HL7 that nobody brings", parts("hl7: {}"), NewAgent(), []string{"feeds[0].hl7.listen: missing", "or give the feed a transport (folder"}, ""},
+		{"MLLP and a folder", parts("hl7: { listen: ':2575' }", "folder: { dir: in }"), NewAgent(), []string{"feeds[0].folder: hl7 brings its messages itself where it has listen", "leave that out"}, ""},
+		{"a database and a format", parts("odoo: {}", "json: {}"), NewAgent(), []string{"feeds[0].json: odoo is a connector by itself"}, ""},
+		{"two formats", parts("folder: { dir: in }", "hl7: {}", "json: {}"), NewAgent(), []string{"feeds[0].json: a feed has one format, and this one has hl7 as well"}, ""},
 		{"units to be applied whole by a target that does not", feed + "    atomic: true\n" + strings.Replace(worker, "odoo: {", "odoo: { addon: \"off\",", 1), NewAll(), []string{"feeds[0].atomic", "targets.odoo.odoo.addon is off"}, ""},
 		{"a wait that is negative", feed + worker + "    defer_for: -1s\n", NewAll(), []string{"targets.odoo.defer_for: -1s is negative"}, ""},
 		{"a secret that stands in the file", worker + "ledger: { postgres: hunter2 }\n", NewWorker(), []string{"agent.yaml:4:21", "must not stand in this file"}, "hunter2"},
