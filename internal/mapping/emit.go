@@ -17,7 +17,9 @@ type document struct {
 	encoder tree.Encoder
 	// standard is nil for a format that knows one version of itself only.
 	standard tree.Dictionary
-	blocks   []*outBlock
+	// sender is nil for a format whose documents go out as they are.
+	sender tree.Sender
+	blocks []*outBlock
 }
 
 // An outBlock writes a segment or a loop: once, or once for each item.
@@ -94,6 +96,7 @@ func (l *loader) documentType(d *document, emit *value) *tree.Type {
 		}
 		d.encoder = encoder
 		d.standard, _ = dialect.(tree.Dictionary)
+		d.sender, _ = dialect.(tree.Sender)
 		return typ
 	}
 	l.c.errorf(where(emit.get("format"), emit.at), "format", "no format %q%s; there are: %s", d.format, didYouMean(d.format, names), strings.Join(names, ", "))
@@ -276,8 +279,12 @@ func (w *outWriter) segment(b *outBlock, e *entry, owner string, in *tree.Elemen
 	if w.l.c.issues[before:].failed() {
 		return
 	}
+	var supplied []string
+	if w.d.sender != nil {
+		supplied = w.d.sender.Supplied(b.name)
+	}
 	for _, el := range seg.Elements {
-		if el.Required && !slices.ContainsFunc(b.elements, func(o *outElement) bool { return o.names[0] == el.Name }) {
+		if el.Required && !slices.Contains(supplied, el.Name) && !slices.ContainsFunc(b.elements, func(o *outElement) bool { return o.names[0] == el.Name }) {
 			w.l.c.errorf(e.at, "emit-required", "%s-%s (%s) is mandatory, and no rule writes it", b.name, el.Name, el.Title)
 		}
 	}

@@ -346,6 +346,29 @@ func TestTheSameLanguageWritesHL7(t *testing.T) {
 	}
 }
 
+func TestWhatTheSenderSuppliesNeedNotBeWritten(t *testing.T) {
+	t.Parallel()
+	load := func(header string) (*mapping.Mapping, error) {
+		return loadOut(strings.Replace(shopHead, `emit: { format: x12, set: "850", version: "004010", control: partner }`, `emit: { format: hl7v2, set: MFN_M05, version: "2.5.1" }`, 1) + "  - MSH: " + header + `
+  - MFI: { "1.1": { value: LOC }, "3": { value: UPD }, "6": { value: NE } }
+  - MFE: { "1": { value: MUP }, "4.1": name, "5": { value: PL } }
+  - LOC: { "1.1": name, "3": { value: N } }
+`)
+	}
+	m, err := load(`{ "9.1": { value: MFN }, "9.2": { value: M05 }, "9.3": { value: MFN_M05 }, "12": { value: "2.5.1" } }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := runShop(t, m, shopOrder)
+	op, err := m.Emission(res.Document)
+	if err != nil || op.Do != "emit" || op.Model != "MFN_M05" || op.Format != "hl7v2" || !strings.HasPrefix(string(op.Document), "MSH|^~\\&|||||||MFN^M05^MFN_M05|||2.5.1\rMFI|") {
+		t.Errorf("%+v %q %v", op, string(op.Document), err)
+	}
+	if _, err := load(`{ "12": { value: "2.5.1" } }`); err == nil || !strings.Contains(err.Error(), "MSH-9 (Message Type) is mandatory") {
+		t.Errorf("without a type: %v", err)
+	}
+}
+
 func TestADocumentIsBounded(t *testing.T) {
 	t.Parallel()
 	m, err := loadShop(begin + "  - each: \"line_ids[*]\"\n    segments:\n      - each: \"/line_ids[*]\"\n        REF: { \"01\": { value: CR }, \"02\": name }\n" + lineBlock)

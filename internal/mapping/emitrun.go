@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -21,6 +22,16 @@ func (r *run) document() (*tree.Message, *fault) {
 		return nil, &fault{class: ClassRequired, text: "no segment of the document has a value"}
 	}
 	return &tree.Message{Format: d.format, Type: d.set, Root: root}, nil
+}
+
+// Emission encodes the document that [Mapping.Run] made of a message: the one
+// operation of its unit. An error names the place that the format can not say.
+func (m *Mapping) Emission(doc *tree.Message) (broker.Operation, error) {
+	body, err := m.document.encoder.Encode(doc)
+	if err != nil {
+		return broker.Operation{}, err
+	}
+	return broker.Operation{ID: "document", Model: m.document.set, Do: "emit", Format: m.document.format, Document: body}, nil
 }
 
 // segments writes segments and loops into a node.

@@ -131,6 +131,13 @@ type Encoder interface {
 	Encode(*Message) ([]byte, error)
 }
 
+// A Sender is an Encoder of documents that are completed when they are sent:
+// with the number and the time that each sending has.
+type Sender interface {
+	// Supplied names the elements of a segment that need not be written therefore.
+	Supplied(segment string) []string
+}
+
 // A Declaration is what a mapping says of its source beside the format's name.
 type Declaration struct {
 	Version   string   // of the standard: "2.5.1", "005010X221A1", "4.0.1"
