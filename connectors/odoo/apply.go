@@ -283,6 +283,9 @@ func (p *pass) write(ctx context.Context, jobs []*job) error {
 	for _, j := range jobs {
 		j.plan(p)
 	}
+	if err := p.skipCounted(ctx, jobs); err != nil {
+		return err
+	}
 	for step := range 2 {
 		var rows []*row
 		for _, j := range jobs {
@@ -333,6 +336,9 @@ func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
 	id := j.record()
 	j.s.warn(j.lostWarning())
 	j.s.results = append(j.s.results, result{j.op.ID, record{j.op.Model, id}})
+	if id == 0 { // nothing had to be done, and the record is gone
+		return false, nil
+	}
 	if j.xid != "" && (j.op.XID != "" || j.made) {
 		p.known[j.xid] = record{j.op.Model, id}
 	}

@@ -28,6 +28,7 @@ type calling struct {
 type callTarget struct {
 	job *job
 	record
+	op string // whose record it is
 }
 
 // call runs the calls of a wave, those of one method together.
@@ -51,7 +52,7 @@ func (p *pass) call(ctx context.Context, jobs []*job) error {
 			order = append(order, key)
 		}
 		for _, r := range targets {
-			g.targets = append(g.targets, &callTarget{j, r})
+			g.targets = append(g.targets, &callTarget{j, r.record, r.op})
 		}
 	}
 	for _, key := range order {
@@ -60,7 +61,14 @@ func (p *pass) call(ctx context.Context, jobs []*job) error {
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(due, p.t.batch) {
+		size := p.t.batch
+		if len(due) > 0 && g.counts(due[0].model) { // each by the name of its own
+			size = 1
+			if due, err = p.dueCounts(ctx, due); err != nil {
+				return err
+			}
+		}
+		for chunk := range slices.Chunk(due, size) {
 			if err := p.callSome(ctx, g, chunk); err != nil {
 				return err
 			}
@@ -74,22 +82,25 @@ func (p *pass) call(ctx context.Context, jobs []*job) error {
 	return nil
 }
 
+// counts says whether the calls apply counts of stock.
+func (g *calling) counts(model string) bool { return model == quantModel && g.method == applyCount }
+
 // targets are the records that a job calls its method on: that which it
 // matches, or those of an earlier operation, of all its repetitions when it is
 // named without their number.
-func (p *pass) targets(j *job) ([]record, *broker.Outcome) {
+func (p *pass) targets(j *job) ([]result, *broker.Outcome) {
 	if j.op.On == "" {
-		return []record{j.rec}, nil
+		return []result{{j.op.ID, j.rec}}, nil
 	}
-	var out []record
+	var out []result
 	known := false
 	for _, r := range j.s.results {
 		if base, _, _ := strings.Cut(r.op, "#"); r.op != j.op.On && base != j.op.On {
 			continue
 		}
 		known = true
-		if r.id != 0 && !slices.Contains(out, r.record) {
-			out = append(out, r.record)
+		if r.id != 0 && !slices.ContainsFunc(out, func(o result) bool { return o.record == r.record }) {
+			out = append(out, r)
 		}
 		if r.id != 0 && r.model != j.op.Model {
 			return nil, invalid(j.op.Model, "the operation that it calls a method on has a record of another model")
@@ -143,6 +154,9 @@ func (p *pass) due(ctx context.Context, targets []*callTarget) ([]*callTarget, e
 			for f := range t.job.op.OnlyIf {
 				fields[f] = true
 			}
+			if t.model == quantModel && t.job.op.Method == applyCount {
+				fields[counted], fields["product_id"] = true, true
+			}
 		}
 	}
 	if len(ids) == 0 {
@@ -184,11 +198,23 @@ func (p *pass) callSome(ctx context.Context, g *calling, targets []*callTarget) 
 	for i, t := range targets {
 		ids[i] = t.id
 	}
-	kw := map[string]any{"context": p.t.writeContext(g.extra)}
+	with := p.t.writeContext(g.extra)
+	counts := g.counts(targets[0].model)
+	if counts {
+		with = targets[0].named(with)
+	}
+	kw := map[string]any{"context": with}
 	for _, a := range g.args {
 		kw[a.name] = a.value
 	}
 	answer, err := p.t.client.execute(ctx, targets[0].model, g.method, []arg{{"ids", ids}}, kw)
+	action, _ := answer.(map[string]any)
+	asks := action != nil && action["type"] == "ir.actions.act_window"
+	if counts && asks && action["res_model"] == conflictName {
+		var answered bool
+		answered, err = p.keepDifference(ctx, targets[0], with)
+		asks = asks && !answered && err == nil
+	}
 	v := verdict{act: none}
 	if err != nil {
 		if v, err = p.assess(ctx, err, nil); err != nil {
@@ -199,8 +225,6 @@ func (p *pass) callSome(ctx context.Context, g *calling, targets []*callTarget) 
 	if err != nil || len(left) == 0 {
 		return err
 	}
-	action, _ := answer.(map[string]any)
-	asks := action != nil && action["type"] == "ir.actions.act_window"
 	if len(targets) > 1 && (asks || v.act == reject || v.act == stale) { // one of them spoils it for the others
 		for _, t := range left {
 			if err := p.callSome(ctx, g, []*callTarget{t}); err != nil {

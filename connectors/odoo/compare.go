@@ -27,11 +27,15 @@ func (s seen) value(r record, field string) (v any, ok bool) {
 	return v, ok
 }
 
-// holdsAll says whether the record has all values already.
+// holdsAll says whether the record has all values already. A count of stock reads as
+// 0 when none is entered.
 func (s seen) holdsAll(r record, cells []cell) bool {
 	for _, c := range cells {
 		have, ok := s.value(r, fieldOf(c.column))
 		if !ok || !c.is(have) {
+			return false
+		}
+		if set, _ := s.value(r, "inventory_quantity_set"); c.column == counted && r.model == quantModel && set != true {
 			return false
 		}
 	}
@@ -81,6 +85,9 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 		if j.op.UnchangedSince != "" {
 			a.guards["write_uid"], a.guards["write_date"] = true, true
 			a.fields["write_uid"], a.fields["write_date"] = true, true
+		}
+		if enters(j.op) && j.op.Do != "create" {
+			a.fields["inventory_quantity_set"], a.fields["product_id"] = true, true
 		}
 		for f, v := range j.written() {
 			if text, ok := v.(string); (!ok || len(text) <= maxCompared) && !isLines(v) {

@@ -121,6 +121,8 @@ var tables = []table{
 	{"res.partner", "parent_id.ref", []string{"name", "function", "active", "parent_id", "type"}, nil},
 	{"res.partner.category", "name", []string{"name", "active"}, nil},
 	{"product.product", "default_code", []string{"default_code", "name"}, nil},
+	{"stock.quant", "product_id.default_code", []string{"location_id", "quantity", "inventory_quantity", "inventory_quantity_set"}, nil},
+	{"stock.move", "product_id.default_code", []string{"is_inventory", "quantity", "product_uom_qty"}, nil},
 	{"sale.order", "client_order_ref", []string{"client_order_ref", "state", "partner_id"}, nil},
 	{"sale.order.line", "order_id.client_order_ref", []string{"name", "product_uom_qty", "price_unit", "product_id"}, nil},
 	{"account.move", "ref", []string{"ref", "state", "move_type"}, nil},

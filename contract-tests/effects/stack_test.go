@@ -190,7 +190,7 @@ func (p *process) lastWords() string {
 type killer struct {
 	odoo  string
 	armed atomic.Bool
-	kill  func()
+	kill  func(after string)
 
 	mu    sync.Mutex
 	seen  map[[sha256.Size]byte]bool
@@ -207,7 +207,7 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == settling {
 		if when, _, _ := strings.Cut(string(body), " "); k.first(when, body) {
-			k.kill()
+			k.kill(when)
 			panic(http.ErrAbortHandler)
 		}
 		return
@@ -222,7 +222,7 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if method, call := changes(body); method != "" && k.first(method, call) {
-		k.kill()
+		k.kill(method)
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
@@ -275,6 +275,8 @@ type run struct {
 	killer  *killer
 	process *process
 	target  string
+	// meanwhile, when set, is called while the worker is dead after something.
+	meanwhile func(after string)
 }
 
 // begin starts a worker whose calls go through a killer.
@@ -284,8 +286,11 @@ func (s *stack) begin(dir string, o endpoint) (*run, func() error, error) {
 	proxy := httptest.NewServer(r.killer)
 	r.process = &process{log: filepath.Join(dir, fmt.Sprintf("worker-%d.log", n)), settings: settings{NATS: s.nats, DSN: s.dsn, Target: r.target,
 		URL: proxy.URL, DB: o.db, User: o.user, Key: o.key, Mode: o.mode}}
-	r.killer.kill = func() {
+	r.killer.kill = func(after string) {
 		r.process.kill()
+		if r.meanwhile != nil {
+			r.meanwhile(after)
+		}
 		_ = r.process.start()
 	}
 	end := func() error {

@@ -117,6 +117,7 @@ func object(m map[string]any, name string) map[string]any {
 
 func (a *applying) one(op map[string]any) (*refusal, *exception) {
 	model, do := text(op, "model"), text(op, "do")
+	a.ctx = object(op, "context")
 	if a.tx.models[model] == nil {
 		return &refusal{"rejected", "odoo.missing_model", ""}, nil
 	}

@@ -133,7 +133,7 @@ func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exce
 		}
 		return nil, &exception{class: f.Class, message: f.Message}
 	}
-	t := &tx{store: s.store, uid: u.uid}
+	t := &tx{store: s.store, uid: u.uid, ctx: c.ctx}
 	if e := t.enter(u, c.ctx); e != nil {
 		return nil, e
 	}

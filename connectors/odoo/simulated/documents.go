@@ -36,8 +36,8 @@ func documents() map[string]*Model {
 		"product.product": {Label: "Product Variant", Fields: map[string]Field{
 			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"),
 			"list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
-			"sale_ok": {Type: "boolean", Label: "Sales", Default: true},
-			"type":    {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
+			"sale_ok": {Type: "boolean", Label: "Sales", Default: true}, "is_storable": {Type: "boolean", Label: "Track Inventory"},
+			"type": {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
 		"product.template": {Label: "Product", Fields: map[string]Field{
 			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"), "list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
@@ -96,8 +96,8 @@ func documents() map[string]*Model {
 			"move_ids": one2many("Stock Moves", "stock.move", "picking_id"), "move_line_ids": one2many("Operations", "stock.move.line", "picking_id"),
 		}, workflow: map[string]func(*tx, []int64, map[string]any) (any, *exception){"button_validate": validate}},
 		"stock.move": {Label: "Stock Move", Fields: map[string]Field{
-			"name": char("Description"), "picking_id": required(many2one("Transfer", "stock.picking")), "product_id": many2one("Product", "product.product"),
-			"product_uom_qty": float("Demand", 0), "quantity": float("Quantity", 0), "picked": {Type: "boolean", Label: "Picked"},
+			"name": char("Description"), "reference": char("Reference"), "picking_id": many2one("Transfer", "stock.picking"), "product_id": many2one("Product", "product.product"),
+			"product_uom_qty": float("Demand", 0), "quantity": float("Quantity", 0), "picked": {Type: "boolean", Label: "Picked"}, "is_inventory": {Type: "boolean", Label: "Inventory"},
 		}},
 		"stock.move.line": {Label: "Product Moves", Fields: map[string]Field{
 			"picking_id": required(many2one("Transfer", "stock.picking")), "product_id": many2one("Product", "product.product"), "product_uom_id": many2one("Unit of Measure", "uom.uom"),

@@ -170,7 +170,7 @@ func (t *tx) leaf(model string, id int64, r *record, leaf []any) bool {
 		if op == "like" || op == "ilike" {
 			return strings.Contains(s, strings.ReplaceAll(want, "%", ""))
 		}
-		return s == want
+		return matches(s, want)
 	case "<", "<=", ">", ">=":
 		return compare(v, leaf[2], op.(string))
 	}

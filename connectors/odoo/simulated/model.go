@@ -18,6 +18,10 @@ type Model struct {
 	workflow map[string]func(t *tx, ids []int64, ctx map[string]any) (any, *exception)
 	// guard, when set, refuses a write to a record for what it is by now.
 	guard func(t *tx, id int64, values map[string]any) *exception
+	// make, when set, may do something else than to create a record.
+	make func(t *tx, values map[string]any) (id int64, done bool, e *exception)
+	// derive, when set, computes stored fields from those that were given.
+	derive func(t *tx, id int64, r *record, values map[string]any)
 
 	defaults []defaultValue
 	required []string

@@ -97,6 +97,7 @@ func New(c Config) *Server {
 	}
 	models := stockModels()
 	maps.Copy(models, documents())
+	maps.Copy(models, inventory())
 	extend(models, c.Models)
 	s := &Server{cfg: c, store: newStore(models, c.History), poisons: map[string]Poison{}, calls: map[string]*Count{}}
 	s.store.addon = c.Addon

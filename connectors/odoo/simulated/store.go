@@ -71,6 +71,7 @@ func newStore(models map[string]*Model, keep bool) *store {
 type tx struct {
 	*store
 	uid     int64
+	ctx     map[string]any
 	allowed []int64 // the companies of the call, the one of new records first; nil: all
 	undo    []func()
 	effects []Effect
@@ -114,6 +115,11 @@ func (t *tx) effect(kind, model string, id int64, r *record, values map[string]a
 // create makes a record. Values are those of write: checked and typed.
 func (t *tx) create(model string, values map[string]any) (int64, *exception) {
 	m, tb := t.models[model], t.tables[model]
+	if m.make != nil {
+		if id, done, e := m.make(t, values); done || e != nil {
+			return id, e
+		}
+	}
 	for _, d := range m.defaults {
 		if _, given := values[d.name]; !given {
 			values[d.name] = d.value
@@ -175,6 +181,9 @@ func (t *tx) assign(model string, id int64, r *record, values map[string]any, ma
 	m := t.models[model]
 	for name, v := range values {
 		t.put(model, id, r, name, v)
+	}
+	if m.derive != nil {
+		m.derive(t, id, r, values)
 	}
 	if model == "res.partner" {
 		if e := t.partner(id, r, values, made); e != nil {
