@@ -7,7 +7,8 @@ from collections import defaultdict
 import psycopg2
 
 from .effects import Effects
-from .guard import kept
+from .guard import context, kept
+from .rounds import scope
 from .steps import Names
 
 SIMPLE = ("char", "integer")  # fields whose values a search finds as they are read
@@ -26,13 +27,15 @@ class Batch:
 
     def __init__(self, env, units, one_call=True):
         # Whoever may hand in units has no rights of his own: sudo, and the policies.
-        self.env = env(su=True, context={"tracking_disable": True, "mail_create_nosubscribe": True, "tz": "UTC", "lang": "en_US"})
+        # Of his context language and companies are taken, which an operation's own replaces.
+        own = {k: v for k, v in env.context.items() if k in ("lang", "allowed_company_ids") and v}
+        self.env = env(su=True, context={"tracking_disable": True, "mail_create_nosubscribe": True, "tz": "UTC", "lang": "en_US", **context({"context": own})})
         self.policies = env["vagus.policy"]._all()
         self.units = units
         self.one_call = one_call  # whether a method is called on many records at once
         self.calls = False  # whether that was done
         self.known = {}  # external id → (model, id), or None
-        self.found = {}  # (model, field, value) → ids
+        self.found = {}  # (scope, model, field, value) → ids
         self.ids = defaultdict(set)  # model → ids that are read together
         self.changing = set().union(*(u.models for u in units))
         self.effects = {}  # unit → its effects
@@ -109,23 +112,31 @@ class Batch:
         """Find what many units look for by one simple field, in one query for each."""
         asked = defaultdict(set)
         for unit in self.units:
-            for model, by in unit.searches:
+            for model, by, within in unit.searches:
                 if len(by) == 1 and model in self.env and model not in self.changing:
                     (name, value), = by.items()
                     field = self.env[model]._fields.get(name)
                     if field is not None and field.store and field.type in SIMPLE and not field.company_dependent and type(value) in (str, int) and not kept(field):
-                        asked[model, name].add(value)
-        for (model, name), values in asked.items():
+                        asked[within, model, name].add(value)
+        for (within, model, name), values in asked.items():
             if len(values) > 1:
+                there = self.within(within)[model].with_context(active_test=False)
+                of = scope(there.env.context)
                 for value in values:
-                    self.found[model, name, value] = []
-                for record in self.env[model].with_context(active_test=False).search([(name, "in", list(values))]):
-                    if (model, name, record[name]) in self.found:
-                        self.found[model, name, record[name]].append(record.id)
+                    self.found[of, model, name, value] = []
+                for record in there.search([(name, "in", list(values))]):
+                    if (of, model, name, record[name]) in self.found:
+                        self.found[of, model, name, record[name]].append(record.id)
+
+    def within(self, those):
+        """The environment of operations whose context has this scope."""
+        lang, companies = those
+        more = {**({"lang": lang} if lang else {}), **({"allowed_company_ids": list(companies)} if companies else {})}
+        return self.env(context={**self.env.context, **more}) if more else self.env
 
     def search(self, model, domain):
         """At most two records. What no unit of the batch changes is remembered."""
-        key = (model._name, *domain[0][::2]) if len(domain) == 1 and isinstance(domain[0][2], (str, int)) else None
+        key = (scope(model.env.context), model._name, *domain[0][::2]) if len(domain) == 1 and isinstance(domain[0][2], (str, int)) else None
         if key not in self.found or key is None:
             records = model.with_context(active_test=False).search(domain, limit=2)
             if key is None or model._name in self.changing:

@@ -7,6 +7,7 @@ from odoo import fields
 
 from . import guard
 from .lines import Lines
+from .rounds import scope
 from .steps import Alone, Call, Create, Refusal, Write
 
 
@@ -24,6 +25,7 @@ class Effects(Lines):
     def run(self):
         for op in self.unit.get("ops") or ():
             self.op = str(op.get("op"))
+            self.env = self.batch.within(scope(guard.context(op)))
             do = {"upsert": self.upsert, "create": self.create, "update": self.update, "archive": self.archive, "merge": self.merge, "call": self.call}.get(op.get("do"))
             if do is None:
                 raise Refusal("rejected", "odoo.invalid")

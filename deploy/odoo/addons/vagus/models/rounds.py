@@ -9,13 +9,19 @@ XID = re.compile(r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_.%#\-]+$")
 PARTS = ("vals", "on_create", "on_update", "by", "only_if", "args")
 
 
+def scope(context):
+    """The part of a context that changes what is found and read: language and companies."""
+    companies = context.get("allowed_company_ids")
+    return context.get("lang") or None, tuple(companies) if companies else None
+
+
 class Plan:
     """What a unit names, without asking the database."""
 
     def __init__(self, body, row):
         self.id, self.body, self.row = body["id"], body, row
         self.named, self.refs = set(), set()  # external ids that it makes or changes, or refers to
-        self.searches = []  # (model, {field: value})
+        self.searches = []  # (model, {field: value}, scope)
         self.ops = []  # (operation, what it is matched by)
         self.whole = True  # whether it may share a round
         try:
@@ -27,28 +33,29 @@ class Plan:
     def operation(self, op):
         for part in PARTS:
             (op.get(part) or {}).items()
-        hash((op["model"], op.get("xid")))
+        within = scope(op.get("context") or {})
+        hash((op["model"], op.get("xid"), within))
         self.ops.append((op, key_of(op)))
         if op.get("do") == "merge":  # what pointed at one record points at another
             self.whole = False
         if op.get("xid"):
             self.named.add(op["xid"])
         elif op.get("by"):
-            self.searches.append((op["model"], op["by"]))
+            self.searches.append((op["model"], op["by"], within))
         for part in PARTS:
-            self.value(op.get(part))
+            self.value(op.get(part), within)
 
-    def value(self, value):
+    def value(self, value, within):
         if isinstance(value, dict):
             if isinstance(value.get("$xid"), str):
                 self.refs.add(value["$xid"])
             elif isinstance(value.get("$ref"), str):
-                self.searches.append((value["$ref"], value.get("by") or {}))
+                self.searches.append((value["$ref"], value.get("by") or {}, within))
             for v in value.values():
-                self.value(v)
+                self.value(v, within)
         elif isinstance(value, list):
             for v in value:
-                self.value(v)
+                self.value(v, within)
 
     @property
     def xids(self):
@@ -61,13 +68,14 @@ def plain(value):
 
 def key_of(op):
     """What an operation is matched by when that is plain fields which it does not
-    change: then two of them with other values have nothing to do with each other."""
+    change: then two of them with other values, in one language and company, have
+    nothing to do with each other."""
     by = op.get("by")
     if op.get("xid") or not by:
         return None
     written = {**(op.get("vals") or {}), **(op.get("on_create") or {}), **(op.get("on_update") or {})}
     if all("." not in name and plain(v) and written.get(name, v) == v for name, v in by.items()):
-        return tuple(sorted(by))
+        return scope(op.get("context") or {}), tuple(sorted(by))
     return None
 
 
@@ -101,7 +109,7 @@ def rounds(env, plans, records):
         own = {op["model"] for op, _ in plan.ops}
         for op, key in plan.ops:
             shapes[op["model"]].add(key)
-        for model in plan.models - own | {m for m, by in plan.searches if not any(op.get("by") is by for op, _ in plan.ops)}:
+        for model in plan.models - own | {m for m, by, _ in plan.searches if not any(op.get("by") is by for op, _ in plan.ops)}:
             shapes[model].add(None)
     keyed = {m for m, s in shapes.items() if len(s) == 1 and None not in s}
 
@@ -111,7 +119,7 @@ def rounds(env, plans, records):
         makes = {("x", x) for x in plan.named} | {records[x] for x in plan.named if x in records}
         makes |= {("by", op["model"], *sorted(op["by"].items())) for op, _ in plan.ops if op["model"] in keyed}
         uses = {("x", x) for x in plan.refs} | {records[x] for x in plan.refs if x in records}
-        uses |= {("m", m) for m, _ in plan.searches if m not in keyed}
+        uses |= {("m", m) for m, _, _ in plan.searches if m not in keyed}
         makes |= {("w", m) for m in plan.models if m not in keyed}
         at = first
         for k in makes:

@@ -154,7 +154,7 @@ class Unit(models.Model):
         """Whether somebody else committed a record of the unit after this
         transaction began, which cannot see it: the next attempt will."""
         xids = [x for x in plan.xids if x in plan.named]
-        if not xids and all(not by for _, by in plan.searches):
+        if not xids and all(not by for _, by, _ in plan.searches):
             return False
         with self.env.registry.cursor() as cr:
             here, there = Batch(self.env, [plan]), Batch(self.env(cr=cr), [plan])

@@ -22,7 +22,8 @@ class TestChanges(LinkCase):
 
     def read(self, cursor=None, model="res.partner", limit=100, **specification):
         self.env.cr.flush()
-        self.env.cr.execute("UPDATE vagus_change SET xact = xact - 1 WHERE xact >= %s", (self.now,))  # as if committed
+        # As if committed before all that goes on, in other databases of the server too.
+        self.env.cr.execute("UPDATE vagus_change SET xact = txid_snapshot_xmin(txid_current_snapshot()) - 1 + %s WHERE xact >= %s", (self.env["vagus.change"]._parameter()[1], self.now))
         return self.changes.read_changes(model, specification or {"name": {}}, cursor, limit)
 
     def end(self, **of):

@@ -2,8 +2,6 @@ from unittest.mock import patch
 
 from odoo.tests import tagged
 
-from odoo.addons.base.models.res_partner import Partner
-
 from ..models.rounds import Plan, rounds
 from .common import LinkCase
 
@@ -15,13 +13,14 @@ class TestTogether(LinkCase):
 
     def creates(self, *units):
         """How many records each call of create makes."""
-        made, create = [], Partner.create
+        partner = self.env.registry["res.partner"]
+        made, create = [], partner.create
 
         def counted(model, vals_list):
             made.append(len(vals_list))
             return create(model, vals_list)
 
-        with patch.object(Partner, "create", counted):
+        with patch.object(partner, "create", counted):
             self.units.apply(list(units))
         return made
 
@@ -79,6 +78,44 @@ class TestTogether(LinkCase):
 
         self.assertEqual(self.creates(*(self.unit("u%d" % n, by("vagus-%d" % (n % 5), "v%d" % n)) for n in range(10))), [5])
         self.assertEqual(self.env["res.partner"].search([("ref", "=like", "vagus-_")], order="ref").mapped("city"), ["v5", "v6", "v7", "v8", "v9"])
+
+    def test_each_operation_looks_up_in_its_own_language(self):
+        self.env["res.lang"]._activate_lang("fr_FR")
+        red, other = self.env["res.partner.category"].create([{"name": "vagus red"}, {"name": "vagus rouge"}])
+        red.with_context(lang="fr_FR").name = "vagus rouge"
+        other.with_context(lang="fr_FR").name = "vagus autre"
+
+        def tagged(n, name, lang):
+            value = {"$replace": [{"$ref": "res.partner.category", "by": {"name": name}}]}
+            return self.unit("u%d" % n, dict(self.patient(n, category_id=value), context={"lang": lang} if lang else {}))
+
+        asked = [("vagus rouge", "fr_FR"), ("vagus rouge", None), ("vagus rouge", "en_US"), ("vagus red", None), ("vagus autre", "fr_FR")] * 2
+        refused = [("vagus red", "fr_FR"), ("vagus autre", None)]
+        answers = self.units.apply([tagged(n, *a) for n, a in enumerate(asked + refused)])
+        self.assertEqual([a["result"] for a in answers], ["applied"] * 10 + ["rejected"] * 2)
+        self.assertEqual([a["class"] for a in answers[10:]], ["odoo.missing_reference"] * 2)
+        self.assertEqual([self.record("vagus_test.patient_%d" % n).category_id for n in range(10)], [red, other, other, red, other] * 2)
+
+        french = {"op": "t", "model": "res.partner.category", "do": "update", "by": {"name": "vagus rouge"}, "vals": {"color": 1}, "context": {"lang": "fr_FR"}}
+        self.units.apply([self.unit("f", french), self.unit("e", {**french, "vals": {"color": 2}, "context": {}})])
+        self.assertEqual((red.color, other.color), (1, 2))
+        self.units.with_context(lang="fr_FR").apply([self.unit("g", {**french, "vals": {"color": 3}, "context": {}})])
+        self.assertEqual((red.color, other.color), (3, 2), "the language of the request is that of its operations")
+        self.assertEqual(self.units.apply([self.unit("x", dict(french, context={"lang": "xx_XX"})), self.unit("y", dict(french))])[1]["result"], "applied")
+
+    def test_each_operation_looks_up_in_its_own_company(self):
+        first, second = self.env.company, self.env["res.company"].create({"name": "Vagus second"})
+        here, there = self.env["res.partner"].create([{"name": "here"}, {"name": "there"}])
+        here.with_company(first).barcode = there.with_company(second).barcode = "4711"
+
+        def child(n, company):
+            op = self.patient(n, parent_id={"$ref": "res.partner", "by": {"barcode": "4711"}})
+            return self.unit("u%d" % n, dict(op, context={"allowed_company_ids": [company.id]} if company else {}))
+
+        self.assertEqual(self.results(child(0, first), child(1, second), child(2, None), child(3, second)), ["applied"] * 4)
+        self.assertEqual([self.record("vagus_test.patient_%d" % n).parent_id for n in range(4)], [here, there, here, there])
+        self.units.with_context(allowed_company_ids=second.ids).apply([child(4, None), child(5, first)])
+        self.assertEqual([self.record("vagus_test.patient_%d" % n).parent_id for n in (4, 5)], [there, here])
 
     def test_one_unit_twice_in_a_request(self):
         answers = self.units.apply([self.unit("a", self.patient(1))] * 2)
