@@ -60,6 +60,14 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 			return source{}, err
 		}
 		return source{s, nobody, always, s.Problem, "a folder"}, nil
+	case cfg.HTTP != nil:
+		c := *cfg.HTTP
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		s, err := webhook.New(cfg.Name, c, receiver)
+		if err != nil {
+			return source{}, err
+		}
+		return source{s, s.Addr, func() bool { return s.Addr() != nil }, func() string { return "" }, ""}, nil
 	}
 	return source{}, errors.New("feed " + cfg.Name + " has no connector")
 }

@@ -64,7 +64,8 @@ type Feed struct {
 	Odoo   *odoo.SourceConfig `yaml:"odoo"` // what changes in a database is sent
 	HL7    *hl7.Config        `yaml:"hl7"`  // with listen a source, by MLLP; without it a format
 
-	Folder *folder.Config `yaml:"folder"` // a transport: files of this machine
+	Folder *folder.Config  `yaml:"folder"` // a transport: files of this machine
+	HTTP   *webhook.Config `yaml:"http"`   // a transport: bodies of requests
 
 	JSON *webhook.JSON `yaml:"json"` // a format
 }

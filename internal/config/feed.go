@@ -20,6 +20,7 @@ func (f *Feed) parts() (sources, transports, formats []part) {
 			{"odoo", f.Odoo != nil},
 		}, []part{
 			{"folder", f.Folder != nil},
+			{"http", f.HTTP != nil},
 		}, []part{
 			{"hl7", f.HL7 != nil && !mllp},
 			{"json", f.JSON != nil},
@@ -39,6 +40,9 @@ func (f *Feed) files() (files []*string) {
 	}
 	if c := f.Folder; c != nil {
 		files = append(files, &c.Dir)
+	}
+	if c := f.HTTP; c != nil {
+		files = append(files, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile)
 	}
 	return files
 }
