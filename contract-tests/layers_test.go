@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"broker/link":                {"broker", "broker/stream", "broker/journal"},
 	"broker/ledger":              {"broker"},
 	"broker/worker":              {"broker", "broker/ledger", "broker/stream"},
-	"connectors/fhir":            {"internal/tree"},
+	"connectors/fhir":            {"broker", "internal/tree"},
 	"connectors/hl7":             {"broker", "internal/tree"},
 	"connectors/odoo":            {"broker", "internal/tree"},
 	"connectors/odoo/simulated":  {"broker"},

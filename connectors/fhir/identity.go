@@ -1,0 +1,130 @@
+package fhir
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// A head is what identifies a resource and its version.
+type head struct {
+	Type string `json:"resourceType"`
+	ID   string `json:"id"`
+	Meta struct {
+		Version string `json:"versionId"`
+		Updated string `json:"lastUpdated"`
+	} `json:"meta"`
+}
+
+// readHead reads the beginning of a resource, as far as it can be read.
+func readHead(body []byte) (h head) {
+	if json.Unmarshal(body, &h) != nil {
+		// What is there of another type than it should be leaves the rest readable.
+		var loose struct {
+			Type any `json:"resourceType"`
+			ID   any `json:"id"`
+		}
+		_ = json.Unmarshal(body, &loose)
+		h = head{}
+		h.Type, _ = loose.Type.(string)
+		h.ID, _ = loose.ID.(string)
+	}
+	return h
+}
+
+// version is "4" of "_history/4", else the time of the last update, else "".
+func (h *head) version() string {
+	if h.Meta.Version != "" {
+		return h.Meta.Version
+	}
+	return h.Meta.Updated
+}
+
+// senderID is "Patient/123/_history/4", as much of it as is known. request is the sender's
+// X-Request-Id: of a resource without a version it tells an update that has
+// the content of an older one from a resend of that.
+func (h *head) senderID(request string) string {
+	id := "Resource"
+	if isResource(h.Type) {
+		id = h.Type
+	}
+	if isID(h.ID) {
+		id += "/" + h.ID
+	}
+	switch v := h.version(); {
+	case v != "" && len(v) <= maxID:
+		id += "/_history/" + v
+	case isID(request):
+		id += "#" + request
+	}
+	return id
+}
+
+const maxID = 64
+
+// isID says whether s is an id (datatypes.html#id).
+func isID(s string) bool {
+	if s == "" || len(s) > maxID {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// isResource says whether R4 defines a resource of this name.
+func isResource(name string) bool {
+	return name != "" && theDictionary().resource.Element(name) != nil
+}
+
+// A Feed names the feed that a source receives for.
+type Feed struct{ Tenant, Site, Feed string }
+
+// message makes a message of the bytes received.
+func (f Feed) message(kind, sender string, body []byte, at time.Time) *broker.Message {
+	return &broker.Message{
+		ID:     broker.NewMessageID(f.Tenant, f.Site, f.Feed, sender, body),
+		Tenant: f.Tenant, Site: f.Site, Feed: f.Feed,
+		Format: formatName, Kind: kind, SenderID: sender, ReceivedAt: at, Body: body,
+	}
+}
+
+// resource makes a message of one resource.
+func (f Feed) resource(body []byte, request string, at time.Time) *broker.Message {
+	h := readHead(body)
+	return f.message(kindOf(h.Type), h.senderID(request), body, at)
+}
+
+// kindOf is the type of a resource, "unknown" of what R4 does not have: it
+// stands in statuses and metrics, where a sender's text must not.
+func kindOf(typ string) string {
+	if isResource(typ) {
+		return typ
+	}
+	return "unknown"
+}
+
+// deletion makes a message of the news that a resource is gone: a Bundle whose
+// only entry is the request. asked is the sender's X-Request-Id.
+func (f Feed) deletion(typ, id, version, asked string, at time.Time) *broker.Message {
+	type request struct {
+		Method string `json:"method"`
+		URL    string `json:"url"`
+	}
+	type entry struct {
+		Request request `json:"request"`
+	}
+	body, _ := json.Marshal(struct { // strings
+		Type  string  `json:"resourceType"`
+		Kind  string  `json:"type"`
+		Entry []entry `json:"entry"`
+	}{bundleName, "transaction", []entry{{request{"DELETE", typ + "/" + id}}}})
+	h := head{Type: typ, ID: id}
+	h.Meta.Version = version
+	return f.message(bundleName, h.senderID(asked)+"#deleted", body, at)
+}

@@ -1,0 +1,151 @@
+package fhir
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+var _ broker.Source = (*Source)(nil)
+
+// A Source makes messages of FHIR resources: those that are sent to its
+// endpoint, those that a server has changed, those of a bulk export. It
+// answers, or moves on, after accept has returned and never before.
+type Source struct {
+	feed    Feed
+	conf    Config
+	log     *slog.Logger
+	meters  meters
+	door    *endpoint // nil: none
+	client  *client   // nil: nobody is asked
+	watches []*watch
+	export  *export // nil: none
+	running atomic.Bool
+
+	firstWait time.Duration // after the first failure of asking a server; it doubles
+}
+
+// New returns a source for one feed, or an error that names the setting at
+// fault. It opens no socket and asks nobody: Run does.
+func New(feed Feed, conf Config) (*Source, error) {
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("fhir: %w", err)
+	}
+	s := &Source{feed: feed, conf: conf, log: conf.Logger.With("feed", feed.Feed, "protocol", "fhir"), firstWait: 5 * time.Second}
+	if s.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+		return nil, fmt.Errorf("fhir: make metrics: %w", err)
+	}
+	if conf.Server != nil {
+		if s.client, err = newClient(conf.Server, conf.UserAgent); err != nil {
+			return nil, fmt.Errorf("fhir: %w", err)
+		}
+	}
+	if conf.Poll != nil {
+		s.watches = newWatches(s)
+	}
+	if conf.Export != nil {
+		s.export = newExport(s)
+	}
+	if conf.Endpoint != nil {
+		if s.door, err = newEndpoint(s); err != nil {
+			return nil, fmt.Errorf("fhir: endpoint.%w", err)
+		}
+	}
+	return s, nil
+}
+
+// Addr returns the address that the endpoint listens on, or nil while it does not.
+func (s *Source) Addr() net.Addr {
+	if s.door == nil {
+		return nil
+	}
+	if a := s.door.addr.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
+
+// Ready says that Run receives.
+func (s *Source) Ready() bool { return s.running.Load() && (s.door == nil || s.Addr() != nil) }
+
+// Problem says what keeps the server from being read, "" when nothing does.
+func (s *Source) Problem() string {
+	var out []string
+	for _, w := range s.watches {
+		if p := w.problem.text(); p != "" {
+			out = append(out, w.name+": "+p)
+		}
+	}
+	if s.export != nil {
+		if p := s.export.problem.text(); p != "" {
+			out = append(out, "export: "+p)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// Run receives until ctx is done, finishes what is in hand and returns nil. It
+// returns an error only when it can not listen or not remember where it
+// stands: a server that does not answer is asked again.
+func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
+	if s.client != nil {
+		if err := os.MkdirAll(s.conf.Dir, 0o700); err != nil {
+			return fmt.Errorf("fhir: %w", err)
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if s.door != nil {
+		stop, err := s.door.listen(ctx, accept)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	for _, w := range s.watches {
+		wg.Go(func() { w.run(ctx, accept) })
+	}
+	if s.export != nil {
+		wg.Go(func() { s.export.run(ctx, accept) })
+	}
+	s.running.Store(true)
+	defer s.running.Store(false)
+	<-ctx.Done()
+	return nil
+}
+
+// A problem is what keeps a part of the source from its work. Safe for
+// concurrent use.
+type problem struct{ now atomic.Pointer[string] }
+
+func (p *problem) text() string {
+	if t := p.now.Load(); t != nil {
+		return *t
+	}
+	return ""
+}
+
+// note keeps it and logs it when it changes.
+func (p *problem) note(log *slog.Logger, err error) {
+	var text *string
+	if err != nil {
+		t := err.Error()
+		text = &t
+	}
+	old := p.now.Swap(text)
+	switch {
+	case text != nil && (old == nil || *old != *text):
+		log.Error("the FHIR server is not read", "error", *text)
+	case text == nil && old != nil:
+		log.Info("the FHIR server is read again")
+	}
+}
