@@ -4,20 +4,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"net/http"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
 )
 
-// A watch looks for what has changed of one type at the server, or for what was
-// deleted of it. One goroutine does it.
+// A watch looks for what has changed of one type at the server and, by another
+// watch behind it, for what was deleted of it. One goroutine does both, so that
+// what is told of a resource comes in its order.
 //
 // A walk asks for what was updated at or after the cursor, less the overlap,
 // and follows the pages to their end. Each page is stored in one step, then
@@ -35,11 +34,13 @@ type watch struct {
 	name    string // for logs: "Patient", "Patient deletions"
 	typ     string
 	search  string
-	history bool
 	file    string
 	hint    chan struct{}
 	problem problem
 	state   pollState
+
+	deletions *watch // nil: nobody asks for them
+	of        *watch // whose deletions it looks for; nil of all others
 }
 
 // A pollState is what a watch remembers.
@@ -64,27 +65,26 @@ const (
 	maxPages = 100_000 // of one walk
 	hintGap  = time.Second
 	maxWait  = 10 * time.Minute
-	// maxStep bounds the bytes that are stored in one step.
-	maxStep = 8 << 20
 )
 
 func newWatches(s *Source) (ws []*watch) {
 	for _, r := range s.conf.Poll.Resources {
-		for _, history := range []bool{false, true} {
-			if history && !s.conf.Poll.Deletions {
-				continue
-			}
-			w := &watch{s: s, name: r.Type, typ: r.Type, search: r.Search, history: history, hint: make(chan struct{}, 1)}
-			if history {
-				w.name, w.search = r.Type+" deletions", ""
-			}
-			sum := sha256.Sum256([]byte(s.client.base.String() + "\n" + w.name + "\n" + w.search))
-			w.state.Query = hex.EncodeToString(sum[:8])
-			w.file = filepath.Join(s.conf.Dir, r.Type+"-"+w.state.Query+".poll")
-			ws = append(ws, w)
+		w := newWatch(s, r.Type, r.Type, r.Search)
+		if s.conf.Poll.Deletions {
+			w.deletions = newWatch(s, r.Type+" deletions", r.Type, "")
+			w.deletions.of = w
 		}
+		ws = append(ws, w)
 	}
 	return ws
+}
+
+func newWatch(s *Source, name, typ, search string) *watch {
+	w := &watch{s: s, name: name, typ: typ, search: search, hint: make(chan struct{}, 1)}
+	sum := sha256.Sum256([]byte(s.client.base.String() + "\n" + name + "\n" + search))
+	w.state.Query = hex.EncodeToString(sum[:8])
+	w.file = filepath.Join(s.conf.Dir, typ+"-"+w.state.Query+".poll")
+	return w
 }
 
 // look asks for a look soon.
@@ -97,15 +97,9 @@ func (w *watch) look() {
 
 func (w *watch) run(ctx context.Context, accept broker.Accept) {
 	log := w.s.log.With("reads", w.name)
-	fresh := w.state
-	if err := load(w.file, &w.state); err != nil || w.state.Query != fresh.Query {
-		w.state = fresh
-		if err != nil {
-			log.Warn("what was read is not remembered", "error", err)
-		}
-	}
-	if w.state.Cursor.IsZero() && w.s.conf.Poll.Since != "" {
-		w.state.Cursor, _ = time.Parse(time.RFC3339, w.s.conf.Poll.Since)
+	w.remember(log)
+	if w.deletions != nil {
+		w.deletions.remember(log)
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -118,6 +112,9 @@ func (w *watch) run(ctx context.Context, accept broker.Accept) {
 		case <-w.hint:
 		}
 		err := w.walk(ctx, accept)
+		if err == nil && w.deletions != nil {
+			err = w.deletions.walk(ctx, accept)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -130,16 +127,28 @@ func (w *watch) run(ctx context.Context, accept broker.Accept) {
 			failed = 0
 		}
 		timer.Reset(wait)
-		if err != nil { // a hint does not hurry what has failed
-			wait = min(wait, maxWait)
-		} else {
-			wait = hintGap
+		if err == nil { // a hint does not hurry what has failed
+			wait = min(wait, hintGap)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
+	}
+}
+
+// remember reads where the watch stood.
+func (w *watch) remember(log *slog.Logger) {
+	fresh := w.state
+	if err := load(w.file, &w.state); err != nil || w.state.Query != fresh.Query {
+		w.state = fresh
+		if err != nil {
+			log.Warn("what was read is not remembered", "error", err)
+		}
+	}
+	if w.state.Cursor.IsZero() && w.s.conf.Poll.Since != "" {
+		w.state.Cursor, _ = time.Parse(time.RFC3339, w.s.conf.Poll.Since)
 	}
 }
 
@@ -186,7 +195,7 @@ func (w *watch) begin() {
 	q := url.Values{"_count": {strconv.Itoa(p.Count)}}
 	address := w.s.client.at(w.typ)
 	stamp := from.UTC().Format("2006-01-02T15:04:05.000Z")
-	if w.history {
+	if w.of != nil {
 		address += "/_history"
 		if !from.IsZero() {
 			q.Set("_since", stamp)
@@ -202,200 +211,4 @@ func (w *watch) begin() {
 		address += "&" + w.search
 	}
 	w.state.Next, w.state.Pages, w.state.Latest, w.state.Limit = address, 0, time.Time{}, time.Time{}
-}
-
-// page reads one page, stores what is new on it, and remembers the next one.
-func (w *watch) page(ctx context.Context, accept broker.Accept) error {
-	at, err := w.s.client.within(w.state.Next)
-	if err != nil {
-		w.state.Next = ""
-		return err
-	}
-	resp, body, err := w.s.client.read(ctx, http.MethodGet, at.String(), http.Header{"Accept": {mediaType}}, nil)
-	if err != nil {
-		return err
-	}
-	var b bundle
-	if json.Unmarshal(body, &b) != nil || b.Resource != bundleName {
-		return &serverError{status: resp.StatusCode, text: "the FHIR server's answer to a search is no Bundle"}
-	}
-	if w.state.Limit.IsZero() {
-		w.state.Limit = serverTime(resp.Header)
-	}
-	ms, seen, latest := w.news(&b, time.Now().UTC())
-	if err := w.s.store(ctx, accept, ms); err != nil {
-		return err
-	}
-	for id, v := range seen {
-		if w.state.Seen == nil {
-			w.state.Seen = map[string]sighted{}
-		}
-		w.state.Seen[id] = v
-	}
-	if latest.After(w.state.Latest) {
-		w.state.Latest = latest
-	}
-	return w.turn(&b)
-}
-
-// serverTime is the server's clock; without one ours: a slow one makes more be
-// read again, never less.
-func serverTime(h http.Header) time.Time {
-	if at, err := http.ParseTime(h.Get("Date")); err == nil {
-		return at.UTC()
-	}
-	return time.Now().UTC()
-}
-
-// turn remembers the next page or, after the last one, moves the cursor.
-func (w *watch) turn(b *bundle) error {
-	next := ""
-	for _, l := range b.Link {
-		if l.Relation == "next" {
-			next = l.URL
-		}
-	}
-	w.state.Pages++
-	switch {
-	case next != "":
-		u, err := w.s.client.within(next)
-		if err == nil && u.String() == w.state.Next {
-			err = &serverError{text: "the FHIR server's page leads to itself"}
-		}
-		if err == nil && w.state.Pages >= maxPages {
-			err = &serverError{text: "the FHIR server's answer has no end: ask for more at once (count)"}
-		}
-		if err != nil {
-			w.state.Next = "" // the cursor stays: all of it is read again
-			return errors.Join(err, save(w.file, w.state))
-		}
-		w.state.Next = u.String()
-		w.forget(w.state.Latest)
-	default:
-		w.state.Next = ""
-		to := w.state.Latest
-		if to.After(w.state.Limit) {
-			to = w.state.Limit
-		}
-		if to.After(w.state.Cursor) {
-			w.state.Cursor = to
-		}
-		w.forget(w.state.Cursor)
-	}
-	return save(w.file, w.state)
-}
-
-// forget drops the versions that no walk asks for once all before at has been
-// read: pages come in the order of lastUpdated.
-func (w *watch) forget(at time.Time) {
-	from := at.Add(-w.s.conf.Poll.Overlap)
-	for id, v := range w.state.Seen {
-		if v.Updated.Before(from) {
-			delete(w.state.Seen, id)
-		}
-	}
-}
-
-// news makes messages of what is on a page and was not stored yet.
-func (w *watch) news(b *bundle, now time.Time) (ms []*broker.Message, seen map[string]sighted, latest time.Time) {
-	seen = map[string]sighted{}
-	for i := range b.Entry {
-		m, id, v := w.message(&b.Entry[i], now)
-		if m == nil {
-			continue
-		}
-		if v.Updated.After(latest) {
-			latest = v.Updated
-		}
-		if id != "" && v.Version != "" && (w.state.Seen[id].Version == v.Version || seen[id].Version == v.Version) {
-			w.s.meters.again.Add(context.Background(), 1, w.s.meters.feed)
-			continue
-		}
-		if id != "" && len(w.state.Seen)+len(seen) < maxSeen {
-			seen[id] = v
-		}
-		ms = append(ms, m)
-	}
-	return ms, seen, latest
-}
-
-// message reads an entry; nil is none that this watch is about.
-func (w *watch) message(e *entry, now time.Time) (m *broker.Message, id string, v sighted) {
-	if w.history {
-		typ, rest, _ := strings.Cut(e.Request.URL, "/")
-		resource, _, _ := strings.Cut(rest, "/")
-		if e.Request.Method != http.MethodDelete || typ != w.typ || !isID(resource) {
-			return nil, "", v
-		}
-		v.Updated, _ = time.Parse(time.RFC3339Nano, e.Response.LastModified)
-		v.Version = strings.Trim(strings.TrimPrefix(e.Response.ETag, "W/"), `"`)
-		if !isID(v.Version) {
-			v.Version = e.Response.LastModified
-		}
-		return w.s.feed.deletion(typ, resource, v.Version, "", now), typ + "/" + resource, v
-	}
-	if len(e.Resource) == 0 || e.Search.Mode != "" && e.Search.Mode != "match" {
-		return nil, "", v
-	}
-	h := readHead(e.Resource)
-	if isID(h.ID) {
-		id = h.Type + "/" + h.ID
-	}
-	v.Version = h.version()
-	v.Updated, _ = time.Parse(time.RFC3339Nano, h.Meta.Updated)
-	return w.s.feed.resource(e.Resource, "", now), id, v
-}
-
-// store offers messages in steps that are not too large. What is at fault by
-// itself (too large for the journal) is left out and said: nobody is there to
-// be told, and it must not hold the others.
-func (s *Source) store(ctx context.Context, accept broker.Accept, ms []*broker.Message) error {
-	// A stop must not leave what is stored unremembered.
-	ctx = context.WithoutCancel(ctx)
-	for len(ms) > 0 {
-		n, size := 0, 0
-		for n < len(ms) && (n == 0 || size+len(ms[n].Body) <= maxStep && n < 1000) {
-			size += len(ms[n].Body)
-			n++
-		}
-		if err := s.step(ctx, accept, ms[:n]); err != nil {
-			return err
-		}
-		ms = ms[n:]
-	}
-	return nil
-}
-
-const storeTimeout = time.Minute
-
-func (s *Source) step(ctx context.Context, accept broker.Accept, ms []*broker.Message) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	ctx, span := s.meters.tracer.Start(ctx, "fhir.read")
-	defer span.End()
-	parent := traceparent(span.SpanContext())
-	for _, m := range ms {
-		m.Trace = parent
-	}
-	err := accept(ctx, ms...)
-	var reject *broker.RejectError
-	switch {
-	case err == nil:
-		s.meters.in.Add(ctx, int64(len(ms)), s.meters.feed)
-		s.meters.ok.Add(ctx, int64(len(ms)), s.meters.feed)
-		return nil
-	case !errors.As(err, &reject):
-		return err
-	}
-	for _, m := range ms {
-		err := accept(ctx, m)
-		if err != nil && !errors.As(err, &reject) {
-			return err
-		}
-		s.meters.received(ctx, replyTo(err).reason)
-		if err != nil {
-			s.log.Error("left out: it can not be stored, and stays at the server", "message", broker.ShortID(m.ID), "kind", m.Kind, "error", err)
-		}
-	}
-	return nil
 }

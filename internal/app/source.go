@@ -8,6 +8,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/link"
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
@@ -46,6 +47,20 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 			return source{}, err
 		}
 		return source{s, s.Addr, s.Ready, s.Problem, "Odoo"}, nil
+	case cfg.FHIR != nil:
+		c := *cfg.FHIR
+		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
+		c.Dir = filepath.Join(dataDir, "fhir", cfg.Name)
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		s, err := fhir.New(fhir.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		if err != nil {
+			return source{}, err
+		}
+		reads := ""
+		if c.Server != nil {
+			reads = "a FHIR server"
+		}
+		return source{s, s.Addr, s.Ready, s.Problem, reads}, nil
 	}
 	receiver, err := newReceiver(cfg, who)
 	if err != nil {
@@ -94,6 +109,8 @@ func feedFormat(cfg config.Feed) string {
 		return hl7.NewFormat().Name()
 	case cfg.Odoo != nil:
 		return odoo.Format{}.Name()
+	case cfg.FHIR != nil:
+		return fhir.NewFormat().Name()
 	case cfg.JSON != nil:
 		return webhook.Format{}.Name()
 	}

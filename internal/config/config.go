@@ -8,6 +8,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/stream"
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
@@ -63,6 +64,7 @@ type Feed struct {
 	Atomic bool               `yaml:"atomic"`
 	Odoo   *odoo.SourceConfig `yaml:"odoo"` // what changes in a database is sent
 	HL7    *hl7.Config        `yaml:"hl7"`  // with listen a source, by MLLP; without it a format
+	FHIR   *fhir.Config       `yaml:"fhir"` // resources that are sent to us, or that a server is asked for
 
 	Folder *folder.Config  `yaml:"folder"` // a transport: files of this machine
 	HTTP   *webhook.Config `yaml:"http"`   // a transport: bodies of requests

@@ -18,6 +18,7 @@ func (f *Feed) parts() (sources, transports, formats []part) {
 	return []part{
 			{"hl7", mllp},
 			{"odoo", f.Odoo != nil},
+			{"fhir", f.FHIR != nil},
 		}, []part{
 			{"folder", f.Folder != nil},
 			{"http", f.HTTP != nil},
@@ -37,6 +38,9 @@ func (f *Feed) files() (files []*string) {
 		if h := c.Hints; h != nil {
 			files = append(files, &h.CertFile, &h.KeyFile)
 		}
+	}
+	if c := f.FHIR; c != nil {
+		files = append(files, c.Files()...)
 	}
 	if c := f.Folder; c != nil {
 		files = append(files, &c.Dir)
@@ -73,6 +77,8 @@ func (f *Feed) checkParts(at func(field, format string, args ...any) error) erro
 		return at(transport[0], "is a transport, and nothing says what its messages are: give the feed a format (%s)", names(formats))
 	case f.Odoo != nil && f.Validate != "":
 		return at("validate", "%s is for senders who hear the answer; nobody sends what a database holds: leave it out", f.Validate)
+	case f.FHIR != nil && f.FHIR.Server != nil && f.Validate != "":
+		return at("validate", "%s is for senders who hear the answer; nobody sends what a server is asked for: leave it out, or give fhir.endpoint a feed of its own", f.Validate)
 	}
 	return nil
 }
