@@ -15,6 +15,9 @@ type frame struct {
 	loop  *loop
 	node  *tree.Node
 	at    int // index of the item that came last
+
+	counts []int // of each item, for the checker
+	first  int   // number of the segment that began it, for the checker
 }
 
 // A placer puts the segments of one transaction set where the guide has them.
@@ -23,6 +26,7 @@ type placer struct {
 	open   *frame
 	begins map[string]bool   // ids of segments that begin loops
 	levels map[string]*frame // by HL-01, where HL-02 tells what is in what
+	check  *checker          // nil when only the tree is wanted
 }
 
 func newPlacer(b *builder, g *guide, root *tree.Node) *placer {
@@ -41,7 +45,7 @@ func (p *placer) place(s *segment, n *tree.Node) error {
 	if f, i := p.find(s); f != nil {
 		return p.put(f, i, s, n)
 	}
-	f := p.misplaced(s)
+	f, exact := p.misplaced(s)
 	if f == nil && p.begins[s.id] {
 		element := 0 // that tells which loop it begins
 		for f := p.open; f != nil && element == 0; f = f.up {
@@ -51,6 +55,9 @@ func (p *placer) place(s *segment, n *tree.Node) error {
 	}
 	if f == nil {
 		f = p.open
+	}
+	if p.check != nil {
+		p.check.misplaced(f, s, exact)
 	}
 	f.node.Kids = append(f.node.Kids, n)
 	return nil
@@ -80,22 +87,22 @@ func (p *placer) find(s *segment) (*frame, int) {
 }
 
 // misplaced returns the innermost open loop that has a segment of this id and
-// qualifier, or of this id whatever it says; nil is none. The loops inside it
+// qualifier (exact), or of this id whatever it says; nil is none. The loops inside it
 // stay open.
-func (p *placer) misplaced(s *segment) *frame {
-	for _, fits := range []func(*item) bool{
+func (p *placer) misplaced(s *segment) (f *frame, exact bool) {
+	for i, fits := range []func(*item) bool{
 		func(it *item) bool { return it.takes(s) },
 		func(it *item) bool { return it.segment == s.id },
 	} {
 		for f := p.open; f != nil; f = f.up {
-			for i := range f.loop.items {
-				if it := &f.loop.items[i]; it.loop == nil && (i > 0 || f.up == nil) && fits(it) {
-					return f
+			for j := range f.loop.items {
+				if it := &f.loop.items[j]; it.loop == nil && (j > 0 || f.up == nil) && fits(it) {
+					return f, i == 0
 				}
 			}
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // starting returns the element that tells which loop a segment begins.
@@ -112,6 +119,9 @@ func (l *loop) starting(id string) int {
 func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
 	f.at = i
 	p.open = f
+	if p.check != nil {
+		p.check.counted(f, i, s)
+	}
 	for it := &f.loop.items[i]; it.loop != nil; it = &it.loop.items[0] {
 		if f.depth == maxDepth {
 			return s.errorf(0, 0, "over %d loops inside each other", maxDepth)
@@ -120,6 +130,9 @@ func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
 		f.node.Kids = append(f.node.Kids, node)
 		f = &frame{up: f, depth: f.depth + 1, loop: it.loop, node: node}
 		p.open = f
+		if p.check != nil {
+			p.check.opened(f, s)
+		}
 	}
 	f.node.Kids = append(f.node.Kids, n)
 	return nil

@@ -1,0 +1,311 @@
+package x12
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/vagus-health/vagus/internal/tree"
+)
+
+// A checker compares one transaction set with the guide that it names, and
+// notes what is wrong in the words of a 999 (X12.6 and the guides' tables:
+// IK304 is data element 620, IK403 is 621). It takes what the decoder takes in
+// an order of the sender's own: providers of a claim, HL-02.
+type checker struct {
+	g          *guide
+	d          *delimiters
+	dictionary *dictionary
+	only       map[string]bool // segments that the guide has
+	faults     []fault
+	frames     []*frame
+	position   int // of the segment in hand
+}
+
+// checkSet returns the faults of a set's segments in their order. A set of no guide
+// that we have is not compared.
+func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide) []fault {
+	c := &checker{g: g, d: isa.d, only: map[string]bool{}}
+	var p *placer
+	if g != nil {
+		c.dictionary = dictionaries[g.release]()
+		g.root.segmentIDs(c.only, map[*loop]bool{})
+		b := &builder{only: tree.Selection{}, left: maxNodes, dictionary: c.dictionary}
+		p = newPlacer(b, g, b.node("", tree.Pos{}))
+		p.check = c
+		c.opened(p.open, &t.st)
+		p.open.first, p.open.counts[0] = 1, 0
+	}
+	s := &scanner{body: body[:t.end], d: *isa.d, at: t.st.end}
+	none := &tree.Node{}
+	for c.position = 2; len(c.faults) < maxFaults; c.position++ {
+		piece, ok := s.cut()
+		if !ok || piece.tag == tagSE && piece.fault == nil {
+			break
+		}
+		seg := s.segment(&piece)
+		seg.number = c.position
+		if piece.fault != nil {
+			code := "1"
+			if piece.fault == faultUnended || piece.fault.element > 0 {
+				code = "8"
+			}
+			c.note(fault{code: code, class: never, id: firstID(seg.raw)})
+			if piece.fault.element > 0 {
+				c.faults[len(c.faults)-1] = fault{code: "6", class: never, segment: c.position, id: firstID(seg.raw), element: piece.fault.element}
+			}
+			continue
+		}
+		if g == nil {
+			continue
+		}
+		def := c.dictionary.segments[seg.id]
+		if def == nil || !c.only[seg.id] {
+			code := "6"
+			if def == nil {
+				code = "1"
+			}
+			c.note(fault{code: code, class: segments, id: seg.id, loop: p.open.loop.name})
+			continue
+		}
+		if err := p.place(&seg, none); err != nil {
+			element := err.(*syntaxError).element
+			f := fault{code: "2", class: never, id: seg.id, loop: p.open.loop.name}
+			if element > 0 { // what tells which loop begins is not one that may begin here
+				f.code, f.element = "I6", element
+			}
+			c.note(f)
+			continue
+		}
+		c.elements(&seg, def, p.open.loop.name)
+	}
+	for _, f := range c.frames {
+		c.complete(f)
+	}
+	sortFaults(c.faults)
+	return c.faults
+}
+
+func (c *checker) note(f fault) {
+	if len(c.faults) >= maxFaults {
+		return
+	}
+	if f.segment == 0 {
+		f.segment = c.position
+	}
+	c.faults = append(c.faults, f)
+}
+
+// opened is told that a loop begins.
+func (c *checker) opened(f *frame, s *segment) {
+	f.counts, f.first = make([]int, len(f.loop.items)), s.number
+	f.counts[0] = 1
+	c.frames = append(c.frames, f)
+}
+
+// counted is told that item i of a frame stands there once more.
+func (c *checker) counted(f *frame, i int, s *segment) {
+	f.counts[i]++
+	it := &f.loop.items[i]
+	if it.max == 0 || f.counts[i] <= it.max {
+		return
+	}
+	code := "5"
+	if it.loop != nil {
+		code = "4"
+	}
+	c.note(fault{code: code, class: segments, id: s.id, loop: f.loop.name})
+}
+
+// misplaced is told of a segment that stands where it does not belong: exact
+// says that the frame has a place for it.
+func (c *checker) misplaced(f *frame, s *segment, exact bool) {
+	if exact {
+		c.note(fault{code: "7", class: segments, id: s.id, loop: f.loop.name})
+		return
+	}
+	for i := range f.loop.items {
+		if it := &f.loop.items[i]; it.segment == s.id && it.when.element > 0 {
+			c.note(fault{code: "I6", class: elements, id: s.id, loop: f.loop.name, element: it.when.element, component: it.when.component})
+			return
+		}
+	}
+	c.note(fault{code: "2", class: segments, id: s.id, loop: f.loop.name})
+}
+
+// complete notes what a loop must have and has not. The place is where the loop
+// begins: what is missing stands nowhere.
+func (c *checker) complete(f *frame) {
+	for i := range f.loop.items {
+		it := &f.loop.items[i]
+		if !it.required || f.counts[i] > 0 || it.segment == "SE" || it.loop != nil && it.loop.level {
+			continue
+		}
+		code, loop := "3", f.loop.name
+		if it.loop != nil {
+			code, loop = "I7", it.loop.name
+		}
+		c.note(fault{code: code, class: segments, segment: f.first, id: it.starts().segment, loop: loop})
+	}
+}
+
+// elements compares a segment with the dictionary.
+func (c *checker) elements(s *segment, def *segmentDef, loop string) {
+	bad := func(code string, element, component, repetition int) {
+		c.note(fault{code: code, class: elements, id: s.id, loop: loop, element: element, component: component, repetition: repetition})
+	}
+	at, n := len(s.id)+1, 0
+	for at <= len(s.raw) && s.raw != nil {
+		end := len(s.raw)
+		if s.binary == 0 || at < s.binary {
+			if k := bytes.IndexByte(s.raw[at:], c.d.element); k >= 0 {
+				end = at + k
+			}
+		}
+		n++
+		if n > len(def.elements) {
+			if len(bytes.TrimSpace(s.raw[at:])) > 0 {
+				bad("3", n, 0, 0)
+			}
+			return
+		}
+		e := &def.elements[n-1]
+		raw := bytes.TrimRight(s.raw[at:end], " ")
+		at = end + 1
+		switch {
+		case s.binary > 0 && e.binary:
+		case len(raw) == 0:
+			if e.required {
+				bad("1", n, 0, 0)
+			}
+		case e.repeats && c.d.repetition != 0:
+			for r, part := range bytes.Split(raw, []byte{c.d.repetition}) {
+				c.value(e, part, n, r+1, bad)
+			}
+		case c.d.repetition != 0 && bytes.IndexByte(raw, c.d.repetition) >= 0:
+			bad("12", n, 0, 0)
+		default:
+			c.value(e, raw, n, 0, bad)
+		}
+	}
+	for i := n; i < len(def.elements); i++ {
+		if def.elements[i].required {
+			bad("1", i+1, 0, 0)
+		}
+	}
+}
+
+// value compares one element or repetition with what the dictionary has.
+func (c *checker) value(e *elementDef, raw []byte, n, repetition int, bad func(code string, element, component, repetition int)) {
+	if e.typ.Kind != tree.Composite {
+		if code := leafFault(e.typ.Name, e.max, raw); code != "" {
+			bad(code, n, 0, repetition)
+		}
+		return
+	}
+	for i := 0; ; i++ {
+		part, rest, more := bytes.Cut(raw, []byte{c.d.component})
+		part = bytes.TrimRight(part, " ")
+		if i == len(e.typ.Elements) {
+			bad("13", n, i+1, repetition)
+			return
+		}
+		k := e.typ.Elements[i]
+		if len(part) == 0 && k.Required {
+			bad("1", n, i+1, repetition)
+		} else if len(part) > 0 {
+			if code := leafFault(k.Type.Name, k.Max, part); code != "" {
+				bad(code, n, i+1, repetition)
+			}
+		}
+		if !more {
+			for i++; i < len(e.typ.Elements); i++ {
+				if e.typ.Elements[i].Required {
+					bad("1", n, i+1, repetition)
+				}
+			}
+			return
+		}
+		raw = rest
+	}
+}
+
+// leafFault compares a value with its data type (X12.6 section 3.4) and
+// returns the code for what is wrong, or "".
+func leafFault(kind string, most int, v []byte) string {
+	for _, c := range v {
+		if c < ' ' || c == 0x7f {
+			return "6"
+		}
+	}
+	size := len(v)
+	switch {
+	case kind == "DT":
+		if !isDate(v) {
+			return "8"
+		}
+	case kind == "TM":
+		if !isTime(v) {
+			return "9"
+		}
+	case kind == "R" || kind[0] == 'N' && len(kind) == 2:
+		digits, ok := digitsOf(v, kind == "R")
+		if !ok {
+			return "6"
+		}
+		size = digits
+	case size > most:
+		size = utf8.RuneCount(v)
+	}
+	if most > 0 && size > most {
+		return "5"
+	}
+	return ""
+}
+
+// digitsOf counts the digits of a number: a sign and the decimal point do not
+// count as its length.
+func digitsOf(v []byte, real bool) (n int, ok bool) {
+	if v[0] == '-' {
+		v = v[1:]
+	}
+	point := false
+	for _, c := range v {
+		switch {
+		case c >= '0' && c <= '9':
+			n++
+		case c == '.' && real && !point:
+			point = true
+		default:
+			return 0, false
+		}
+	}
+	return n, n > 0
+}
+
+// firstID is what stands where a segment's identifier should, as far as it can be
+// written into an acknowledgment.
+func firstID(raw []byte) string {
+	n := 0
+	for n < len(raw) && n < 3 && (raw[n] >= '0' && raw[n] <= '9' || raw[n] >= 'A' && raw[n] <= 'Z' || raw[n] >= 'a' && raw[n] <= 'z') {
+		n++
+	}
+	if n == 0 {
+		return "???"
+	}
+	return string(bytes.ToUpper(raw[:n]))
+}
+
+// segmentIDs collects the segments that a loop and those in it have.
+func (l *loop) segmentIDs(ids map[string]bool, seen map[*loop]bool) {
+	if seen[l] {
+		return
+	}
+	seen[l] = true
+	for i := range l.items {
+		if it := &l.items[i]; it.loop != nil {
+			it.loop.segmentIDs(ids, seen)
+		} else {
+			ids[it.segment] = true
+		}
+	}
+}

@@ -1,0 +1,301 @@
+package x12
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// A Feed names the feed that a receiver receives for.
+type Feed struct{ Tenant, Site, Feed string }
+
+var _ broker.Receiver = (*Receiver)(nil)
+
+// A Receiver takes interchanges apart into messages and answers each with what
+// was agreed upon with its partner: TA1, 997, 999. Deliveries are received one after the other.
+type Receiver struct {
+	feed     Feed
+	conf     Config
+	register *Register
+	own      bool // the register is
+	log      *slog.Logger
+	meters   meters
+	one      sync.Mutex
+}
+
+// NewReceiver returns a receiver, or an error that names the setting at fault.
+func NewReceiver(feed Feed, conf Config) (*Receiver, error) {
+	conf, err := conf.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("x12: %w", err)
+	}
+	r := &Receiver{feed: feed, conf: conf, register: conf.Register, log: conf.Logger.With("feed", feed.Feed, "protocol", "x12")}
+	if r.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+		return nil, fmt.Errorf("x12: make metrics: %w", err)
+	}
+	if r.register == nil {
+		r.own = true
+		if r.register, err = OpenRegister(conf.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Close closes the register, if the receiver has opened it.
+func (r *Receiver) Close() error {
+	if r.own {
+		return r.register.Close()
+	}
+	return nil
+}
+
+// Receive implements [broker.Receiver]. The answer is one interchange for each that
+// was delivered and is to be answered, one after the other.
+func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker.Accept) (broker.Receipt, error) {
+	ctx, span := r.meters.tracer.Start(ctx, "x12.receive", trace.WithSpanKind(trace.SpanKindServer))
+	defer span.End()
+	r.one.Lock()
+	defer r.one.Unlock()
+	all, err := r.judge(d)
+	if err != nil {
+		r.meters.received(ctx, 0, 1)
+		return broker.Receipt{Refused: 1}, &broker.RejectError{Code: "x12.syntax", Err: err}
+	}
+	if err := r.take(ctx, accept, all, traceparent(span.SpanContext())); err != nil {
+		return broker.Receipt{}, err
+	}
+	receipt := broker.Receipt{}
+	var out bytes.Buffer
+	for _, j := range all {
+		taken, lost := j.conclude()
+		receipt.Accepted += taken
+		receipt.Refused += lost
+		answer, ext, err := j.answer(func(groups int) (Numbers, error) { return r.numbers(j, groups) })
+		if err == nil && answer == nil {
+			err = r.remember(j)
+		}
+		if err != nil { // what was accepted is known again when it comes again
+			return broker.Receipt{}, err
+		}
+		out.Write(answer)
+		if ext > receipt.Ext || receipt.Ext == "ta1" && ext != "" {
+			receipt.Ext = ext
+		}
+		r.match(ctx, j)
+		r.tell(j, taken, lost)
+	}
+	r.meters.received(ctx, receipt.Accepted, receipt.Refused)
+	if out.Len() > 0 {
+		receipt.Answer, receipt.Type = out.Bytes(), "application/edi-x12"
+	}
+	if receipt.Accepted == 0 {
+		return receipt, &broker.RejectError{Code: "x12.refused", Err: why(all)}
+	}
+	return receipt, nil
+}
+
+// judge reads a delivery. Nothing has been taken when it returns.
+func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
+	g := judge{feed: r.feed, conf: &r.conf, body: d.Body, d: d}
+	envs, err := scanEnvelopes(g.body)
+	if err != nil {
+		return nil, err
+	}
+	if p, _ := r.conf.partnerOf(partyOf(&envs[0].isa, 5), partyOf(&envs[0].isa, 7)); p != nil && p.tolerates(lineBreaks) {
+		if whole := unwrap(g.body, envs[0].isa.d); whole != nil {
+			g.body = whole
+			if envs, err = scanEnvelopes(g.body); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var all []*judged
+	came := map[string]string{} // with this delivery
+	for i := range envs {
+		j := g.interchange(&envs[i])
+		all = append(all, j)
+		if j.partner == nil {
+			continue
+		}
+		key := j.key()
+		before := came[key]
+		if before == "" {
+			before = r.register.came(j.partner.Name, key)
+		}
+		if before != "" && before != j.hash && j.verdict != refused {
+			f := fault{code: "025", class: never}
+			if j.faults = append([]fault{f}, j.faults...); j.partner.Duplicates == DuplicatesRefuse {
+				j.verdict, j.groups, j.messages = refused, nil, nil
+			} else {
+				j.verdict = noted
+			}
+		}
+		if j.verdict != refused {
+			came[key] = j.hash
+		}
+	}
+	return all, nil
+}
+
+// key is what an interchange is known by among those of its partner: a "*" has many.
+func (j *judged) key() string {
+	return j.from.String() + "/" + j.to.String() + "/" + string(j.env.isa.element(13))
+}
+
+// take hands the sound messages of a delivery to accept in one call. When it
+// rejects one, they are offered one at a time, so that it does not hold the others.
+func (r *Receiver) take(ctx context.Context, accept broker.Accept, all []*judged, parent string) error {
+	var ms []*judgedMessage
+	for _, j := range all {
+		ms = append(ms, j.messages...)
+		for i := range j.groups {
+			for k := range j.groups[i].sets {
+				t := &j.groups[i].sets[k]
+				for m := range t.messages {
+					if t.messages[m].msg != nil {
+						ms = append(ms, &t.messages[m])
+					}
+				}
+			}
+		}
+	}
+	if len(ms) == 0 {
+		return nil
+	}
+	group := broker.Group{Count: len(ms)}
+	if len(ms) > 1 {
+		group.ID = groupID(r.feed, all)
+	}
+	messages := make([]*broker.Message, len(ms))
+	for i, m := range ms {
+		if group.Index = i; group.ID != "" {
+			m.msg.Group = group
+		}
+		m.msg.Trace = parent
+		messages[i] = m.msg
+	}
+	err := accept(ctx, messages...)
+	var reject *broker.RejectError
+	if !errors.As(err, &reject) {
+		return err
+	}
+	for _, m := range ms {
+		e := err
+		if len(ms) > 1 {
+			e = accept(ctx, m.msg)
+		}
+		if m.refused = errors.As(e, &reject); e != nil && !m.refused {
+			return e
+		}
+		if m.refused {
+			r.log.Warn("message refused", "message", broker.ShortID(m.msg.ID), "kind", m.msg.Kind, "sender_id", m.msg.SenderID, "error", e)
+		}
+	}
+	return nil
+}
+
+func groupID(f Feed, all []*judged) string {
+	var hashes []byte
+	for _, j := range all {
+		hashes = append(hashes, j.hash...)
+	}
+	return broker.NewMessageID(f.Tenant, f.Site, f.Feed, "interchanges", hashes)
+}
+
+// numbers gives an answer its control numbers, and remembers in the same step
+// what is answered.
+func (r *Receiver) numbers(j *judged, groups int) (Numbers, error) {
+	name, first := "", uint32(1) // of those whom we do not know
+	if j.partner != nil {
+		name, first = j.partner.Name, j.partner.First
+	}
+	return r.register.issue(name, "answer/"+j.key()+"/"+j.hash, groups, first, j.arrival())
+}
+
+func (r *Receiver) remember(j *judged) error {
+	_, err := r.register.issue("", "", 0, 0, j.arrival())
+	return err
+}
+
+// arrival is what is remembered of an interchange: nothing of one that was refused, whose sender
+// corrects it and sends it under its number again.
+func (j *judged) arrival() *line {
+	if j.partner == nil || j.verdict == refused {
+		return nil
+	}
+	return &line{Partner: j.partner.Name, Control: j.key(), Hash: j.hash}
+}
+
+// tell logs what became of an interchange, by codes and numbers.
+func (r *Receiver) tell(j *judged, taken, lost int) {
+	level, name := slog.LevelInfo, ""
+	if lost > 0 || j.verdict != accepted {
+		level = slog.LevelWarn
+	}
+	if j.partner != nil {
+		name = j.partner.Name
+	}
+	codes := (&acker{}).codes(j.faults, nil)
+	r.log.Log(context.Background(), level, "interchange received", "partner", name, "control", join(j.env.isa.element(13)), "verdict", string(j.verdict), "codes", codes, "accepted", taken, "refused", lost)
+}
+
+// why is what a person is told of a delivery of which nothing was taken: the
+// first fault of each interchange.
+func why(all []*judged) error {
+	var errs []error
+	for _, j := range all {
+		name := "interchange " + join(j.env.isa.element(13))
+		if j.verdict == refused {
+			if j.partner == nil {
+				errs = append(errs, fmt.Errorf("%s: its sender is no partner of this feed (TA1 006): add it to partners", name))
+			} else if len(j.faults) > 0 {
+				errs = append(errs, fmt.Errorf("%s: TA1 %s", name, j.faults[0].code))
+			}
+			continue
+		}
+		for i := range j.groups {
+			g := &j.groups[i]
+			if len(g.faults) > 0 {
+				errs = append(errs, fmt.Errorf("%s, group %s: %s", name, join(g.env.gs.element(6)), g.faults[0].code))
+			}
+			for k := range g.sets {
+				if t := &g.sets[k]; len(t.faults) > 0 {
+					errs = append(errs, fmt.Errorf("%s, group %s, set %s: %s", name, join(g.env.gs.element(6)), join(t.env.st.element(2)), t.faults[0].String()))
+				}
+			}
+			if len(errs) > 20 {
+				return errors.Join(errs...)
+			}
+		}
+	}
+	if len(errs) == 0 {
+		return errors.New("every message of it was rejected")
+	}
+	return errors.Join(errs...)
+}
+
+// unwrap takes out the line ends that stand in segments, as what wraps a
+// file at a width leaves them; nil where there are none, or where they may be data.
+func unwrap(body []byte, d *delimiters) []byte {
+	if d.terminator[0] == '\r' || d.terminator[0] == '\n' || bytes.Contains(body, []byte("BIN"+string(d.element))) || bytes.Contains(body, []byte("BDS"+string(d.element))) {
+		return nil
+	}
+	out := make([]byte, 0, len(body))
+	for _, c := range body {
+		if c != '\r' && c != '\n' {
+			out = append(out, c)
+		}
+	}
+	if len(out) == len(body) {
+		return nil
+	}
+	return out
+}
