@@ -13,6 +13,7 @@ type pass struct {
 	t        *Target
 	states   []state
 	known    map[string]record          // by external id: what ir.model.data says
+	made     map[string]bool            // by madeName: which records earlier attempts were about to make
 	lookups  map[string]*lookup         // by key: every look-up of the pass, once
 	found    map[string][]int64         // by look-up key
 	failed   map[string]verdict         // by look-up key: the look-up itself failed
@@ -98,6 +99,7 @@ type job struct {
 	rec    record // when exists
 	exists bool
 	byID   bool         // the record was found by its fields
+	own    bool         // and was made by an earlier attempt of this very unit
 	unsure bool         // exists cannot be known
 	held   bool         // only_if does not hold: leave the record alone
 	others bool         // somebody else wrote the record last
@@ -114,6 +116,7 @@ type job struct {
 
 func (p *pass) run(ctx context.Context) error {
 	p.known = map[string]record{}
+	p.made = map[string]bool{}
 	p.lookups = map[string]*lookup{}
 	p.columns = map[string]string{}
 	p.found = map[string][]int64{}
@@ -284,6 +287,9 @@ func (p *pass) write(ctx context.Context, jobs []*job) error {
 		j.plan(p)
 	}
 	if err := p.skipCounted(ctx, jobs); err != nil {
+		return err
+	}
+	if err := p.announce(ctx, jobs); err != nil {
 		return err
 	}
 	for step := range 2 {

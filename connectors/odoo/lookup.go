@@ -40,6 +40,9 @@ func (p *pass) lookupAll(ctx context.Context) error {
 				if xid := xidOf(s.unit, op); xid != "" && (!p.blind || op.XID != "" && mustKnow(op)) {
 					names[key] = append(names[key], xid)
 				}
+				if name := madeName(s.unit, op); name != "" && !p.blind {
+					names[key] = append(names[key], name)
+				}
 				names[key] = append(names[key], refNames(op)...)
 			}
 		}
@@ -145,6 +148,10 @@ func (p *pass) lookupNames(ctx context.Context, modules, names []string) error {
 		module, _ := m["module"].(string)
 		name, _ := m["name"].(string)
 		model, _ := m["model"].(string)
+		if module == madeModule {
+			p.made[module+"."+name] = true
+			continue
+		}
 		if id, ok := asInt(m["res_id"]); ok && id > 0 {
 			p.known[module+"."+name] = record{model, id}
 			if module == noModule {

@@ -61,6 +61,7 @@ func (j *job) identify(p *pass) bool {
 		return false
 	}
 	j.id = j.rec.id
+	j.own = j.exists && !j.byID && (op.XID == "" || p.made[madeName(s.unit, op)] && !j.again)
 	return true
 }
 
@@ -79,7 +80,7 @@ func (j *job) written() broker.Values {
 		vals := broker.Values{"active": false}
 		maps.Copy(vals, op.Vals)
 		return vals
-	case len(op.OnUpdate) > 0 && !j.own():
+	case len(op.OnUpdate) > 0 && !j.own:
 		vals := maps.Clone(op.Vals)
 		if vals == nil {
 			return op.OnUpdate
@@ -90,10 +91,6 @@ func (j *job) written() broker.Values {
 		return op.Vals
 	}
 }
-
-// own says whether the record that exists is one that an earlier attempt of this very
-// unit made: its external id is of the unit's id.
-func (j *job) own() bool { return j.exists && !j.byID && j.op.XID == "" }
 
 // plan decides the rows of the job, given what is known now. It may end the unit.
 func (j *job) plan(p *pass) {

@@ -38,6 +38,7 @@ type Target struct {
 	freed      chan struct{} // closed when claimed shrinks
 	uid        int64         // our user, where the wire does not say; 0: not known
 	blindSince time.Time     // when the user was found not to be allowed to read ir.model.data
+	muteSince  time.Time     // and when not to write it
 }
 
 // New returns the target that the configuration describes. It makes no call.

@@ -31,7 +31,7 @@ func (k *kit) day(n int, has func(model string) bool) (units []*broker.Unit) {
 	}
 	for i := range n {
 		p, key := fmt.Sprint("p", i), fmt.Sprint("patient", i/2)
-		add("adt", "admit", key, k.contact(p, "street", "first", "category_id", object{"$replace": list{k.when("one")}}))
+		add("adt", "admit", key, with(k.contact(p, "street", "first", "category_id", object{"$replace": list{k.when("one")}}), func(o *broker.Operation) { o.OnUpdate = broker.Values{"function": "known"} }))
 		add("adt", "update", key, k.contact(p, "street", fmt.Sprint("street ", i), "category_id", object{"$add": list{k.when("two")}}))
 		add("adt", "family", key, k.contact(p, "child_ids", object{"$merge": list{kin("mother", "a"), kin("father", "b")}}))
 		switch i % 4 {

@@ -131,8 +131,6 @@ func TestAWorkerThatIsKilledAfterEachStepLeavesWhatAnUndisturbedOneLeaves(t *tes
 	possible := func(e endpoint) (todo []scenario) {
 		for _, sc := range scenarios {
 			switch {
-			case sc.without == e.mode:
-				t.Logf("%s: %q is not promised: not checked", e.name, sc.name)
 			case !e.has(sc.needs):
 				t.Logf("%s: the database has no %s: %q is not checked on it", e.name, sc.needs, sc.name)
 			default:

@@ -162,9 +162,6 @@ type scenario struct {
 	before    func(k *kit) []*broker.Unit
 	units     func(k *kit) []*broker.Unit
 	meanwhile meanwhile
-	// without is a mode that it is not checked in, because of what the README says under
-	// Limits or Settings.
-	without string
 }
 
 func none(*kit) []*broker.Unit { return nil }
@@ -191,10 +188,20 @@ var scenarios = []scenario{
 	{name: "upsert of a new record", needs: "res.partner", before: none, units: func(k *kit) []*broker.Unit {
 		return []*broker.Unit{k.unit("", with(k.contact("p", "street", "s"), func(o *broker.Operation) { o.OnCreate = broker.Values{"function": "new"} }))}
 	}},
-	{name: "upsert of a new record, with values for known ones", needs: "res.partner", before: none, without: "off", units: func(k *kit) []*broker.Unit {
+	{name: "upsert of a new record, with values for known ones", needs: "res.partner", before: none, units: func(k *kit) []*broker.Unit {
 		return []*broker.Unit{k.unit("", with(k.contact("p", "street", "s"), func(o *broker.Operation) {
 			o.OnCreate, o.OnUpdate = broker.Values{"function": "new"}, broker.Values{"city": "known"}
 		}))}
+	}},
+	{name: "upsert of a new record, with values for known ones, before something that waits", needs: "res.partner", before: none, units: func(k *kit) []*broker.Unit {
+		first := with(k.contact("p", "street", "s"), func(o *broker.Operation) { o.OnUpdate = broker.Values{"city": "known"} })
+		return []*broker.Unit{k.unit("", first, op("q", "res.partner", "update", k.xid("q"), broker.Values{"street": "waits"})), k.unit("", k.contact("q"))}
+	}},
+	{name: "upsert of a record that another unit made, with values for known ones", needs: "res.partner", before: none, units: func(k *kit) []*broker.Unit {
+		more := func(city string) broker.Operation {
+			return with(k.contact("p"), func(o *broker.Operation) { o.OnUpdate = broker.Values{"city": city} })
+		}
+		return []*broker.Unit{k.unit("p", more("first")), k.unit("p", more("second"))}
 	}},
 	{name: "upsert of a record that is there", needs: "res.partner", before: existing, units: func(k *kit) []*broker.Unit {
 		return []*broker.Unit{k.unit("", with(k.contact("p", "street", "new"), func(o *broker.Operation) { o.OnUpdate = broker.Values{"function": "known"} }))}

@@ -29,6 +29,20 @@ func (s *Server) modelData(t *tx, u *User, c call) (any, *exception) {
 	case "check_access_rights", "has_access":
 		return !u.NoModelData, nil
 	case "create":
+		if list, many := c.arg(0, "vals_list").([]any); many {
+			ids := []any{}
+			for _, v := range list {
+				id, e := s.modelData(t, u, call{model: c.model, method: c.method, args: []any{v}})
+				if e != nil {
+					return nil, e
+				}
+				ids = append(ids, id)
+			}
+			return ids, nil
+		}
+		if u.NoModelData {
+			return nil, accessError("create", modelDataModel, "ir.model.data", "Administration/Access Rights")
+		}
 		v, _ := c.arg(0, "vals_list").(map[string]any)
 		module, _ := v["module"].(string)
 		name, _ := v["name"].(string)
@@ -37,6 +51,12 @@ func (s *Server) modelData(t *tx, u *User, c call) (any, *exception) {
 		key := module + "." + name
 		if t.xids[key] != nil {
 			return nil, validationError("The operation cannot be completed: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(%s, %s) already exists.\n", module, name)
+		}
+		if id == 0 { // it leads nowhere
+			t.xidSeq++
+			t.xids[key] = &xid{id: t.xidSeq, model: model, noupdate: v["noupdate"] == true}
+			t.undo = append(t.undo, func() { delete(t.xids, key) })
+			return t.xidSeq, nil
 		}
 		if tb := t.tables[model]; tb == nil || tb.rows[id] == nil {
 			return nil, missingError(model, id, t.uid)
