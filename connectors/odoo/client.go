@@ -1,6 +1,7 @@
 package odoo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,7 @@ type client struct {
 	wire   wire   // nil: to be chosen by the server's version
 	spoken string // wire and version that the log has
 	uid    int64  // 0: not known
+	me     int64  // our user's id where the wire needs none; 0: not asked yet
 	key    int    // of keys, the one that worked last
 
 	tracer   trace.Tracer
@@ -355,4 +357,28 @@ func (c *client) send(ctx context.Context, model, method string, call func(conte
 	c.duration.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(
 		attribute.String("model", model), attribute.String("method", method), attribute.String("class", class)))
 	return res, err
+}
+
+// self returns the id of our user. On JSON-2, whose calls are made by a key alone, it is
+// asked for once.
+func (c *client) self(ctx context.Context) (int64, error) {
+	c.mu.Lock()
+	uid := cmp.Or(c.uid, c.me)
+	c.mu.Unlock()
+	if uid > 0 {
+		return uid, nil
+	}
+	res, err := c.execute(ctx, "res.users", "context_get", nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	about, _ := res.(map[string]any)
+	uid, ok := asInt(about["uid"])
+	if !ok || uid <= 0 {
+		return 0, &fault{class: "net.garbage"}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.me = uid
+	return uid, nil
 }

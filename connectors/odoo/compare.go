@@ -101,7 +101,7 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 	p.seen = seen{}
 	if len(asks) > 0 && p.me == 0 {
 		var err error
-		if p.me, err = p.t.self(ctx); err != nil {
+		if p.me, err = p.t.client.self(ctx); err != nil {
 			return err
 		}
 	}

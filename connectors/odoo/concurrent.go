@@ -1,7 +1,6 @@
 package odoo
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"time"
@@ -72,34 +71,4 @@ func (s *state) warn(sentence string) {
 		s.warning += "; "
 	}
 	s.warning += sentence
-}
-
-// self returns the id of the integration user. On JSON-2, whose calls are made
-// by a key alone, it is asked for once.
-func (t *Target) self(ctx context.Context) (int64, error) {
-	t.client.mu.Lock()
-	uid := t.client.uid
-	t.client.mu.Unlock()
-	t.mu.Lock()
-	if uid > 0 {
-		t.uid = uid
-	}
-	uid = t.uid
-	t.mu.Unlock()
-	if uid > 0 {
-		return uid, nil
-	}
-	res, err := t.client.execute(ctx, "res.users", "context_get", nil, nil)
-	if err != nil {
-		return 0, err
-	}
-	about, _ := res.(map[string]any)
-	uid, ok := asInt(about["uid"])
-	if !ok || uid <= 0 {
-		return 0, &fault{class: "net.garbage"}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.uid = uid
-	return uid, nil
 }

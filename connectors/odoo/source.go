@@ -66,10 +66,6 @@ type Source struct {
 	addr    atomic.Pointer[net.Addr]
 	running atomic.Bool
 
-	self struct {
-		sync.Mutex
-		uid int64
-	}
 	received, accepted, unchanged metric.Int64Counter
 	attrs                         metric.MeasurementOption
 }
@@ -248,24 +244,4 @@ func (w *watch) note(err error) {
 	case text == nil && old != nil:
 		w.s.log.Info("odoo: changes are seen again", "model", w.model)
 	}
-}
-
-// uid is our user's id: changes of theirs are our own.
-func (s *Source) uid(ctx context.Context) (int64, error) {
-	s.self.Lock()
-	defer s.self.Unlock()
-	if s.self.uid != 0 {
-		return s.self.uid, nil
-	}
-	res, err := s.client.execute(ctx, "res.users", "context_get", nil, nil)
-	if err != nil {
-		return 0, err
-	}
-	about, _ := res.(map[string]any)
-	uid, ok := asInt(about["uid"])
-	if !ok || uid <= 0 {
-		return 0, &fault{class: "net.garbage"}
-	}
-	s.self.uid = uid
-	return uid, nil
 }

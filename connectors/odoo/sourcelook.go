@@ -47,7 +47,7 @@ func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
 	if err := w.describe(ctx); err != nil {
 		return err
 	}
-	uid, err := w.s.uid(ctx)
+	uid, err := w.s.client.self(ctx)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,6 @@ type Target struct {
 	// only make each other fail, or hide one's values behind the other's.
 	claimed    map[string]bool
 	freed      chan struct{} // closed when claimed shrinks
-	uid        int64         // our user, where the wire does not say; 0: not known
 	blindSince time.Time     // when the user was found not to be allowed to read ir.model.data
 	muteSince  time.Time     // and when not to write it
 }
