@@ -60,6 +60,17 @@ func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
 	if !feed && m.about.Cursor != nil { // the addon was taken away
 		m.about.Cursor, m.about.Reconciled = nil, 0
 	}
+	floor, seen := int64(0), func() {}
+	if !feed || len(r.lines) > 0 { // before anything is listed
+		if floor, err = r.nextFloor(); err != nil {
+			return err
+		}
+	}
+	if m.about.Floor > 0 { // else everything is read for the first time
+		if seen, err = r.lookAtLines(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case feed && m.about.Cursor == nil:
 		if err := r.endOfChanges(); err != nil {
@@ -71,18 +82,19 @@ func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
 		}
 	}
 	full := w.s.now().Sub(time.Unix(m.about.Reconciled, 0)) >= w.s.cfg.Reconcile
-	if feed && !full {
-		return nil
-	}
 	r.final = feed
-	floor, err := r.nextFloor()
-	if err != nil {
-		return err
-	}
-	if full {
+	switch {
+	case full:
 		err = r.everything()
-	} else {
+	case !feed:
 		err = r.recent()
+	}
+	if err == nil {
+		err = r.readDue()
+	}
+	if err == nil {
+		seen()
+		err = r.readSome()
 	}
 	if err == nil && floor > m.about.Floor {
 		m.about.Floor = floor // in the file when there is something else to write
@@ -124,7 +136,7 @@ func (w *watch) describe(ctx context.Context) error {
 		if models[model] != nil {
 			return models[model], nil
 		}
-		v, err := w.s.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": []any{"type", "relation"}})
+		v, err := w.s.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": []any{"type", "relation", "relation_field", "store"}})
 		if err != nil {
 			return nil, err
 		}
@@ -144,8 +156,11 @@ func (w *watch) describe(ctx context.Context) error {
 			spec[name] = map[string]any{}
 		}
 	}
-	w.spec = spec
-	return nil
+	var err error
+	if w.lines, err = findLines(w.model, spec, facts); err == nil {
+		w.spec = spec
+	}
+	return err
 }
 
 // A reading is one look.
@@ -157,6 +172,7 @@ type reading struct {
 	final  bool           // what is read need not be looked at again
 	found  int            // records that made a message
 	failed map[int64]bool // those that cannot be read: they are tried at each look
+	due    map[int64]bool // those that are read for their lines' sake: whether only we changed these
 }
 
 // recent looks at what was written within Settle, and again at what is due.
@@ -238,6 +254,9 @@ func (r *reading) everything() error {
 	if err := r.deleted(slices.Sorted(maps.Keys(gone))); err != nil {
 		return err
 	}
+	if m.about.RereadAt == 0 {
+		m.about.RereadAt = began.Unix()
+	}
 	m.about.Reads, m.about.Reconciled, m.dirty = as, began.Unix(), true
 	if news && r.found > 0 {
 		r.s.log.Warn("odoo: a comparison of all records found changes that had not been seen", "model", r.model, "records", r.found)
@@ -251,33 +270,64 @@ func (r *reading) everything() error {
 // list returns the records of the domain and a further condition by id. A
 // record whose write_date changes meanwhile is listed once, with the one or the other.
 func (r *reading) list(conditions ...any) ([]listed, error) {
-	var rows []listed
-	var last int64
+	var out []listed
+	err := r.rows(r.model, []any{"write_date"}, append(slices.Clone(r.domain), conditions...), func(id, at int64, _ map[string]any) {
+		out = append(out, listed{id, at})
+	})
+	return out, err
+}
+
+// page returns the first n records of a domain by id.
+func (r *reading) page(domain []any, n int) ([]listed, error) {
+	var out []listed
+	_, err := r.some(r.model, []any{"write_date"}, domain, n, func(id, at int64, _ map[string]any) { out = append(out, listed{id, at}) })
+	return out, err
+}
+
+// rows calls each for the records of a model, by id.
+func (r *reading) rows(model string, fields, domain []any, each func(id, at int64, rec map[string]any)) error {
+	total, last := 0, int64(0)
 	for {
-		domain := append(slices.Clone(r.domain), conditions...)
-		domain = append(domain, []any{"id", ">", last})
-		v, err := r.s.client.execute(r.ctx, r.model, "search_read", []arg{{"domain", domain}, {"fields", []any{"write_date"}}},
-			map[string]any{"order": "id", "limit": int64(listRows), "context": r.context()})
+		n, err := r.some(model, fields, append(slices.Clone(domain), []any{"id", ">", last}), listRows, func(id, at int64, rec map[string]any) {
+			last = id
+			each(id, at, rec)
+		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		page, ok := v.([]any)
-		for _, it := range page {
-			rec, _ := it.(map[string]any)
-			id, isID := asInt(rec["id"])
-			at, isAt := seconds(rec["write_date"])
-			if !isID || !isAt || id <= last {
-				return nil, &fault{class: "net.garbage"}
-			}
-			rows, last = append(rows, listed{id, at}), id
+		if total += n; total > maxKnown {
+			return fmt.Errorf("%s has over %d records; restrict them by domain", model, maxKnown)
 		}
-		if !ok || len(rows) > maxKnown {
-			return nil, fmt.Errorf("the model has over %d records; restrict them by domain", maxKnown)
-		}
-		if len(page) < listRows {
-			return rows, nil
+		if n < listRows {
+			return nil
 		}
 	}
+}
+
+// some calls each for the first records of a domain by id, and returns how many
+// there were.
+func (r *reading) some(model string, fields, domain []any, limit int, each func(id, at int64, rec map[string]any)) (int, error) {
+	v, err := r.s.client.execute(r.ctx, model, "search_read", []arg{{"domain", domain}, {"fields", fields}},
+		map[string]any{"order": "id", "limit": int64(limit), "context": r.context()})
+	if err != nil {
+		return 0, err
+	}
+	page, ok := v.([]any)
+	last := int64(0)
+	for _, it := range page {
+		rec, _ := it.(map[string]any)
+		id, isID := asInt(rec["id"])
+		at, isAt := seconds(rec["write_date"])
+		if !isID || !isAt || id <= last {
+			return 0, &fault{class: "net.garbage"}
+		}
+		last = id
+		each(id, at, rec)
+	}
+	if !ok || len(page) > limit {
+		return 0, &fault{class: "net.garbage"}
+	}
+	return len(page), nil
 }
 
 func (w *watch) context() map[string]any {
@@ -312,7 +362,9 @@ func (r *reading) readAll(rows []listed) error {
 			return err
 		}
 		for id := range r.failed {
-			r.memory.keep(id, version{hash: r.memory.known[id].hash}, r.s.now())
+			v := r.memory.known[id]
+			v.looks = once
+			r.memory.keep(id, v, r.s.now())
 		}
 		rows = rows[n:]
 		if now := r.s.now(); now.Sub(r.memory.saved) >= saveEvery {

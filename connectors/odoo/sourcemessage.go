@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"time"
 
@@ -59,8 +60,7 @@ func (r *reading) sending(rec map[string]any) (sending, error) {
 	if !isID || id <= 0 || !isAt {
 		return sending{}, &fault{class: "net.garbage"}
 	}
-	written := rec["write_date"]
-	ours := sameUser(rec["write_uid"], r.self)
+	written, writer := rec["write_date"], idOf(rec["write_uid"])
 	for _, name := range []string{"write_date", "write_uid"} { // of a touch that changes nothing else there is nothing to say
 		if !slices.Contains(r.fields, name) {
 			delete(rec, name)
@@ -73,30 +73,46 @@ func (r *reading) sending(rec map[string]any) (sending, error) {
 	sum := sha256.Sum256(content)
 	v := version{at: at, hash: binary.LittleEndian.Uint64(sum[:])}
 	old, known := r.memory.known[id]
-	sameSecond := known && old.at == at
+	sameTime := known && old.at == at
 	switch {
 	case r.final, at < r.memory.settled(r.s.cfg.Settle, r.s.now()):
 		v.looks = done
-	case !sameSecond || old.hash != v.hash:
+	case !sameTime || old.hash != v.hash:
 	case r.s.now().Sub(r.memory.open[id]) >= r.s.cfg.Settle:
 		v.looks = done
 	default:
 		v.looks = max(old.looks, twice)
 	}
-	s := sending{id: id, version: v}
-	if known && old.hash == v.hash || ours && !r.s.cfg.Echo {
-		return s, nil
-	}
 	name := fmt.Sprintf("%s.%08x", time.Unix(at, 0).UTC().Format(timeLayout), uint32(v.hash))
-	if sameSecond { // what was sent may come back within the second
-		name += fmt.Sprintf(".%08x", uint32(old.hash))
+	if sameTime { // what was sent may come back without a new write_date
+		if v.chain = old.chain; old.hash != v.hash {
+			v.chain = crc32.ChecksumIEEE(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(nil, old.chain), old.hash))
+		}
+		name += fmt.Sprintf(".%08x", v.chain)
+	}
+	s := sending{id: id, version: v}
+	if known && old.hash == v.hash || r.ours(id, writer, old, sameTime) && !r.s.cfg.Echo {
+		return s, nil
 	}
 	rec["write_date"] = written
 	s.message, err = r.message("write", id, name, rec)
 	return s, err
 }
 
-func sameUser(v any, uid int64) bool {
+// ours says whether what is different about a record is our own user's work.
+func (r *reading) ours(id, writer int64, old version, sameTime bool) bool {
+	onlyWe, lines := r.due[id]
+	switch {
+	case lines && (sameTime || !onlyWe):
+		return onlyWe
+	case sameTime && old.looks == done: // nobody wrote the record itself
+		return false
+	}
+	return writer == r.self
+}
+
+// idOf reads a many2one in each of its forms: 0 when it is empty.
+func idOf(v any) int64 {
 	switch m := v.(type) {
 	case map[string]any:
 		v = m["id"]
@@ -105,8 +121,8 @@ func sameUser(v any, uid int64) bool {
 			v = m[0]
 		}
 	}
-	id, ok := asInt(v)
-	return ok && id == uid
+	id, _ := asInt(v)
+	return id
 }
 
 // encodeRecord writes JSON whose names are sorted: one content has one form.

@@ -26,6 +26,7 @@ const (
 type version struct {
 	at    int64  // write_date, Unix seconds: the API has no smaller part of it
 	hash  uint64 // of the content that was read
+	chain uint32 // of the contents before it that had the same write_date; 0: none
 	looks uint8
 }
 
@@ -51,12 +52,14 @@ type about struct {
 	Reads      string  `json:"reads"`            // the fields and the domain, or what stands for them
 	Floor      int64   `json:"floor"`            // what was written before this second has been seen, see Settle
 	Cursor     []int64 `json:"cursor,omitempty"` // in the addon's feed
+	Reread     int64   `json:"reread,omitempty"` // the last record that was read again in this round
+	RereadAt   int64   `json:"reread_at"`        // when, Unix seconds by our clock
 	Reconciled int64   `json:"reconciled"`       // when all records were compared, Unix seconds by our clock; 0: they are to be
 	Records    int     `json:"records"`
 }
 
 const (
-	memoryMagic = "vagus odoo source 1\n"
+	memoryMagic = "vagus odoo source 2\n"
 	maxKnown    = 2_000_000
 	maxAhead    = time.Minute // a write_date further ahead of our clock is not taken for the server's time: that only holds it back
 )
@@ -166,7 +169,7 @@ func (m *memory) save(now time.Time) error {
 func (m *memory) bytes() []byte {
 	m.about.Records = len(m.known)
 	head, _ := json.Marshal(m.about) // texts and numbers
-	b := make([]byte, 0, len(head)+16*len(m.known)+64)
+	b := make([]byte, 0, len(head)+20*len(m.known)+64)
 	b = append(append(append(b, memoryMagic...), head...), '\n')
 	var lastID, lastAt int64
 	for _, id := range slices.Sorted(maps.Keys(m.known)) {
@@ -174,6 +177,7 @@ func (m *memory) bytes() []byte {
 		b = binary.AppendUvarint(b, uint64(id-lastID))
 		b = binary.AppendVarint(b, v.at-lastAt)
 		b = binary.LittleEndian.AppendUint64(b, v.hash)
+		b = binary.LittleEndian.AppendUint32(b, v.chain)
 		b = append(b, v.looks)
 		lastID, lastAt = id, v.at
 	}
@@ -203,12 +207,12 @@ func (m *memory) decode(data []byte) error {
 		}
 		rest = rest[n:]
 		step, n := binary.Varint(rest)
-		if n <= 0 || len(rest) < n+9 || rest[n+8] > done {
+		if n <= 0 || len(rest) < n+13 || rest[n+12] > done {
 			return errMemory
 		}
 		id, at = id+int64(ahead), at+step
-		m.known[id] = version{at: at, hash: binary.LittleEndian.Uint64(rest[n:]), looks: rest[n+8]}
-		rest = rest[n+9:]
+		m.known[id] = version{at: at, hash: binary.LittleEndian.Uint64(rest[n:]), chain: binary.LittleEndian.Uint32(rest[n+8:]), looks: rest[n+12]}
+		rest = rest[n+13:]
 	}
 	if len(rest) > 0 {
 		return errMemory

@@ -192,6 +192,17 @@ func (j *journal) run(dir string, before ...broker.Accept) (src Polling, stop fu
 	return src, stop
 }
 
+// begun has the source tell of one record, so that it is past its first look.
+func (j *journal) begun(dir string) (want []string) {
+	j.t.Helper()
+	j.peer.Put(j.t, 999, "a")
+	want = []string{told(999, "a")}
+	_, stop := j.run(dir)
+	j.wants(want...)
+	stop()
+	return want
+}
+
 // fill puts a little more than so many pages and returns what is to be told of it.
 func (p Peer) fill(t *testing.T, pages int) (want []string) {
 	for n := range pages*p.Page + 1 {

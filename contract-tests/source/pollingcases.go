@@ -61,7 +61,7 @@ func pages(t *testing.T, p Peer) {
 
 func notAccepted(t *testing.T, p Peer) {
 	j, dir := newJournal(t, p), t.TempDir()
-	want := p.fill(t, 2)
+	want := append(j.begun(dir), p.fill(t, 2)...)
 	var calls atomic.Int32
 	src, stop := j.run(dir, func(ctx context.Context, ms ...*broker.Message) error {
 		if calls.Add(1) > 1 {
@@ -113,7 +113,7 @@ func refusedForGood(t *testing.T, p Peer) {
 func killed(page int32, stored bool) func(*testing.T, Peer) {
 	return func(t *testing.T, p Peer) {
 		j, dir := newJournal(t, p), t.TempDir()
-		want := p.fill(t, 2)
+		want := append(j.begun(dir), p.fill(t, 2)...)
 		var calls atomic.Int32
 		reached, release := make(chan struct{}), make(chan struct{})
 		j.run(dir, func(ctx context.Context, ms ...*broker.Message) error {
