@@ -136,10 +136,10 @@ const (
 // names the setting to change.
 func (c Config) withDefaults() (Config, error) {
 	if c.Endpoint == nil && c.Poll == nil && c.Export == nil {
-		return c, errors.New("give endpoint: { listen: 127.0.0.1:8090 }, or server: and poll: or export:")
+		return c, errors.New("give endpoint: { listen: 127.0.0.1:8090 }, or a server with poll or export")
 	}
 	if (c.Poll != nil || c.Export != nil) != (c.Server != nil) {
-		return c, errors.New("server: it is needed by poll and export, and by them only")
+		return c, errors.New("server: it is needed by poll and export, and for nothing else")
 	}
 	if c.Server != nil && c.Dir == "" {
 		return c, errors.New("poll and export need a directory for where they stand")

@@ -52,7 +52,6 @@ type exportFile struct {
 }
 
 const (
-	minStatusWait = time.Second
 	maxStatusWait = time.Minute
 	maxFiles      = 100_000
 )
@@ -170,7 +169,7 @@ func (e *export) await(ctx context.Context) (time.Duration, error) {
 		e.s.log.Info("export is under way", "percent", percent(resp.Header.Get("X-Progress")))
 		wait := retryAfter(resp.Header, e.now())
 		if wait == 0 {
-			wait = min(maxStatusWait, max(minStatusWait, e.now().Sub(e.state.Asked)/4)) // an export of hours is not asked every second
+			wait = min(maxStatusWait, max(e.s.firstWait/5, e.now().Sub(e.state.Asked)/4)) // an export of hours is not asked every second
 		}
 		return wait, nil
 	}
