@@ -1,9 +1,13 @@
 package tabular
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -27,6 +31,12 @@ var charsets = []charset{
 	{"iso-8859-2", charmap.ISO8859_2},
 	{"iso-8859-15", charmap.ISO8859_15},
 }
+
+// What [Config.Charset] names: a file in it is read as UTF-8 from there on.
+const (
+	utf16le = "utf-16le"
+	utf16be = "utf-16be"
+)
 
 func charsetOf(name string) (charset, error) {
 	if name == "" {
@@ -63,6 +73,56 @@ func (c charset) text(b []byte) (string, error) {
 		out = utf8.AppendRune(out, char)
 	}
 	return string(out), nil
+}
+
+// valid says whether a cell's bytes are characters.
+func (c charset) valid(cell string) bool {
+	if c.bytes == nil {
+		return utf8.ValidString(cell)
+	}
+	for i := range len(cell) {
+		if cell[i] >= utf8.RuneSelf && c.bytes.DecodeByte(cell[i]) == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
+// fromUTF16 returns a file in UTF-16 as UTF-8 with a mark before it, which says so whatever
+// was declared, or the file itself when neither its own mark nor what is declared says
+// UTF-16.
+func fromUTF16(b []byte, declared string) ([]byte, error) {
+	order := binary.ByteOrder(binary.LittleEndian)
+	switch {
+	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
+		b = b[2:]
+	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
+		b, order = b[2:], binary.BigEndian
+	case declared == utf16be:
+		order = binary.BigEndian
+	case declared != utf16le:
+		return b, nil
+	}
+	if len(b)%2 != 0 {
+		return nil, errors.New("UTF-16 with half a character at its end: the file was cut off")
+	}
+	out := make([]byte, 0, len(byteOrderMark)+len(b))
+	out = append(out, byteOrderMark...)
+	for i := 0; i < len(b); i += 2 {
+		char := rune(order.Uint16(b[i:]))
+		if utf16.IsSurrogate(char) {
+			low := rune(0)
+			if i+4 <= len(b) {
+				low = rune(order.Uint16(b[i+2:]))
+			}
+			if char = utf16.DecodeRune(char, low); char == utf8.RuneError {
+				return nil, fmt.Errorf("byte %d is half of a character of UTF-16", i)
+			}
+			i += 2
+		}
+		out = utf8.AppendRune(out, char)
+	}
+	return out, nil
 }
 
 // notUTF8 returns the offset of the first byte that is no UTF-8, or -1.

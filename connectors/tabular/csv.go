@@ -205,56 +205,102 @@ func (d *csvDialect) header(names []string) (*header, error) {
 // declared is an error, and so is a quote that is never closed; a row that is
 // wrong in itself is a message, which Decode refuses.
 func (d *csvDialect) Split(body []byte) ([][]byte, error) {
-	if len(body) > maxFileBytes {
-		return nil, fmt.Errorf("split csv: %d bytes; a file has at most %d", len(body), maxFileBytes)
-	}
-	rows := unmarked(body)
-	mark := len(body) - len(rows)
-	r := d.reader(bytes.NewReader(rows))
-	if _, err := r.Read(); err == io.EOF {
-		return nil, errors.New("split csv: the header is missing")
-	} else if err != nil {
-		return nil, fmt.Errorf("split csv: header: %w", err)
-	}
-	start := mark + int(r.InputOffset())
-	head := bytes.TrimRight(body[:start], "\r\n")
-	if err := d.checkHeader(head); err != nil {
+	rows, err := d.rows(body)
+	if err != nil {
 		return nil, fmt.Errorf("split csv: %w", err)
 	}
-	var parts [][]byte
+	return bodies(rows), nil
+}
+
+func (d *csvDialect) rows(body []byte) ([]row, error) {
+	if len(body) > maxFileBytes {
+		return nil, fmt.Errorf("%d bytes; a file has at most %d", len(body), maxFileBytes)
+	}
+	text := unmarked(body)
+	mark := len(body) - len(text)
+	r := d.reader(bytes.NewReader(text))
+	names, err := r.Read()
+	if err == io.EOF {
+		return nil, errors.New("the header is missing")
+	} else if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	columns := len(names)
+	start := mark + int(r.InputOffset())
+	head := bytes.TrimRight(body[:start], "\r\n")
+	h, err := d.checkHeader(head)
+	if err != nil {
+		return nil, err
+	}
+	cs := d.charset
+	if mark > 0 {
+		cs = charsets[0]
+	}
+	var out []row
+	size := 0
 	for {
 		cells, err := r.Read()
 		if err == io.EOF {
-			return parts, nil
+			return out, nil
 		}
 		end := mark + int(r.InputOffset())
-		row := body[start:end]
+		raw := body[start:end]
 		start = end
-		if len(row) > maxRowBytes {
-			return nil, fmt.Errorf("split csv: the row that ends at byte %d has over %d bytes", end, maxRowBytes)
+		if len(raw) > maxRowBytes {
+			return nil, fmt.Errorf("the row that ends at byte %d has over %d bytes", end, maxRowBytes)
 		}
-		if err != nil && end == len(body) && d.neverCloses(row) {
-			return nil, fmt.Errorf("split csv: a quote is never closed: %w", err)
+		if err != nil && end == len(body) && d.neverCloses(raw) {
+			return nil, fmt.Errorf("a quote is never closed: %w", err)
 		}
 		if err == nil && !slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {
 			continue
 		}
-		parts = append(parts, slices.Concat(head, []byte{'\n'}, row))
+		next := row{body: slices.Concat(head, []byte{'\n'}, raw)}
+		var parse *csv.ParseError
+		switch {
+		case errors.As(err, &parse):
+			next.line = parse.StartLine
+			next.fault = &fault{"csv.quote", len(cells) + 1, "a quote stands where none may: double it, and put the cell into quotes"}
+		case err != nil:
+			return nil, err
+		default:
+			next.line, _ = r.FieldPos(0)
+			next.fault = h.check(cells, columns, cs)
+		}
+		out = append(out, next)
+		if size += len(next.body); len(out) > maxRows || size > maxRowsBytes {
+			return nil, errTooMany
+		}
 	}
 }
 
+// check returns what is wrong with a row in itself.
+func (h *header) check(cells []string, columns int, cs charset) *fault {
+	switch {
+	case len(cells) < columns:
+		return &fault{"csv.ragged", len(cells) + 1, fmt.Sprintf("%d cells where the header has %d columns: %s and what follows is missing", len(cells), columns, h.names[len(cells)])}
+	case len(cells) > columns:
+		return &fault{"csv.ragged", columns + 1, fmt.Sprintf("%d cells where the header has %d columns", len(cells), columns)}
+	}
+	for i, c := range cells {
+		if !cs.valid(c) {
+			return &fault{"csv.charset", i + 1, fmt.Sprintf("%s has a byte that is no character of %s", h.names[i], cs.name)}
+		}
+	}
+	return nil
+}
+
 // checkHeader reads a header's line, which may have names outside of ASCII.
-func (d *csvDialect) checkHeader(line []byte) error {
+func (d *csvDialect) checkHeader(line []byte) (*header, error) {
 	text, _, err := d.text(line)
 	if err != nil {
-		return fmt.Errorf("header: %w", err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
 	names, err := d.reader(strings.NewReader(text)).Read()
 	if err != nil {
-		return fmt.Errorf("header: %w", err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
-	_, err = d.header(names)
-	return err
+	return d.header(names)
 }
 
 // neverCloses says that a row would be right with one more quote at its end.

@@ -127,7 +127,14 @@ func blank(text string, at ruler, from, to int) error {
 	if strings.Trim(text[at.offset(from):at.offset(to)], " ") == "" {
 		return nil
 	}
-	return fmt.Errorf("characters %d to %d are not blank, and no column is declared there: the layout is another, or declare what stands there", from+1, to)
+	return &gapError{from + 1, to}
+}
+
+// A gapError says that characters, counted from 1, are not blank.
+type gapError struct{ from, to int }
+
+func (e *gapError) Error() string {
+	return fmt.Sprintf("characters %d to %d are not blank, and no column is declared there: the layout is another, or declare what stands there", e.from, e.to)
 }
 
 // A ruler finds characters of a line.
@@ -165,21 +172,47 @@ func (r ruler) offset(n int) int {
 
 // Split makes a message of each line that is not blank.
 func (d *fixedDialect) Split(body []byte) ([][]byte, error) {
-	if len(body) > maxFileBytes {
-		return nil, fmt.Errorf("split fixed: %d bytes; a file has at most %d", len(body), maxFileBytes)
+	rows, err := d.lines(body)
+	if err != nil {
+		return nil, fmt.Errorf("split fixed: %w", err)
 	}
-	var parts [][]byte
+	return bodies(rows), nil
+}
+
+func (d *fixedDialect) rows(body []byte) ([]row, error) {
+	rows, err := d.lines(body)
+	for i := range rows {
+		if _, err := d.decode(rows[i].body, tree.Selection{}); err != nil {
+			rows[i].fault = &fault{"fixed.layout", 0, err.Error()}
+			var gap *gapError
+			if errors.As(err, &gap) {
+				rows[i].fault.column = gap.from
+			}
+		}
+	}
+	return rows, err
+}
+
+func (d *fixedDialect) lines(body []byte) ([]row, error) {
+	if len(body) > maxFileBytes {
+		return nil, fmt.Errorf("%d bytes; a file has at most %d", len(body), maxFileBytes)
+	}
+	var out []row
 	lines := unmarked(body)
 	mark := body[:len(body)-len(lines)]
+	n := 0
 	for line := range bytes.Lines(lines) {
+		n++
 		line = bytes.TrimRight(line, "\r\n")
 		if len(bytes.Trim(line, " ")) == 0 {
 			continue
 		}
 		if len(line) > maxRowBytes {
-			return nil, fmt.Errorf("split fixed: line of %d bytes; at most %d are taken", len(line), maxRowBytes)
+			return nil, fmt.Errorf("line of %d bytes; at most %d are taken", len(line), maxRowBytes)
 		}
-		parts = append(parts, slices.Concat(mark, line))
+		if out = append(out, row{line: n, body: slices.Concat(mark, line)}); len(out) > maxRows {
+			return nil, errTooMany
+		}
 	}
-	return parts, nil
+	return out, nil
 }

@@ -12,9 +12,41 @@ import (
 )
 
 const (
-	maxRowBytes  = 1 << 20  // one row, and a header
-	maxFileBytes = 64 << 20 // one file
+	maxRowBytes  = 1 << 20   // one row, and a header
+	maxFileBytes = 64 << 20  // one file
+	maxRows      = 250_000   // of one file
+	maxRowsBytes = 256 << 20 // of its messages, each of which has the header
 )
+
+var errTooMany = fmt.Errorf("over %d rows, or over %d bytes of rows with their header: split the file", maxRows, maxRowsBytes)
+
+// A row of a file, as the message that it becomes.
+type row struct {
+	line  int // of the file, from 1
+	body  []byte
+	fault *fault // nil: it can be read
+}
+
+// A fault is what is wrong with a row, without a value of it.
+type fault struct {
+	code   string
+	column int // of a CSV or a sheet the cell, of fixed width the character, from 1; 0: the whole row
+	reason string
+}
+
+func bodies(rows []row) [][]byte {
+	var out [][]byte
+	for _, r := range rows {
+		out = append(out, r.body)
+	}
+	return out
+}
+
+// A rower is a dialect that cuts files into rows. Its error is the whole file's.
+type rower interface {
+	tree.Dialect
+	rows(file []byte) ([]row, error)
+}
 
 // columnsType returns the type of a row. Columns are simple values: a row has
 // no objects and nothing in it repeats.

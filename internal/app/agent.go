@@ -16,6 +16,7 @@ import (
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/mapping/bundle"
 	"github.com/vagus-health/vagus/internal/ops"
+	"github.com/vagus-health/vagus/internal/tree"
 )
 
 // An Agent is a running `vagus agent`: sources, journal, mapping, link.
@@ -59,7 +60,7 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	var names []string
 	for _, c := range a.cfg.Feeds {
-		if a.sources[c.Name], err = newSource(c, a.site, a.cfg.DataDir, a.base); err != nil {
+		if a.sources[c.Name], err = newSource(c, a.site, a.cfg.DataDir, func() []tree.Dialect { return a.feed(c.Name).dialects() }, a.base); err != nil {
 			return fmt.Errorf("feed %s: %w", c.Name, err)
 		}
 		a.heard[c.Name] = new(atomic.Int64)

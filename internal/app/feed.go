@@ -90,6 +90,14 @@ func newFeed(cfg config.Feed, ms []*mapping.Mapping, secret []byte, log *slog.Lo
 	return f, nil
 }
 
+// dialects returns the ways in which the feed's mappings read a message.
+func (f *feed) dialects() (all []tree.Dialect) {
+	for _, r := range f.readings {
+		all = append(all, r.dialect)
+	}
+	return all
+}
+
 // units returns what a message means: one unit for each mapping that wants it,
 // or, so that the ledger hears of every message, one that says why there is
 // none. It fails only when ctx is done.

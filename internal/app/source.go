@@ -12,8 +12,10 @@ import (
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
+	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/tree"
 )
 
 // A source is a feed's connector at work.
@@ -26,8 +28,8 @@ type source struct {
 }
 
 // newSource is the registry of sources and transports: one case for each. What carries
-// any format brings it to the feed's receiver.
-func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (source, error) {
+// any format brings it to the feed's receiver. declared returns what the feed's mappings declare.
+func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func() []tree.Dialect, b *base) (source, error) {
 	switch {
 	case cfg.HL7 != nil && cfg.HL7.Listen != "":
 		c := *cfg.HL7
@@ -62,7 +64,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (sour
 		}
 		return source{s, s.Addr, s.Ready, s.Problem, reads}, nil
 	}
-	receiver, err := newReceiver(cfg, who)
+	receiver, err := newReceiver(cfg, who, declared)
 	if err != nil {
 		return source{}, err
 	}
@@ -94,8 +96,10 @@ func nobody() net.Addr { return nil }
 func always() bool { return true }
 
 // newReceiver is the registry of formats that any transport carries: one case for each.
-func newReceiver(cfg config.Feed, who *link.Bundle) (broker.Receiver, error) {
+func newReceiver(cfg config.Feed, who *link.Bundle, declared func() []tree.Dialect) (broker.Receiver, error) {
 	switch {
+	case cfg.Tabular != nil:
+		return tabular.NewReceiver(tabular.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.Tabular, declared)
 	case cfg.JSON != nil:
 		return webhook.NewReceiver(webhook.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.JSON)
 	}
@@ -113,6 +117,8 @@ func feedFormat(cfg config.Feed) string {
 		return fhir.NewFormat().Name()
 	case cfg.JSON != nil:
 		return webhook.Format{}.Name()
+	case cfg.Tabular != nil:
+		return cfg.Tabular.FormatName()
 	}
 	return ""
 }

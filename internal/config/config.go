@@ -12,6 +12,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
+	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
 )
 
@@ -69,7 +70,8 @@ type Feed struct {
 	Folder *folder.Config  `yaml:"folder"` // a transport: files of this machine
 	HTTP   *webhook.Config `yaml:"http"`   // a transport: bodies of requests
 
-	JSON *webhook.JSON `yaml:"json"` // a format
+	JSON    *webhook.JSON   `yaml:"json"`    // a format
+	Tabular *tabular.Config `yaml:"tabular"` // a format
 }
 
 // A Worker is `vagus worker -c`: one of the cloud's.

@@ -25,6 +25,7 @@ func (f *Feed) parts() (sources, transports, formats []part) {
 		}, []part{
 			{"hl7", f.HL7 != nil && !mllp},
 			{"json", f.JSON != nil},
+			{"tabular", f.Tabular != nil},
 		}
 }
 
