@@ -24,6 +24,7 @@ type fhirServer struct {
 	spoilt atomic.Pointer[http.HandlerFunc] // answers instead
 	ended  chan struct{}
 	token  atomic.Pointer[string] // that requests must carry; nil: none
+	simple bool                   // it knows no conditional create
 
 	mu        sync.Mutex
 	now       func() time.Time
@@ -146,7 +147,7 @@ func (f *fhirServer) serve(w http.ResponseWriter, r *http.Request) {
 	typ := steps[0]
 	switch {
 	case typ == "metadata":
-		f.write(w, 200, map[string]any{"resourceType": "CapabilityStatement"})
+		f.write(w, 200, map[string]any{"resourceType": "CapabilityStatement", "rest": []any{map[string]any{"mode": "server", "resource": []any{map[string]any{"type": "Organization", "conditionalCreate": !f.simple}}}}})
 	case r.Method == http.MethodGet && len(steps) == 1:
 		f.search(w, r, typ)
 	case r.Method == http.MethodGet && steps[1] == "_history":
@@ -179,7 +180,7 @@ func (f *fhirServer) create(w http.ResponseWriter, r *http.Request, typ string) 
 		f.fail(w, http.StatusBadRequest, "structure")
 		return
 	}
-	if want := r.Header.Get("If-None-Exist"); want != "" {
+	if want := r.Header.Get("If-None-Exist"); want != "" && !f.simple {
 		q, err := url.ParseQuery(want)
 		found := f.identified(typ, q.Get("identifier"))
 		switch {
@@ -214,6 +215,7 @@ func (f *fhirServer) update(w http.ResponseWriter, r *http.Request, typ, id stri
 // identified returns the resources with an identifier, "system|value".
 func (f *fhirServer) identified(typ, identifier string) (found []*version) {
 	system, value, _ := strings.Cut(identifier, "|")
+	value = strings.ReplaceAll(value, `\|`, "|")
 	for _, v := range f.all(typ) {
 		list, _ := v.body["identifier"].([]any)
 		for _, i := range list {
