@@ -161,7 +161,7 @@ var capturedVerdicts = map[string]string{
 	"rejected odoo.AccessError": "fault-access_error_create fault-access_error_imd fault-access_error_load fault-access_error_portal fault-access_error_read fault-private " +
 		"fault-private_method load-lowpriv_create",
 	"rejected odoo.UserError": "fault-python_constraint_barcode fault-unique_login fault-usererror fault-usererror_confirm_twice fault-usererror_post_empty fault-usererror_post_twice " +
-		"fault-usererror_unlink_posted fault-usererror_write_posted fault-validation_recursion load-installed_module_prefix_import_file lowpriv-export",
+		"fault-usererror_write_posted fault-validation_recursion load-installed_module_prefix_import_file lowpriv-export",
 	"rejected odoo.UserError, rejected odoo.bad_value": "load-two_kinds",
 	"rejected odoo.ValidationError":                    "fault-unique json-fault-python_constraint_barcode json-fault-unique_login json-fault-validation_recursion",
 	"rejected odoo.bad_call": "fault-extra_arg fault-extra_kw fault-missing_arg fault-missing_argument fault-model_with_ids fault-positional http-json_missing_params " +
@@ -173,7 +173,7 @@ var capturedVerdicts = map[string]string{
 	"rejected odoo.missing_method": "json2-fault-missing_method",
 	"rejected odoo.missing_model":  "fault-missing_model",
 	"rejected odoo.other_model":    "load-other_model",
-	"rejected odoo.posted":         "load-replay_on_posted_plain",
+	"rejected odoo.posted":         "fault-usererror_unlink_posted load-replay_on_posted_plain",
 	"rejected odoo.required":       "fault-check fault-check_constraint fault-not_null fault-not_null_partner_id fault-validation load-constraint_row load-not_null load-twelve_bad",
 	"rejected odoo.unknown_field": "fault-missing_field fault-missing_field_create fault-missing_field_search fault-missing_field_write load-unknown_field load-unknown_field_path " +
 		"read_missing_fields_false",

@@ -228,11 +228,16 @@ func (c *client) inContext(kw map[string]any) map[string]any {
 }
 
 // defaults calls default_get, whose parameter has one name in Odoo and another
-// in some of its models.
+// in some of its models. Some models of 17 forgot to say that it takes no records.
 func (c *client) defaults(ctx context.Context, model string, fields []any, kw map[string]any) (any, error) {
 	res, err := c.execute(ctx, model, "default_get", []arg{{"fields_list", fields}}, kw)
-	if f := (*fault)(nil); errors.As(err, &f) && f.class == "UnprocessableEntity" {
-		return c.execute(ctx, model, "default_get", []arg{{"fields", fields}}, kw)
+	if f := (*fault)(nil); errors.As(err, &f) {
+		switch f.class {
+		case "UnprocessableEntity":
+			return c.execute(ctx, model, "default_get", []arg{{"fields", fields}}, kw)
+		case "TypeError":
+			return c.execute(ctx, model, "default_get", []arg{{"ids", []any{}}, {"fields", fields}}, kw)
+		}
 	}
 	return res, err
 }

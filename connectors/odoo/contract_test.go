@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ type endpoint struct {
 	url, db, user, key string
 	lowUser, lowKey    string // may not read ir.model.data
 	readUser, readKey  string // may not create contacts
+	version            int
 	simulated          *simulated.Server
 	protocols          []string
 }
@@ -42,18 +44,35 @@ func endpoints(t *testing.T, addon bool) []endpoint {
 		return sim, url
 	}
 	sim, url := serve("18.0")
+	older, olderURL := serve("17.0")
 	newer, newerURL := serve("19.0")
 	all := []endpoint{
-		{"simulated", url, "demo", "vagus", "simulated", "low", "low", "read", "read", sim, []string{"jsonrpc", "xmlrpc"}},
-		{"simulated 19", newerURL, "demo", "vagus", "simulated", "low", "low", "read", "read", newer, []string{"json2", "jsonrpc", "xmlrpc"}},
+		{"simulated", url, "demo", "vagus", "simulated", "low", "low", "read", "read", 18, sim, []string{"jsonrpc", "xmlrpc"}},
+		{"simulated 17", olderURL, "demo", "vagus", "simulated", "low", "low", "read", "read", 17, older, []string{"jsonrpc"}},
+		{"simulated 19", newerURL, "demo", "vagus", "simulated", "low", "low", "read", "read", 19, newer, []string{"json2", "jsonrpc", "xmlrpc"}},
 	}
 	if u := os.Getenv("VAGUS_ODOO_URL"); u != "" {
+		version, protocols := spoken(t, u)
 		all = append(all, endpoint{"real", u, os.Getenv("VAGUS_ODOO_DB"), os.Getenv("VAGUS_ODOO_USER"), os.Getenv("VAGUS_ODOO_KEY"),
-			os.Getenv("VAGUS_ODOO_LOW_USER"), os.Getenv("VAGUS_ODOO_LOW_KEY"), os.Getenv("VAGUS_ODOO_READ_USER"), os.Getenv("VAGUS_ODOO_READ_KEY"), nil, []string{"jsonrpc", "xmlrpc"}})
+			os.Getenv("VAGUS_ODOO_LOW_USER"), os.Getenv("VAGUS_ODOO_LOW_KEY"), os.Getenv("VAGUS_ODOO_READ_USER"), os.Getenv("VAGUS_ODOO_READ_KEY"), version, nil, protocols})
 	} else {
 		t.Log("VAGUS_ODOO_URL is not set: checked against the simulated server only")
 	}
 	return all
+}
+
+// spoken are the version of a real server, and its protocols.
+func spoken(t *testing.T, url string) (int, []string) {
+	t.Helper()
+	target, err := New(Config{URL: url, Database: "d", User: "u", Key: broker.NewSecret("k"), PlainHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best, version, err := target.client.best(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return major(version), slices.Compact([]string{best, "jsonrpc", "xmlrpc"})
 }
 
 // A bench is one endpoint over one protocol, with external ids of its own.

@@ -3,6 +3,7 @@ package odoo
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/vagus-health/vagus/broker"
@@ -48,6 +49,7 @@ type verdict struct {
 	class  string // stable token of the Outcome
 	reason string // our words, with the fix
 	whole  bool   // concerns every row of the call alike
+	hides  bool   // it may stand for another fault
 	field  string // the column at fault, or ""
 }
 
@@ -148,7 +150,7 @@ var rules = []rule{
 	{"row " + warnings, re(`configure the sender's email address`), verdict{act: reject, class: "odoo.no_sender", reason: "Odoo sends a message about this change, and the integration user has no e-mail address to send it from; give it one, then replay"}},
 
 	// A document that is closed.
-	{"row " + warnings, re(`on a posted (move|journal)|posted (journal )?entr(y|ies)|in a posted|locked (journal )?entr`), verdict{act: reject, class: "odoo.posted", reason: "the document is posted and takes no such change; set it back to draft or correct it by a credit note, then replay"}},
+	{"row " + warnings, re(`on a posted (move|journal)|posted (journal )?(entr(y|ies)|item)|in a posted|locked (journal )?entr`), verdict{act: reject, class: "odoo.posted", reason: "the document is posted and takes no such change; set it back to draft or correct it by a credit note, then replay"}},
 
 	// Odoo's own rules, and those of its modules.
 	{"row", re(`violates (check|unique|exclusion) constraint|duplicate key value`), verdict{act: reject, class: "odoo.constraint", reason: "a constraint of the table refuses the record; correct the record in Odoo or the mapping"}},
@@ -169,6 +171,7 @@ var (
 	badValue     = verdict{act: reject, class: "odoo.bad_value", reason: "the value does not fit the field; correct the mapping"}
 	missingValue = verdict{act: reject, class: "odoo.required", reason: "a required value is missing; correct the mapping or the message"}
 	ruleOfOdoo   = verdict{act: reject, class: "odoo.UserError", reason: "a rule of Odoo or of one of its modules refuses the record; try it by hand in Odoo to see which"}
+	hidden       = verdict{act: reject, hides: true, class: "odoo.bad_call", reason: "a module of Odoo fails on the record and hides why; try it by hand in Odoo to see"}
 	unknown      = verdict{act: retry, class: "odoo.unknown", reason: "Odoo failed in a way that is not known here; see its log"}
 )
 
@@ -179,10 +182,14 @@ var wrapped = re(`(?s)^Unknown error during import: <class '([\w.]+)'>: (.*)`)
 // the one at fault when the fault does.
 func judge(f *fault, field string, columns []string) verdict {
 	class, text := f.class, f.text
+	unexpected := false
 	if class == "row" {
 		if m := wrapped.FindStringSubmatch(text); m != nil {
-			class, text = bareClass(m[1]), m[2]
+			class, text, unexpected = bareClass(m[1]), m[2], true
 		}
+	}
+	if name := strings.Trim(text, "'"); class == "KeyError" && slices.ContainsFunc(columns, func(c string) bool { return names(c, name) }) {
+		class, text = "ValueError", "Invalid field '"+name+"'" // as load of 17 has it
 	}
 	v := unknown
 	for _, r := range rules {
@@ -194,6 +201,9 @@ func judge(f *fault, field string, columns []string) verdict {
 	if strings.HasPrefix(class, "http.") && v.class == unknown.class {
 		v = verdict{act: suspect, class: "odoo.server_error", reason: "the server answered with an unexpected HTTP status"}
 	}
+	if unexpected && v.class == hidden.class {
+		v = hidden
+	}
 	if v.class == "odoo.unknown_field" {
 		if i := strings.IndexByte(text, '\''); i >= 0 {
 			field, _, _ = strings.Cut(text[i+1:], "'")
@@ -201,11 +211,16 @@ func judge(f *fault, field string, columns []string) verdict {
 	}
 	// The name is repeated only when we sent it: then it is ours.
 	for _, c := range columns {
-		if name := fieldOf(c); name == field && name != "" {
-			v.field = name
+		if names(c, field) {
+			v.field = field
 		}
 	}
 	return v
+}
+
+// names says whether a column is of this field, or of one of the lines' that is called so.
+func names(column, field string) bool {
+	return field != "" && slices.Contains(strings.Split(column, "/"), field)
 }
 
 func contains(words, word string) bool {

@@ -57,6 +57,11 @@ var faultCases = []faultCase{
 	{"python constraint", "odoo.exceptions.ValidationError", "Barcode(s) already assigned:\n\n- Barcode \"" + secret + "\"", 0, 422, reject, "odoo.ValidationError"},
 	{"python constraint on XML-RPC", "odoo.exceptions.UserError", "Barcode(s) already assigned:\n\n- Barcode \"" + secret + "\"", 2, 0, reject, "odoo.UserError"},
 	{"NOT NULL", "odoo.exceptions.ValidationError", "The operation cannot be completed:\n- Create/update: a mandatory field is not set.\n- Delete: another model requires the record being deleted. If possible, archive it instead.\n\nModel: X (x)\nField: Name (name)\n", 2, 422, reject, "odoo.required"},
+	{"NOT NULL on 19", "odoo.exceptions.ValidationError", "The operation cannot be completed: Missing required value for the field 'Name' (name).\nModel: 'X' (x)\n- create/update: a mandatory field is not set\n- delete: another model requires the record being deleted, you can archive it instead\n", 2, 422, reject, "odoo.required"},
+	{"foreign key on 19", "odoo.exceptions.ValidationError", "The operation cannot be completed: Another model is using the record you are trying to delete.\n\nThe troublemaker is: 'Contact' (res.partner)\nThanks to the following constraint: 'Country' (country_id)\nHow about archiving the record instead?", 2, 422, stale, "odoo.missing_reference"},
+	{"unknown field on 19", "builtins.ValueError", "Invalid field 'nofield' in 'res.partner'", 1, 500, reject, "odoo.unknown_field"},
+	{"unknown column on 17", "builtins.KeyError", "name", 1, 0, reject, "odoo.unknown_field"},
+	{"a posted document on 17", "odoo.exceptions.UserError", "You can't delete a posted journal item.", 2, 0, reject, "odoo.posted"},
 	{"check constraint", "odoo.exceptions.ValidationError", "The operation cannot be completed: Contacts require a name", 2, 422, reject, "odoo.required"},
 	{"the same external id at once", "odoo.exceptions.ValidationError", "The operation cannot be completed: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(a, b) already exists.\n", 2, 422, again, "odoo.conflict"},
 	{"foreign key", "odoo.exceptions.ValidationError", "The operation cannot be completed: another model requires the record being deleted. If possible, archive it instead.\n\nModel: Contact (res.partner)\nConstraint: res_partner_country_id_fkey\n", 2, 422, stale, "odoo.missing_reference"},
@@ -173,6 +178,8 @@ var loadMessages = map[string]string{
 	"You do not have enough rights to access the fields \"credit_limit\" on Contact (res.partner).":                                    "odoo.AccessError",
 	"Unknown error during import: <class 'ValueError'>: A string literal cannot contain NUL (0x00) characters.":                        "odoo.bad_value",
 	"Unknown error during import: <class 'psycopg2.errors.SerializationFailure'>: could not serialize access due to concurrent update": "odoo.SerializationFailure",
+	"Unknown error during import: <class 'TypeError'>: can only concatenate list (not \"NoneType\") to list":                           "odoo.bad_call",
+	"Another model is using the record you are trying to delete.\n\nThe troublemaker is: 'Contact' (res.partner)\n":                    "odoo.missing_reference",
 	"Unknown error during import: <class 'SurpriseError'>: " + secret:                                                                  "odoo.unknown",
 	"Unknown database error: 'current transaction is aborted'":                                                                         "odoo.interrupted",
 	"canceling statement due to statement timeout\n":                                                                                   "odoo.interrupted",
@@ -202,6 +209,9 @@ func TestAFieldIsNamedOnlyWhenWeSentIt(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	if v := judge(&fault{class: "ValueError", text: "Invalid field name 'x_mrn'"}, "", []string{"id", "x_mrn/.id"}); v.field != "x_mrn" {
+		t.Errorf("%+v", v)
+	}
+	if v := judge(&fault{class: "KeyError", text: "'x_dx'"}, "", []string{"id", "order_line/x_dx"}); v.field != "x_dx" || v.class != "odoo.unknown_field" {
 		t.Errorf("%+v", v)
 	}
 }

@@ -3,6 +3,7 @@ package odoo
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 )
@@ -61,11 +62,11 @@ func (j *json2) version(ctx context.Context) (string, error) {
 		return "", err
 	}
 	about, _ := res.(map[string]any)
-	version, ok := about["version"].(string)
-	if !ok {
+	info, _ := about["version_info"].([]any)
+	if _, ok := about["version"].(string); !ok || len(info) < 2 {
 		return "", &fault{class: "net.garbage"}
 	}
-	return version, nil
+	return fmt.Sprintf("%v.%v", info[0], info[1]), nil // version has edition and date, too
 }
 
 func (j *json2) send(ctx context.Context, method, path string, body []byte, header http.Header) (any, error) {

@@ -193,14 +193,17 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 			}
 			return nil
 		}
+		// Load tries what failed once more, row by row. A module whose create uses
+		// its values up (hr_skills of 19) then fails in another way, and of the first
+		// fault, a collision perhaps, nothing is said.
 		collided := (*verdict)(nil)
 		for i := range messages {
 			messages[i].verdict = judgeRow(messages[i].text, messages[i].field, columns, lang)
-			if messages[i].verdict.act == again {
-				collided = &messages[i].verdict
+			if v := &messages[i].verdict; v.act == again || v.hides && len(rows) == 1 {
+				collided = v
 			}
 		}
-		if collided == nil {
+		if collided == nil || collided.hides && try == attempts {
 			return t.blame(ctx, p, rows, messages)
 		}
 		for _, r := range rows {

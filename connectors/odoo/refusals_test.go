@@ -35,21 +35,25 @@ func TestAPostedInvoiceRefusesChangesAndNotRepetitions(t *testing.T) {
 		two := line("2", map[string]any{"name": "lab", "quantity": 1, "price_unit": 50})
 		post := broker.Operation{ID: "post", Model: "account.move", Do: "call", On: "inv", Method: "action_post", OnlyIf: broker.Values{"state": "draft"}}
 		b.applied(t, b.unit(b.partner("p"), invoice(merge(one, two)), post))
+		refused, class, all := broker.Rejected, "odoo.posted", 2
+		if b.version < 18 { // which takes new and changed lines by its interface
+			refused, class, all = broker.Applied, "", 3
+		}
 		for name, c := range map[string]struct {
 			lines  any
 			result broker.Result
 			class  string
 		}{
 			"the same":       {merge(one, two), broker.Applied, ""},
-			"a line changed": {merge(line("1", map[string]any{"price_unit": 99})), broker.Rejected, "odoo.posted"},
-			"a line more":    {merge(line("3", map[string]any{"name": "late", "quantity": 1, "price_unit": 5})), broker.Rejected, "odoo.posted"},
+			"a line changed": {merge(line("1", map[string]any{"price_unit": 99})), refused, class},
+			"a line more":    {merge(line("3", map[string]any{"name": "late", "quantity": 1, "price_unit": 5})), refused, class},
 			"a line less":    {replace(one), broker.Rejected, "odoo.posted"},
 		} {
 			b.expect(t, name, applyTo(t, b.target, b.unit(invoice(c.lines)))[0], c.result, c.class)
 		}
 		rows := b.call(t, "account.move.line", "search_read", []any{[]any{[]any{"move_id.ref", "=", b.prefix}, []any{"name", "in", []any{"visit", "lab", "late"}}}, []any{"price_unit"}}, nil).([]any)
-		if len(rows) != 2 {
-			t.Errorf("%d lines of 2", len(rows))
+		if len(rows) != all {
+			t.Errorf("%d lines of %d", len(rows), all)
 		}
 	})
 }

@@ -23,6 +23,7 @@ func TestAnExternalIdThatARivalMakesMeanwhileIsWrittenAllTheSame(t *testing.T) {
 		"a collision":              "could not serialize access due to concurrent update\n",
 		"the index":                "duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(t, p) already exists.\n",
 		"the index, not expected":  "Unknown error during import: <class 'psycopg2.errors.UniqueViolation'>: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\n",
+		"what a module hides":      "Unknown error during import: <class 'TypeError'>: can only concatenate list (not \"NoneType\") to list",
 		"the index, as Odoo words": "The operation cannot be completed: duplicate key value violates unique constraint \"ir_model_data_module_name_uniq_index\"\nDETAIL:  Key (module, name)=(t, p) already exists.\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -197,7 +197,7 @@ func TestCheckAndCredentials(t *testing.T) {
 
 func TestNewRecordsOfDifferentColumnsTravelTogetherAndKeepTheirDefaults(t *testing.T) {
 	contract(t, func(t *testing.T, b *bench) {
-		all := []string{"city", "email", "mobile", "phone", "street", "zip"}
+		all := []string{"city", "email", "function", "phone", "street", "zip"}
 		var units []*broker.Unit
 		for i := range 30 {
 			v := broker.Values{"name": "n", "ref": fmt.Sprint(i)}

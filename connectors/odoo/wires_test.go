@@ -85,6 +85,9 @@ func TestValuesAreTheSameOnEveryWire(t *testing.T) {
 		// A whole number that no column holds is refused, where it is written and where it is looked for.
 		for method, args := range map[string][]any{"write": {[]any{partner}, map[string]any{"color": int64(4294967296)}}, "search_count": {[]any{[]any{"id", "=", number("4294967296")}}}} {
 			_, err := b.target.client.execute(t.Context(), "res.partner", method, named(method, args), nil)
+			if b.version >= 19 && method == "search_count" && err == nil {
+				continue // which knows that no record has it
+			}
 			if f, ok := err.(*fault); !ok || judge(f, "", nil).class != "odoo.bad_value" {
 				t.Errorf("%s of an integer of 33 bits: %v", method, err)
 			}

@@ -51,7 +51,12 @@ func (tb *table) texts(name string) map[string]map[int64]bool {
 // restrict refuses to delete a record that another one cannot be without, and
 // one that its state protects.
 func (t *tx) restrict(model string, id int64, r *record) *exception {
-	if model == "account.move" && r.values["state"] == "posted" {
+	move := r
+	if model == "account.move.line" {
+		id, _ := r.values["move_id"].(int64)
+		move = t.tables["account.move"].rows[id]
+	}
+	if strings.HasPrefix(model, "account.move") && move != nil && move.values["state"] == "posted" {
 		return userError("You can't delete a posted journal item. Reset the entry to draft first.")
 	}
 	for other, m := range t.models {

@@ -140,7 +140,7 @@ func (s *Server) run(c call, is func(User) bool, key string, nobody func() *exce
 	res, e = s.method(t, u, c)
 	if e != nil {
 		t.rollback(0, 0)
-		return nil, e
+		return nil, s.worded(e)
 	}
 	t.commit()
 	return res, nil
@@ -254,8 +254,15 @@ func (s *Server) method(t *tx, u *User, c call) (any, *exception) {
 	case "fields_get":
 		return fieldsGet(m, c.list(0, "allfields"), c.list(1, "attributes")), nil
 	case "default_get":
+		fields := c.list(0, "fields_list")
+		if c.model == "sale.order.line" && t.major < 18 { // where the method takes records, by mistake
+			if len(c.args) < 2 {
+				return nil, typeError("SaleOrderLine.default_get() missing 1 required positional argument: 'fields'")
+			}
+			fields = c.list(1, "")
+		}
 		out := map[string]any{}
-		for _, f := range c.list(0, "fields_list") {
+		for _, f := range fields {
 			name, _ := f.(string)
 			if d := m.Fields[name].Default; d != nil {
 				out[name] = d

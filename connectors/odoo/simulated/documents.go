@@ -142,9 +142,9 @@ func buttons(name, to, refusal string, from ...string) map[string]func(*tx, []in
 	}}
 }
 
-// posted refuses what a posted entry does not take.
+// posted refuses what a posted entry does not take; 17 leaves that to its pages.
 func posted(t *tx, id int64, values map[string]any) *exception {
-	if t.tables["account.move"].rows[id].values["state"] != "posted" {
+	if t.major < 18 || t.tables["account.move"].rows[id].values["state"] != "posted" {
 		return nil
 	}
 	for _, name := range []string{"invoice_date", "partner_id", "invoice_line_ids", "move_type", "journal_id"} {

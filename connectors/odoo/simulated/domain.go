@@ -31,7 +31,7 @@ func (t *tx) search(model string, domain []any, ctx map[string]any) ([]int64, *e
 		if !operators[op] {
 			return nil, valueError("Invalid leaf %s", pyTuple(leaf))
 		}
-		if name == "id" { // the value is quoted then
+		if name == "id" && t.major < 19 { // the value is quoted then; 19 knows that no record has it
 			if n, ok := asFloat(leaf[2]); ok && (n > math.MaxInt32 || n < math.MinInt32) {
 				return nil, &exception{class: "psycopg2.errors.NumericValueOutOfRange", message: fmt.Sprintf("value \"%v\" is out of range for type integer\nLINE 1: ...", leaf[2])}
 			}

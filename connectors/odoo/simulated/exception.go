@@ -76,6 +76,9 @@ func (e *exception) fault() (code int, text string) {
 	if e.isUserError() {
 		return 2, e.message
 	}
+	if e.class == "builtins.KeyError" { // as Python shows it
+		return 1, "Traceback (most recent call last):\n  File \"/opt/odoo/service/model.py\", line 133, in retrying\n    result = func()\nKeyError: '" + e.message + "'\n"
+	}
 	return 1, "Traceback (most recent call last):\n  File \"/opt/odoo/addons/base/controllers/rpc.py\", line 158, in xmlrpc_2\n    response = self._xmlrpc(service)\n" +
 		strings.TrimPrefix(e.class, "builtins.") + ": " + e.message + "\n"
 }

@@ -368,7 +368,7 @@ func (l *loading) write(plans []plan) []any {
 			continue
 		}
 		l.rollback(u, ef)
-		m := map[string]any{"type": "error", "record": int64(plans[i].row), "rows": span(plans[i].row), "message": e.rowMessage()}
+		m := map[string]any{"type": "error", "record": int64(plans[i].row), "rows": span(plans[i].row), "message": l.server.worded(e).rowMessage()}
 		if e.field != "" {
 			m["field"] = e.field
 		}
@@ -385,7 +385,7 @@ func (l *loading) write(plans []plan) []any {
 	// What failed the batch is reported first, with the place of the batch's
 	// first row, whichever row it was.
 	if first.isUserError() && first.row == "" && errors > 0 {
-		global := map[string]any{"type": "error", "record": int64(plans[0].row), "rows": span(plans[0].row), "message": first.rowMessage()}
+		global := map[string]any{"type": "error", "record": int64(plans[0].row), "rows": span(plans[0].row), "message": l.server.worded(first).rowMessage()}
 		known := slices.ContainsFunc(l.messages, func(m any) bool {
 			have := m.(map[string]any)
 			return have["message"] == global["message"] && have["record"] == global["record"]

@@ -98,9 +98,11 @@ func New(c Config) *Server {
 	models := stockModels()
 	maps.Copy(models, documents())
 	maps.Copy(models, inventory())
+	s := &Server{cfg: c}
+	ofVersion(models, s.major())
 	extend(models, c.Models)
-	s := &Server{cfg: c, store: newStore(models, c.History), poisons: map[string]Poison{}, calls: map[string]*Count{}}
-	s.store.addon = c.Addon
+	s.store, s.poisons, s.calls = newStore(models, c.History), map[string]Poison{}, map[string]*Count{}
+	s.store.addon, s.store.major = c.Addon, s.major()
 	s.users = append([]User{{Login: c.User, Key: c.Key}}, c.Users...)
 	for i := range s.users {
 		s.users[i].uid = int64(i) + 2
@@ -275,7 +277,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.URL.Path == "/json/version" && s.speaksJSON2():
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_, _ = fmt.Fprintf(w, `{"version_info": [%d, 0, 0, "final", 0, ""], "version": "%s"}`, s.major(), s.cfg.Version)
+		_, _ = fmt.Fprintf(w, `{"version_info": [%d, 0, 0, "final", 0, ""], "version": "%s-20260101"}`, s.major(), s.cfg.Version)
 		return
 	case r.URL.Path == "/json/version": // taken for a page of the web client, which wants a login
 		w.Header().Set("Location", "/web/login?redirect=%2Fjson%2Fversion%3F")

@@ -46,7 +46,7 @@ func TestHTTPAnswers(t *testing.T) {
 		{"no such path", "/nosuch", "{}", 404, "404 Not Found"},
 		{"malformed XML", "/xmlrpc/2/object", "<not xml", 200, "ExpatError"},
 		{"a control character", "/xmlrpc/2/common", "<methodCall><methodName>version</methodName><params><param><value><string>\x0b</string></value></param></params></methodCall>", 200, "ExpatError"},
-		{"no such XML service", "/xmlrpc/2/nosuch", "<methodCall><methodName>x</methodName><params></params></methodCall>", 200, "KeyError: nosuch"},
+		{"no such XML service", "/xmlrpc/2/nosuch", "<methodCall><methodName>x</methodName><params></params></methodCall>", 200, "KeyError: 'nosuch'"},
 		{"no such method", "/xmlrpc/2/common", "<methodCall><methodName>zzz</methodName><params></params></methodCall>", 200, "Exception: Method not found: zzz"},
 		{"version", "/xmlrpc/2/common", "<methodCall><methodName>version</methodName><params></params></methodCall>", 200, "<string>18.0</string>"},
 		{"None, after the work", "/xmlrpc/2/object", "<methodCall><methodName>execute_kw</methodName><params><param><value>demo</value></param><param><value><int>2</int></value></param>" +

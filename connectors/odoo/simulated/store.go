@@ -17,8 +17,9 @@ type store struct {
 	deferred []deferral      // references that the addon is to write later
 	xidSeq   int64
 	effects  []Effect
-	keep     bool // effects are kept
-	addon    bool // changes are written down
+	keep     bool  // effects are kept
+	addon    bool  // changes are written down
+	major    int64 // of the version
 	changes  []note
 	noteSeq  int64
 	unknown  int64 // changes up to this one were forgotten
