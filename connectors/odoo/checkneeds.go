@@ -200,7 +200,8 @@ func (x *examiner) model(ctx context.Context, model string, need *modelNeed) {
 
 // rights asks for those that the mappings need.
 func (x *examiner) rights(ctx context.Context, s *ModelState, need *modelNeed) {
-	var lacks, groups []string
+	var lacks []string
+	var groups [][]string
 	for _, r := range []struct {
 		needed    bool
 		operation string
@@ -211,17 +212,34 @@ func (x *examiner) rights(ctx context.Context, s *ModelState, need *modelNeed) {
 		}
 		var of []string
 		if *r.state, of = x.may(ctx, s.Model, r.operation); *r.state == no {
-			lacks, groups = append(lacks, strings.Replace(r.operation, "unlink", "delete", 1)), append(groups, of...)
+			lacks, groups = append(lacks, strings.Replace(r.operation, "unlink", "delete", 1)), append(groups, of)
 		}
 	}
 	if len(lacks) == 0 {
 		return
 	}
-	fix := "give the user a group that has these rights"
-	if slices.Sort(groups); len(groups) > 0 {
-		fix = "give the user one of the groups " + strings.Join(slices.Compact(groups), ", ")
+	x.find(Broken, s.Model, "the user may not "+strings.Join(lacks, ", ")+" it; needed by "+some(need.by), granting(lacks, groups))
+}
+
+// granting says which groups give rights that are missing: those that give all
+// of them, else those that give each.
+func granting(rights []string, groups [][]string) string {
+	all := slices.DeleteFunc(slices.Clone(groups[0]), func(g string) bool {
+		return slices.ContainsFunc(groups[1:], func(other []string) bool { return !slices.Contains(other, g) })
+	})
+	if len(all) > 0 {
+		return "give the user one of the groups " + strings.Join(all, ", ")
 	}
-	x.find(Broken, s.Model, "the user may not "+strings.Join(lacks, ", ")+" it; needed by "+some(need.by), fix)
+	var parts []string
+	for i, right := range rights {
+		if len(groups[i]) > 0 {
+			parts = append(parts, "to "+right+" it one of "+strings.Join(groups[i], ", "))
+		}
+	}
+	if len(parts) == 0 {
+		return "give the user a group that has these rights"
+	}
+	return "give the user groups: " + strings.Join(parts, "; ")
 }
 
 // byPolicy looks up what the addon lets us do: it does not go by the user's rights.

@@ -191,3 +191,21 @@ func TestOnlyGroupsAreTakenOutOfARefusal(t *testing.T) {
 		}
 	}
 }
+
+func TestGroupsThatAreNamedGiveWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rights []string
+		groups [][]string
+		want   string
+	}{
+		{[]string{"read", "create"}, [][]string{{"Portal", "Sales", "Stock"}, {"Stock", "Sales"}}, "give the user one of the groups Sales, Stock"},
+		{[]string{"read", "create"}, [][]string{{"Portal"}, {"Sales"}}, "give the user groups: to read it one of Portal; to create it one of Sales"},
+		{[]string{"read", "create"}, [][]string{{"Portal"}, nil}, "give the user groups: to read it one of Portal"},
+		{[]string{"delete"}, [][]string{nil}, "give the user a group that has these rights"},
+	} {
+		if got := granting(c.rights, c.groups); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

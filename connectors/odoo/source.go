@@ -77,6 +77,7 @@ type watch struct {
 	fields  []string
 	domain  []any
 	spec    map[string]any // of web_read; nil until the database has been asked
+	behind  []string       // the models that the fields lead to
 	lines   []*lineModel
 	memory  *memory
 	hint    chan struct{}

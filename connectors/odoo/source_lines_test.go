@@ -197,3 +197,15 @@ func TestWhatChangesNoWriteDateIsSeenWithinReconcile(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatTheUserMayNotReadIsNamed(t *testing.T) {
+	t.Parallel()
+	st := newSite(t, t.TempDir(), func(c *SourceConfig, s *simulated.Config) {
+		s.Users = append(s.Users, simulated.User{Login: "low", Key: "low", NoAccess: []string{"purchase.order.line"}})
+		c.User, c.Key = "low", broker.NewSecret("low")
+		c.Models = []SourceModel{{Model: "purchase.order", Fields: []string{"order_line.price_unit"}}}
+	})
+	if err := st.look(); err == nil || !strings.Contains(err.Error(), "give the user the right to read purchase.order, purchase.order.line") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -40,7 +41,19 @@ func (w *watch) look(ctx context.Context, accept acceptFunc) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if f := (*fault)(nil); errors.As(err, &f) && judge(f, "", nil).class == accessError.class {
+		return w.noRight()
+	}
 	return unwellFrom(err)
+}
+
+// noRight says what the user lacks.
+func (w *watch) noRight() error {
+	models := strings.Join(append([]string{w.model}, w.behind...), ", ")
+	if w.changes.has {
+		return &unwellError{class: accessError.class, reason: "give the user the right to read " + models + ", and each of these a policy of the addon with \"Changes are sent\""}
+	}
+	return &unwellError{class: accessError.class, reason: "give the user the right to read " + models}
 }
 
 func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
@@ -135,6 +148,9 @@ func (w *watch) describe(ctx context.Context) error {
 	facts := func(model string) (map[string]any, error) {
 		if models[model] != nil {
 			return models[model], nil
+		}
+		if model != w.model && !slices.Contains(w.behind, model) {
+			w.behind = append(w.behind, model)
 		}
 		v, err := w.s.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": []any{"type", "relation", "relation_field", "store"}})
 		if err != nil {
