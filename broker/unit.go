@@ -3,9 +3,11 @@ package broker
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -169,19 +171,27 @@ const (
 	Deferred               // waits for what another unit is to bring, such as a record that it names; what can be in effect without is
 )
 
+var resultNames = [...]string{"applied", "retry", "rejected", "deferred"}
+
 // String returns "applied", "retry", "rejected" or "deferred".
 func (r Result) String() string {
-	switch r {
-	case Applied:
-		return "applied"
-	case Retry:
-		return "retry"
-	case Rejected:
-		return "rejected"
-	case Deferred:
-		return "deferred"
+	if r < 0 || int(r) >= len(resultNames) {
+		return fmt.Sprintf("result(%d)", int(r))
 	}
-	return fmt.Sprintf("result(%d)", int(r))
+	return resultNames[r]
+}
+
+// MarshalText returns what String does.
+func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Result) UnmarshalText(text []byte) error {
+	i := slices.Index(resultNames[:], string(text))
+	if i < 0 {
+		return errors.New("it is not the name of a result")
+	}
+	*r = Result(i)
+	return nil
 }
 
 // An Outcome is one attempt's Result with its reason. Class is a short stable
@@ -189,11 +199,11 @@ func (r Result) String() string {
 // sentence for people. Neither holds text that the target or the message
 // chose: both may quote a patient.
 type Outcome struct {
-	Result  Result
-	Class   string
-	Reason  string
-	Records []Record // what the unit made or changed, in the order of its operations
-	Warning string   // something a person should know although the unit was applied
+	Result  Result   `json:"result"`
+	Class   string   `json:"class,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+	Records []Record `json:"records,omitempty"` // what the unit made or changed, in the order of its operations
+	Warning string   `json:"warning,omitempty"` // something a person should know although the unit was applied
 }
 
 // A Record names what an operation made or found at the target.

@@ -230,6 +230,9 @@ func addSites(ctx context.Context, js jetstream.JetStream, s stream.Settings) er
 	if _, err := js.Stream(ctx, stream.Down); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil // not provisioned yet, which makes them; or damaged, which is for Check to say
 	}
+	if err := stream.Renew(ctx, js); err != nil {
+		return err
+	}
 	for _, site := range s.Sites {
 		if err := stream.AddSite(ctx, js, site); err != nil {
 			return err

@@ -121,6 +121,8 @@ func TestSitesCanDoNothingButTheirOwn(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.UNITS.x", "$JS.API.CONSUMER.DURABLE.CREATE.UNITS.x", "$JS.API.CONSUMER.CREATE.DOWN.north", "$JS.API.CONSUMER.DELETE.DOWN.north",
 		"$JS.API.CONSUMER.INFO.DOWN.north", "$JS.API.CONSUMER.INFO.DOWN.south", "$JS.API.CONSUMER.MSG.NEXT.DOWN.south", "$JS.ACK.DOWN.south.1.1.1.1.0", "$JS.API.META.LEADER.STEPDOWN", "$JS.API.STREAM.LEADER.STEPDOWN.UNITS",
 		"$JS.FC.x", "_INBOX.worker.x", "_INBOX_south.x",
+		"$JS.API.CONSUMER.MSG.NEXT.DOWN.south_emit", "$JS.API.CONSUMER.INFO.DOWN.north_emit", "$JS.API.CONSUMER.DELETE.DOWN.north_emit", "$JS.ACK.DOWN.north_emit.1.1.1.1.0",
+		"down.north.emit.z", "down.south.emit.z", "answer.south.x", "answer.north.x.y", "answer.north", "answer.x",
 	} {
 		if err := a.Publish(subject, []byte("attack")); err != nil {
 			t.Fatal(err)
@@ -132,7 +134,7 @@ func TestSitesCanDoNothingButTheirOwn(t *testing.T) {
 			t.Errorf("publish to %s: %v", subject, err)
 		}
 	}
-	for _, subject := range []string{">", "*.>", "unit.>", "unit.south.>", "unit.north.>", "down.>", "down.north.>", "event.>", "_INBOX.>", "_INBOX_south.>", "$JS.ACK.>", "$JS.API.>", "$SYS.>"} {
+	for _, subject := range []string{">", "*.>", "unit.>", "unit.south.>", "unit.north.>", "down.>", "down.north.>", "event.>", "_INBOX.>", "_INBOX_south.>", "$JS.ACK.>", "$JS.API.>", "$SYS.>", "answer.>", "answer.north.x", "answer.south.*"} {
 		sub, err := a.SubscribeSync(subject)
 		if err != nil {
 			t.Fatal(err)

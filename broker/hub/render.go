@@ -95,9 +95,9 @@ func (c *Config) renderAccount(line func(string, ...any), tenant string, sites [
 		line("      { nkey: %s, permissions: { publish: { allow: [%s] }, subscribe: { allow: [%s] } } }", nkey, quoteAll(publish), quoteAll(subscribe))
 	}
 	line("  %s {", q(tenantAccount(tenant)))
-	line("    jetstream { max_mem: 0, max_file: %d, max_streams: 3, max_consumers: 5000, max_bytes_required: true }", c.reserve().Reserve()*int64(max(c.Replicas, 1)))
+	line("    jetstream { max_mem: 0, max_file: %d, max_streams: 3, max_consumers: 10000, max_bytes_required: true }", c.reserve().Reserve()*int64(max(c.Replicas, 1)))
 	line("    users: [\n      { nkey: %s }", admin)
-	user(worker, workerPublish, []string{"_INBOX.>"})
+	user(worker, workerPublish, []string{"_INBOX.>", stream.AnswerSubject("*", "*")})
 	line("    ]")
 	line("    exports: [")
 	for _, s := range sites {
@@ -140,15 +140,18 @@ func (c *Config) renderCluster(line func(string, ...any), tls string) error {
 }
 
 // sitePublish is all that a site may publish: its units, the question for its
-// own last one, what its agent tells of itself, and the reading of its own commands.
+// own last one, what its agent tells of itself, the reading of its own commands
+// and documents, and what it says of these.
 func sitePublish(site string) []string {
-	own := stream.Down + "." + site
+	remaps, documents := stream.Down+"."+stream.Remaps(site), stream.Down+"."+stream.Documents(site)
 	return []string{
 		"unit." + site + ".>",
 		"event." + site + ".agent.*.*",
 		"$JS.API.DIRECT.GET." + stream.Units + ".unit." + site + ".>",
-		"$JS.API.CONSUMER.MSG.NEXT." + own,
-		"$JS.ACK." + own + ".>",
+		"$JS.API.CONSUMER.MSG.NEXT." + remaps,
+		"$JS.ACK." + remaps + ".>",
+		"$JS.API.CONSUMER.MSG.NEXT." + documents,
+		stream.AnswerSubject(site, "*"),
 	}
 }
 

@@ -37,6 +37,19 @@
 // keep coming, a lane sends every 20 ms what has gathered. A batch's bytes
 // adapt to the link, because a hub gives up a batch that takes 10 s.
 //
+// # How documents come down
+//
+// A sink at a site is a target that a worker reaches through a [Remote]: it puts
+// the unit into DOWN, and the site's link hands it to the sink and says what came
+// of it. Nobody promises anything of a document on its way: the worker's unit stays
+// in UNITS and the ledger until there is an outcome, and who hears none gives
+// it again. What the site keeps is the memory of what was delivered, by
+// unit id, so that a unit that is given again is answered and not sent again.
+// Documents of one sink go one at a time, in the order in which they were given;
+// the hub forgets those that nobody waits for any more. So a key's
+// later unit, which is given only after the outcome of the earlier one, is
+// never overtaken.
+//
 // A unit that is larger than the hub takes is sent as a dead letter without
 // its content, so that it stops nobody.
 package link

@@ -28,26 +28,27 @@ type remap struct {
 	done    chan error // room for one
 }
 
-// serveDown takes the site's commands, one at a time, until ctx is done. It
-// speaks the pull protocol itself (JetStream API, CONSUMER.MSG.NEXT): a
-// library asks for the consumer's description first, which a site may not.
-func (l *Link) serveDown(ctx context.Context, nc *nats.Conn) {
+// serveDown takes what one of the site's consumers in DOWN has, one message at a
+// time, until ctx is done. It speaks the pull protocol itself (JetStream API,
+// CONSUMER.MSG.NEXT): a library asks for the consumer's description first, which
+// a site may not.
+func (l *Link) serveDown(ctx context.Context, nc *nats.Conn, consumer string, handle func(context.Context, *nats.Conn, *nats.Msg)) {
 	b := newBackoff()
 	var last string
 	for ctx.Err() == nil {
-		err := l.takeDown(ctx, nc, b.Reset)
+		err := l.takeDown(ctx, nc, consumer, handle, b.Reset)
 		if ctx.Err() != nil {
 			return
 		}
 		if text := fmt.Sprint(err); text != last {
-			l.cfg.Logger.Warn("commands from the cloud can not be read; trying again", "err", err)
+			l.cfg.Logger.Warn("what the cloud sends down can not be read; trying again", "consumer", consumer, "err", err)
 			last = text
 		}
 		wait(ctx, b.NextBackOff())
 	}
 }
 
-func (l *Link) takeDown(ctx context.Context, nc *nats.Conn, flows func()) error {
+func (l *Link) takeDown(ctx context.Context, nc *nats.Conn, consumer string, handle func(context.Context, *nats.Conn, *nats.Msg), flows func()) error {
 	wire, cut := whileConnected(ctx, nc)
 	defer cut()
 	inbox := nc.NewInbox()
@@ -56,13 +57,13 @@ func (l *Link) takeDown(ctx context.Context, nc *nats.Conn, flows func()) error 
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	next := "$JS.API.CONSUMER.MSG.NEXT." + stream.Down + "." + l.cfg.Bundle.Name
+	next := "$JS.API.CONSUMER.MSG.NEXT." + stream.Down + "." + consumer
 	ask := fmt.Appendf(nil, `{"batch":1,"expires":%d}`, pullTime)
 	for wire.Err() == nil {
 		if err := nc.PublishRequest(next, inbox, ask); err != nil {
 			return err
 		}
-		// Whatever comes is the answer: a command, or a status such as 408, nothing came.
+		// Whatever comes is the answer: a message, or a status such as 408, nothing came.
 		pull, cancel := context.WithTimeout(wire, pullTime+5*time.Second)
 		m, err := sub.NextMsgWithContext(pull)
 		cancel()
@@ -71,7 +72,7 @@ func (l *Link) takeDown(ctx context.Context, nc *nats.Conn, flows func()) error 
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
-			l.handle(wire, nc, m)
+			handle(wire, nc, m)
 		case "404", "408":
 		default:
 			return fmt.Errorf("status %s %s", status, m.Header.Get("Description"))

@@ -57,7 +57,7 @@ type Reader interface {
 	Next(ctx context.Context) (Entry, error)
 }
 
-// Config is a link. Bundle, Feeds, Journal and Map are required.
+// Config is a link. Bundle, Journal and Map are required, and Feeds or Sinks.
 type Config struct {
 	Bundle  *Bundle
 	URLs    []string // instead of the bundle's
@@ -67,6 +67,11 @@ type Config struct {
 	// verdicts are units; an error means that it could not do its work, stops
 	// the feed, is logged, and is tried again.
 	Map func(context.Context, *broker.Message) ([]*broker.Unit, error)
+
+	// Sinks are the systems at the site that documents from the cloud go to.
+	// SinkDir is where it is remembered which ones did.
+	Sinks   map[string]broker.Target
+	SinkDir string
 
 	Retention  time.Duration // what was sent stays in the journal so long; 0 means 14 days
 	Ping       time.Duration // 0 means 5 s; a link that misses two is cut
@@ -83,6 +88,7 @@ type Config struct {
 type Link struct {
 	cfg     Config
 	lanes   map[string]*lane
+	outlets map[string]*outlet
 	metrics *metrics
 	mapping chan struct{} // one token for each mapping that may run at once
 
@@ -122,6 +128,9 @@ func New(c Config) (*Link, error) {
 	for _, f := range c.Feeds {
 		errs = append(errs, stream.CheckToken("feed", f))
 	}
+	for name := range c.Sinks {
+		errs = append(errs, stream.CheckToken("sink", name))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
@@ -148,6 +157,9 @@ func New(c Config) (*Link, error) {
 		l.lanes[f] = newLane(l, f)
 	}
 	var err error
+	if l.outlets, err = newOutlets(l); err != nil {
+		return nil, fmt.Errorf("link: %w", err)
+	}
 	if l.metrics, err = newMetrics(l); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
@@ -175,7 +187,13 @@ func (l *Link) Run(ctx context.Context) error {
 		wg.Go(func() { ln.run(ctx, nc, js) })
 		wg.Go(func() { ln.trim(ctx) })
 	}
-	wg.Go(func() { l.serveDown(ctx, nc) })
+	wg.Go(func() { l.serveDown(ctx, nc, stream.Remaps(l.cfg.Bundle.Name), l.handle) })
+	if len(l.outlets) > 0 {
+		wg.Go(func() { l.serveDown(ctx, nc, stream.Documents(l.cfg.Bundle.Name), l.take) })
+	}
+	for _, o := range l.outlets {
+		wg.Go(func() { o.run(ctx, nc) })
+	}
 	wg.Wait()
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 type metrics struct {
-	units, batches, duplicates, resumes, tooLarge, errors metric.Int64Counter
+	units, batches, duplicates, resumes, tooLarge, errors, documents metric.Int64Counter
 }
 
 func newMetrics(l *Link) (*metrics, error) {
@@ -27,6 +27,7 @@ func newMetrics(l *Link) (*metrics, error) {
 	counter(&m.resumes, "resumes", "How often a lane asked the cloud where to go on.")
 	counter(&m.tooLarge, "too_large", "Units that a dead letter was sent for because the hub takes none so large.")
 	counter(&m.errors, "errors", "What stopped a lane, by class.")
+	counter(&m.documents, "documents", "Documents from the cloud, by sink and by what it said of them; known: delivered before, and not again.")
 	gauge := func(name, what string) metric.Float64ObservableGauge {
 		g, err := l.cfg.Meter.Float64ObservableGauge("vagus_link_"+name, metric.WithDescription(what))
 		errs = append(errs, err)
@@ -61,4 +62,8 @@ func feedAttr(feed string) metric.MeasurementOption {
 
 func classAttr(class string) metric.MeasurementOption {
 	return metric.WithAttributes(attribute.String("class", class))
+}
+
+func sinkAttr(sink, result string) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String("sink", sink), attribute.String("result", result)))
 }

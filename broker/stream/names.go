@@ -5,6 +5,7 @@
 //	UNITS   unit.<site>.<target>.<partition>.<feed>.<mid>   from sites to workers
 //	DOWN    down.<site>.<kind>.<mid>                        from the cloud to a site
 //	EVENTS  event.<site>.<feed>.<what>                      outcomes for other programs to read
+//	-       answer.<site>.<token>                           what a site says of a document that it was given
 //
 // The target stands in the subject so that each target has its own lane: one
 // whose breaker is open stops its own units and nobody else's. mid is
@@ -15,6 +16,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // Names of the streams.
@@ -39,6 +42,32 @@ const (
 // Kinds of message in DOWN.
 const (
 	DownRemap = "remap" // body: JSON {"message":"<message id>","feed":"<feed>","request":"<id>"}: map this message again and send its units
+	DownEmit  = "emit"  // body: a unit with a document for a sink of the site
+	DownCheck = "check" // no body: ask a sink of the site whether it is well
+)
+
+// Headers of DownEmit and DownCheck, beside HeaderUnit.
+const (
+	HeaderSink   = "Vagus-Sink"   // name of the sink at the site
+	HeaderAnswer = "Vagus-Answer" // token of the subject that the answers go to
+	HeaderWithin = "Vagus-Within" // how long who asks waits for the outcome, "55s": after that the site does nothing more
+	HeaderTTL    = "Nats-TTL"     // as long the hub keeps the message: what nobody waits for is not delivered late
+)
+
+// An Answer is what a site says of a DownEmit or DownCheck, as JSON. It says
+// Taken at once, and then either Done or Failed. It holds nothing of the document.
+type Answer struct {
+	State   string          `json:"state"`
+	Unit    string          `json:"unit,omitempty"`
+	Outcome *broker.Outcome `json:"outcome,omitempty"` // of Done: what the sink said of the unit
+	Error   string          `json:"error,omitempty"`   // of Failed: the sink as a whole is unwell, and nothing is known of the unit
+}
+
+// States of an Answer.
+const (
+	AnswerTaken  = "taken"
+	AnswerDone   = "done"
+	AnswerFailed = "failed"
 )
 
 // UnitSubject returns the subject that a unit travels on.
@@ -56,6 +85,16 @@ func FeedFilter(site, feed string) string { return "unit." + site + ".*.*." + fe
 
 // DownSubject returns the subject of a message to a site.
 func DownSubject(site, kind, mid string) string { return "down." + site + "." + kind + "." + mid }
+
+// AnswerSubject returns the subject of the answers to one request. It is not
+// of a stream: who asked listens, or asks again.
+func AnswerSubject(site, token string) string { return "answer." + site + "." + token }
+
+// Remaps and Documents name a site's consumers in DOWN. Remaps are acknowledged.
+// Documents are not: who gave one waits for its outcome and gives it again, so
+// that none is delivered behind one that was given later.
+func Remaps(site string) string    { return site }
+func Documents(site string) string { return site + "_emit" } // no site's name has a _
 
 // AgentEvent is the subject of what a site's agent tells of itself, such as
 // "mappings.taken": five tokens, so that it is never that of a feed's outcome.

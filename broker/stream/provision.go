@@ -17,7 +17,7 @@ type Settings struct {
 	Replicas   int           // 1, 3 or 5; 0 means 1
 	MaxAge     time.Duration // of UNITS and EVENTS; 0 means 30 days
 	Production bool          // refuse fewer than three replicas
-	Sites      []string      // sites that have a consumer in DOWN
+	Sites      []string      // sites that have consumers in DOWN
 }
 
 const (
@@ -69,13 +69,14 @@ func (s Settings) configs() []jetstream.StreamConfig {
 	units.AllowAtomicPublish, units.AllowBatchPublish = true, true
 	units.DenyDelete, units.DenyPurge = true, true
 	down.Name, down.Subjects, down.MaxAge, down.MaxBytes = Down, []string{"down.>"}, downMaxAge, s.downBytes()
+	down.AllowMsgTTL = true
 	events.Name, events.Subjects, events.MaxAge, events.MaxBytes = Events, []string{"event.>"}, age, s.eventsBytes()
 	// Outcomes are in the ledger; here the newest matter, and a full stream must not stop a worker.
 	events.Discard = jetstream.DiscardOld
 	return []jetstream.StreamConfig{units, down, events}
 }
 
-// Provision creates UNITS, DOWN, EVENTS and the consumer of each site in DOWN,
+// Provision creates UNITS, DOWN, EVENTS and the consumers of each site in DOWN,
 // then checks them. It is run once, by a person or by an installer; a normal
 // start only calls Check. Provisioning again with the same settings changes
 // nothing; what exists with other settings is reported, never altered.
@@ -104,19 +105,41 @@ func Provision(ctx context.Context, js jetstream.JetStream, s Settings) error {
 	return Check(ctx, js, s)
 }
 
-// AddSite creates the consumer that a site reads its commands with. Its name
-// is the site's, so that the site's permissions can name it.
+// AddSite creates the consumers that a site reads its commands and its
+// documents with. Their names are made of the site's, so that the site's
+// permissions can name them. One that exists is brought up to date.
 func AddSite(ctx context.Context, js jetstream.JetStream, site string) error {
 	if err := CheckToken("site", site); err != nil {
 		return err
 	}
-	_, err := js.CreateConsumer(ctx, Down, jetstream.ConsumerConfig{Durable: site, FilterSubject: "down." + site + ".>",
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 16, MaxWaiting: 8})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("stream %s: %w: run `vagus hub provision`", Down, ErrMissing)
+	for _, c := range []jetstream.ConsumerConfig{
+		{Durable: Remaps(site), FilterSubject: DownSubject(site, DownRemap, ">"), AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 16, MaxWaiting: 8},
+		{Durable: Documents(site), FilterSubjects: []string{DownSubject(site, DownEmit, ">"), DownSubject(site, DownCheck, ">")}, AckPolicy: jetstream.AckNonePolicy, MaxWaiting: 8},
+	} {
+		_, err := js.CreateOrUpdateConsumer(ctx, Down, c)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("stream %s: %w: run `vagus hub provision`", Down, ErrMissing)
+		}
+		if err != nil {
+			return fmt.Errorf("create consumer %s of %s: %w", c.Durable, Down, err)
+		}
 	}
+	return nil
+}
+
+// Renew gives a DOWN that an older version made what documents need of it.
+func Renew(ctx context.Context, js jetstream.JetStream) error {
+	st, err := js.Stream(ctx, Down)
 	if err != nil {
-		return fmt.Errorf("create consumer %s of %s: %w", site, Down, err)
+		return fmt.Errorf("read stream %s: %w", Down, err)
+	}
+	c := st.CachedInfo().Config
+	if c.AllowMsgTTL {
+		return nil
+	}
+	c.AllowMsgTTL = true
+	if _, err := js.UpdateStream(ctx, c); err != nil {
+		return fmt.Errorf("allow expiry in stream %s: %w", Down, err)
 	}
 	return nil
 }
@@ -143,11 +166,13 @@ func Check(ctx context.Context, js jetstream.JetStream, s Settings) error {
 		return errors.Join(errs...)
 	}
 	for _, site := range s.Sites {
-		_, err := js.Consumer(ctx, Down, site)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			errs = append(errs, fmt.Errorf("consumer %s of %s: %w: run `vagus hub provision`", site, Down, ErrMissing))
-		} else if err != nil {
-			return fmt.Errorf("read consumer %s of %s: %w", site, Down, err)
+		for _, name := range []string{Remaps(site), Documents(site)} {
+			_, err := js.Consumer(ctx, Down, name)
+			if errors.Is(err, jetstream.ErrConsumerNotFound) {
+				errs = append(errs, fmt.Errorf("consumer %s of %s: %w: run `vagus hub provision`", name, Down, ErrMissing))
+			} else if err != nil {
+				return fmt.Errorf("read consumer %s of %s: %w", name, Down, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -177,6 +202,7 @@ func compare(got, want jetstream.StreamConfig, s Settings) []error {
 	rule(got.MaxMsgs <= 0 && got.MaxMsgsPerSubject <= 0, "it limits the number of messages", edit+"--max-msgs=-1 --max-msgs-per-subject=-1`")
 	rule(got.Duplicates >= duplicates, "duplicate_window is under 10 minutes", edit+"--dupe-window=10m`")
 	rule(!got.AllowRollup, "rollup is allowed, so one publisher may delete what others sent", edit+"--no-allow-rollup`")
+	rule(want.Name != Down || got.AllowMsgTTL, "allow_msg_ttl is off, so documents that nobody waits for any more would still be delivered", edit+"--allow-msg-ttl`")
 	if want.Name != Units {
 		return errs
 	}

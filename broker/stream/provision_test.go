@@ -66,6 +66,7 @@ func TestCheckRefusesWhatIsUnsafeAndSaysTheFix(t *testing.T) {
 		name string
 		set  func(*Settings)
 		edit func(*jetstream.StreamConfig) // of UNITS, before it is made
+		down func(*jetstream.StreamConfig) // of DOWN
 		is   error
 		want string
 	}{
@@ -82,6 +83,7 @@ func TestCheckRefusesWhatIsUnsafeAndSaysTheFix(t *testing.T) {
 		{name: "a work queue", edit: func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy }, is: ErrUnsafe, want: "reading may delete"},
 		{name: "a short memory for ids", edit: func(c *jetstream.StreamConfig) { c.Duplicates = time.Minute }, is: ErrUnsafe, want: "--dupe-window=10m"},
 		{name: "a limit on messages", edit: func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, is: ErrUnsafe, want: "--max-msgs=-1"},
+		{name: "documents without expiry", down: func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false }, is: ErrUnsafe, want: "nats stream edit DOWN --allow-msg-ttl"},
 		{name: "one replica in production", set: func(s *Settings) { s.Production = true }, is: ErrUnsafe, want: "replicas: 3"},
 		{name: "one replica where three are configured in production", set: func(s *Settings) { s.Production, s.Replicas = true, 3 }, is: ErrUnsafe, want: "nats stream edit UNITS --replicas=3"},
 		{name: "settings without max_bytes", set: func(s *Settings) { s.MaxBytes = 0 }, is: ErrUnsafe, want: "set max_bytes"},
@@ -93,6 +95,9 @@ func TestCheckRefusesWhatIsUnsafeAndSaysTheFix(t *testing.T) {
 			for _, c := range small.configs() {
 				if c.Name == Units && tt.edit != nil {
 					tt.edit(&c)
+				}
+				if c.Name == Down && tt.down != nil {
+					tt.down(&c)
 				}
 				if _, err := js.CreateStream(t.Context(), c); err != nil {
 					t.Fatal(err)
@@ -113,6 +118,31 @@ func TestCheckRefusesWhatIsUnsafeAndSaysTheFix(t *testing.T) {
 				t.Errorf("got %v\nwant %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestWhatAnOlderVersionMadeIsRenewed(t *testing.T) {
+	t.Parallel()
+	js := running(t)
+	for _, c := range small.configs() {
+		c.AllowMsgTTL = false
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := js.CreateConsumer(t.Context(), Down, jetstream.ConsumerConfig{Durable: "north", FilterSubject: "down.north.>", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Renew(t.Context(), js); err != nil {
+		t.Fatal(err)
+	}
+	for _, site := range small.Sites {
+		if err := AddSite(t.Context(), js, site); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Check(t.Context(), js, small); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -43,14 +43,16 @@ func RequestRemap(ctx context.Context, js jetstream.JetStream, site string, r Re
 func (r Remap) Check() error {
 	err := CheckToken("feed", r.Feed)
 	for _, p := range []struct{ what, v string }{{"message", r.Message}, {"request", r.Request}} {
-		if !isID(p.v) {
+		if !IsID(p.v) {
 			err = errors.Join(err, fmt.Errorf("remap: %s is not an id of 1 to 64 of a-z, A-Z, 0-9, - and _", p.what))
 		}
 	}
 	return err
 }
 
-func isID(s string) bool {
+// IsID says whether an id may stand in headers and as a token of a subject: 1 to
+// 64 of a-z, A-Z, 0-9, - and _.
+func IsID(s string) bool {
 	ok := s != "" && len(s) <= 64
 	for _, c := range s {
 		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
