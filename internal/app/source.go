@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/tree"
 )
@@ -64,7 +66,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 		}
 		return source{s, s.Addr, s.Ready, s.Problem, reads}, nil
 	}
-	receiver, err := newReceiver(cfg, who, declared)
+	receiver, err := newReceiver(cfg, who, dataDir, b, declared)
 	if err != nil {
 		return source{}, err
 	}
@@ -96,12 +98,22 @@ func nobody() net.Addr { return nil }
 func always() bool { return true }
 
 // newReceiver is the registry of formats that any transport carries: one case for each.
-func newReceiver(cfg config.Feed, who *link.Bundle, declared func() []tree.Dialect) (broker.Receiver, error) {
+func newReceiver(cfg config.Feed, who *link.Bundle, dataDir string, b *base, declared func() []tree.Dialect) (broker.Receiver, error) {
 	switch {
 	case cfg.Tabular != nil:
 		return tabular.NewReceiver(tabular.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.Tabular, declared)
 	case cfg.JSON != nil:
 		return webhook.NewReceiver(webhook.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.JSON)
+	case cfg.X12 != nil:
+		c := *cfg.X12
+		c.Dir = filepath.Join(dataDir, "x12", cfg.Name)
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		r, err := x12.NewReceiver(x12.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		if err != nil {
+			return nil, err
+		}
+		b.onStop("feed "+cfg.Name+"'s control numbers", func(context.Context) error { return r.Close() })
+		return r, nil
 	}
 	return nil, errors.New("feed " + cfg.Name + " has no format that a transport carries")
 }
@@ -119,6 +131,8 @@ func feedFormat(cfg config.Feed) string {
 		return webhook.Format{}.Name()
 	case cfg.Tabular != nil:
 		return cfg.Tabular.FormatName()
+	case cfg.X12 != nil:
+		return x12.Format{}.Name()
 	}
 	return ""
 }

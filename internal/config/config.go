@@ -14,6 +14,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
+	"github.com/vagus-health/vagus/connectors/x12"
 )
 
 // An Agent is `vagus agent -c`: one site.
@@ -72,6 +73,7 @@ type Feed struct {
 
 	JSON    *webhook.JSON   `yaml:"json"`    // a format
 	Tabular *tabular.Config `yaml:"tabular"` // a format
+	X12     *x12.Config     `yaml:"x12"`     // a format
 }
 
 // A Worker is `vagus worker -c`: one of the cloud's.

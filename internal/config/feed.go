@@ -26,6 +26,7 @@ func (f *Feed) parts() (sources, transports, formats []part) {
 			{"hl7", f.HL7 != nil && !mllp},
 			{"json", f.JSON != nil},
 			{"tabular", f.Tabular != nil},
+			{"x12", f.X12 != nil},
 		}
 }
 
