@@ -112,7 +112,7 @@ func TestVersionsAreNamedInFullOrByTheirRelease(t *testing.T) {
 		{"005010X221A1", "835", ""}, {"005010X221", "835", ""}, {"005010X222A2", "837", ""}, {"005010", "835", ""}, {"005010X214", "", ""}, {"004010", "TA1", ""},
 		{"", "835", "a mapping says its version: one of 004010, 005010, 005010X214"},
 		{"5010", "835", `no version "5010": use one of`},
-		{"004010", "835", "has the sets 810, 820, 850, 855, 856, 997, no 835"},
+		{"004010", "835", "has the sets 810, 820, 850, 855, 856, 860, 997, no 835"},
 		{"004010", "", "say which, when: { ST-01"},
 		{"005010", "837", "several guides of 837: use one of 005010X222A1, 005010X223A2, 005010X224A2"},
 	} {
