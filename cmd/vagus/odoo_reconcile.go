@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,7 @@ import (
 )
 
 // odooReconcileCmd is `vagus odoo reconcile`. It exits with 1 if there are
-// differences that a person should look at.
+// differences that a person should look at, and 2 if it could not tell.
 type odooReconcileCmd struct {
 	configured
 	Feed   string `required:"" placeholder:"NAME" help:"The feed whose units are compared."`
@@ -31,7 +32,7 @@ func (*odooReconcileCmd) Help() string {
 the last applied unit of the feed counts: is the record there, does it hold what was written, did somebody else write since?
 Values are compared while the hub has the units (30 days); references, lines and formatted texts are not. It writes
 nothing, and prints models, ids and names of fields, never a value. Exits with 1 if something is missing, changed,
-duplicate or made twice; merged, touched and shared are for you to know.`
+duplicate or made twice, and 2 if it could not be compared; merged, touched and shared are for you to know.`
 }
 
 // differences says what each kind means, in the order in which they are shown.
@@ -50,6 +51,16 @@ const shownDifferences = 200
 
 // Run compares, prints what differs and sums up.
 func (cmd *odooReconcileCmd) Run(c *console) error {
+	err := cmd.compare(c)
+	var told exitError
+	if err == nil || errors.As(err, &told) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	c.fail(err)
+	return exitError(2)
+}
+
+func (cmd *odooReconcileCmd) compare(c *console) error {
 	if cmd.Config == "" {
 		return errors.New("name the worker's file with -c: it says where the ledger, the units and Odoo are")
 	}

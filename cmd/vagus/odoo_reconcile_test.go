@@ -172,6 +172,8 @@ func TestOdooReconcileFindsWhatPeopleDid(t *testing.T) {
 		t.Errorf("two hours ago there was nothing: %s", out)
 	}
 
+	reconcile(2, "--feed", "nope")
+
 	if err := stop(); err != nil { // the ledger is a file, and the hub is gone
 		t.Fatal(err)
 	}
@@ -185,15 +187,18 @@ func TestOdooReconcileFindsWhatPeopleDid(t *testing.T) {
 
 func TestOdooReconcileNamesTheFix(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ args, says string }{
-		"no file":            {"reconcile --feed adt", "name the worker's file with -c"},
-		"a number below":     {"reconcile --feed adt --last=-1 -c odoo_test.go", "number of units"},
-		"another file":       {"reconcile --feed adt -c odoo_test.go", "odoo_test.go:"},
-		"neither of the two": {"check", "give the worker's file with -c, or --url"},
-		"both":               {"check -c odoo_test.go --url http://127.0.0.1:1", "leave out --url"},
+	for name, c := range map[string]struct {
+		args, says string
+		code       int
+	}{
+		"no file":            {"reconcile --feed adt", "name the worker's file with -c", 2},
+		"a number below":     {"reconcile --feed adt --last=-1 -c odoo_test.go", "number of units", 2},
+		"another file":       {"reconcile --feed adt -c odoo_test.go", "odoo_test.go:", 2},
+		"neither of the two": {"check", "give the worker's file with -c, or --url", 1},
+		"both":               {"check -c odoo_test.go --url http://127.0.0.1:1", "leave out --url", 1},
 	} {
 		r := newRun(t.Context())
-		if code := r.vagusOdoo(t, strings.Fields(c.args)...); code != 1 || !strings.Contains(r.err.String(), c.says) {
+		if code := r.vagusOdoo(t, strings.Fields(c.args)...); code != c.code || !strings.Contains(r.err.String(), c.says) {
 			t.Errorf("%s: %d %s", name, code, r.err.String())
 		}
 	}
