@@ -21,6 +21,8 @@ const (
 	smallFile = 1 << 20 // below this the ratio does not matter
 )
 
+var errTooLarge = errors.New("it is too large")
+
 // A part is a file, or one of an archive's.
 type part struct {
 	name  string // without folders

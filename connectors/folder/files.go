@@ -26,7 +26,7 @@ type Files interface {
 	// Stat describes one file. One that has further names, which could change it, is described
 	// with [fs.ModeIrregular].
 	Stat(ctx context.Context, name string) (fs.FileInfo, error)
-	// Read returns the content of a regular file, or an error where it has over limit bytes.
+	// Read returns the content of a regular file, or its first limit+1 bytes.
 	Read(ctx context.Context, name string, limit int64) ([]byte, error)
 	// Write makes a file or replaces it: whole, or not at all.
 	Write(ctx context.Context, name string, body []byte) error
@@ -36,8 +36,6 @@ type Files interface {
 	// MakeDir makes a folder that is not there yet, and those that it is in.
 	MakeDir(ctx context.Context, dir string) error
 }
-
-var errTooLarge = errors.New("the file is too large")
 
 // Local returns the files below a folder of this machine. It need not be there yet
 // and may go and come back, as network file systems do: every call opens it.
@@ -123,17 +121,14 @@ func (l local) Read(ctx context.Context, name string, limit int64) (body []byte,
 		if !info.Mode().IsRegular() {
 			return errors.New("read: it is no regular file any more")
 		}
-		body, err = readAll(f, info.Size(), limit)
+		body, err = readAll(io.LimitReader(f, limit+1), min(info.Size(), limit), limit+1)
 		return err
 	})
 	return body, err
 }
 
-// readAll reads at most limit bytes of what has likely size.
+// readAll reads what has at most limit bytes, and likely size.
 func readAll(r io.Reader, size, limit int64) ([]byte, error) {
-	if size > limit {
-		return nil, errTooLarge
-	}
 	body := make([]byte, 0, size+1)
 	r = io.LimitReader(r, limit+1)
 	for {

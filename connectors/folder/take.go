@@ -34,10 +34,10 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, info fs.FileInf
 		return s.quarantine(ctx, at, name, traits(before), s.tooLarge())
 	}
 	body, err := s.files.Read(ctx, at, s.conf.MaxBytes)
-	if errors.Is(err, errTooLarge) {
-		return s.quarantine(ctx, at, name, traits(before), s.tooLarge())
-	} else if err != nil {
+	if err != nil {
 		return fmt.Errorf("read file %s: %w", short, err)
+	} else if int64(len(body)) > s.conf.MaxBytes {
+		return s.quarantine(ctx, at, name, traits(before), s.tooLarge())
 	}
 	if same, err := s.unchanged(ctx, at, before, int64(len(body))); err != nil || !same {
 		next[at] = sight{}

@@ -13,6 +13,7 @@ import (
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
+	"github.com/vagus-health/vagus/connectors/sftp"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/connectors/x12"
@@ -79,6 +80,19 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 			return source{}, err
 		}
 		return source{s, nobody, always, s.Problem, "a folder"}, nil
+	case cfg.SFTP != nil:
+		server, c := cfg.SFTP.Server, cfg.SFTP.Folder
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		server.Logger = b.log.With("feed", cfg.Name)
+		files, err := sftp.New(server, c.Dir)
+		if err != nil {
+			return source{}, err
+		}
+		s, err := folder.New(cfg.Name, c, files, receiver)
+		if err != nil {
+			return source{}, err
+		}
+		return source{s, nobody, always, s.Problem, "an SFTP server"}, nil
 	case cfg.HTTP != nil:
 		c := *cfg.HTTP
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()

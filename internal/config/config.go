@@ -70,6 +70,7 @@ type Feed struct {
 
 	Folder *folder.Config  `yaml:"folder"` // a transport: files of this machine
 	HTTP   *webhook.Config `yaml:"http"`   // a transport: bodies of requests
+	SFTP   *SFTP           `yaml:"sftp"`   // a transport: files of a server
 
 	JSON    *webhook.JSON   `yaml:"json"`    // a format
 	Tabular *tabular.Config `yaml:"tabular"` // a format

@@ -91,6 +91,21 @@ func TestAFeedMayBeATransportAndAFormat(t *testing.T) {
 	}
 }
 
+func TestAFeedMayWatchAServersFolder(t *testing.T) {
+	t.Setenv("VAGUS_SFTP", "sesame")
+	path := write(t, "agent.yaml", parts("sftp: { address: files.example.org, user: vagus, password: { env: VAGUS_SFTP }, host_keys: [ 'SHA256:x' ], dir: /exchange, in: inbound }", "tabular: { format: xlsx }"))
+	a := NewAgent()
+	if err := Load(path, a); err != nil {
+		t.Fatal(err)
+	}
+	if c := a.Feeds[0].SFTP; c.Server.Password.Reveal() != "sesame" || c.Folder.Dir != "/exchange" || c.Folder.In != "inbound" || c.Server.HostKeys[0] != "SHA256:x" {
+		t.Errorf("%+v", c)
+	}
+	if err := Load(write(t, "agent.yaml", parts("sftp: { adress: x }", "tabular: {}")), NewAgent()); err == nil || !strings.Contains(err.Error(), `did you mean "address"`) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAFeedMayReadAnOdoo(t *testing.T) {
 	t.Setenv("VAGUS_ODOO_KEY", "k")
 	t.Setenv("VAGUS_HINT", "0123456789abcdef")

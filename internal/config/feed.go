@@ -3,7 +3,16 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/vagus-health/vagus/connectors/folder"
+	"github.com/vagus-health/vagus/connectors/sftp"
 )
+
+// SFTP is a server and the folder of it that is watched.
+type SFTP struct {
+	Server sftp.Config   `yaml:",inline"`
+	Folder folder.Config `yaml:",inline"`
+}
 
 // A part is a setting of a feed that says how messages come or what they are.
 type part struct {
@@ -22,6 +31,7 @@ func (f *Feed) parts() (sources, transports, formats []part) {
 		}, []part{
 			{"folder", f.Folder != nil},
 			{"http", f.HTTP != nil},
+			{"sftp", f.SFTP != nil},
 		}, []part{
 			{"hl7", f.HL7 != nil && !mllp},
 			{"json", f.JSON != nil},
