@@ -27,6 +27,8 @@ func TestWhatOdooKeepsInAnotherShapeIsNotWrittenAgain(t *testing.T) {
 		}{
 			"a text, a flag, a date, numbers": {"res.partner", broker.Values{"name": "n", "is_company": true, "color": json.Number("3"), "ref": "00012", "zip": ""}},
 			"plain text in a formatted field": {"res.partner", broker.Values{"name": "n", "comment": "a &lt; b, it&#39;s &#34;so&#34;\nnext"}},
+			"formatted text":                  {"res.partner", broker.Values{"name": "n", "comment": "Seen <b>today</b><br/>&amp; <a href=\"https://x.example/?a=1&b=2\">there</a>"}},
+			"a list in a division":            {"res.partner", broker.Values{"name": "n", "comment": "<div><ul><li>one</li><li>two</li></ul></div>"}},
 			"relations":                       {"res.partner", broker.Values{"name": "n", "country_id": refTo("res.country", map[string]any{"code": "US"}), "category_id": map[string]any{"$replace": []any{}}}},
 			"a price with too many digits":    {"product.product", broker.Values{"name": "n", "list_price": json.Number("12.345")}},
 			"one that is rounded away":        {"product.product", broker.Values{"name": "n", "list_price": json.Number("-2.675")}},
@@ -77,16 +79,27 @@ func TestRoundingToTheDigitsOfAField(t *testing.T) {
 	}
 }
 
-func TestAParagraphIsAPlainText(t *testing.T) {
+// The texts of the first list were sent to a real server, and are stored as it has them.
+func TestFormattedTextIsTheSameWhateverOdooMakesOfIt(t *testing.T) {
 	t.Parallel()
-	for stored, plain := range map[string]string{"<p>a</p>": "a", "<p>a &lt; b</p>": "a &lt; b", "<p>it's</p>": "it&#39;s", "<p>a\nb</p>": "a\nb"} {
-		if !sameText(stored, plain) {
-			t.Errorf("%s is %s", stored, plain)
+	for _, c := range [][2]string{
+		{"a &lt; b", "<p>a &lt; b</p>"}, {"it&#39;s", "<p>it's</p>"}, {"a\nb", "<p>a\nb</p>"}, {"a<br/>b", "<p>a<br>b</p>"}, {"<b>x</b>", "<b>x</b>"},
+		{"<div>x</div>", "x"}, {"<div><p>a</p></div>", "<p>a</p>"}, {"<P>UP</P>", "<p>UP</p>"}, {"<p>x", "<p>x</p>"}, {"<p>a & b</p>", "<p>a &amp; b</p>"},
+		{"lead <b>x</b> tail", "<p>lead <b>x</b> tail</p>"}, {"<p>x</p> tail", "<p>x</p> tail"}, {"<p>&nbsp;x&#160;y</p>", "<p>&nbsp;x&nbsp;y</p>"},
+		{"<i>a</i><b>b</b>", "<span><i>a</i><b>b</b></span>"}, {`<a href="https://x.org/?a=1&b=2">l</a>`, `<a href="https://x.org/?a=1&amp;b=2">l</a>`},
+		{`<p style="color:red">"q" 's'</p>`, `<p style="color:red">"q" 's'</p>`}, {"<ul><li>one<li>two</ul>", "<ul><li>one</li><li>two</li></ul>"},
+	} {
+		if !sameFormatted(c[1], c[0]) {
+			t.Errorf("%s is stored as %s", c[0], c[1])
 		}
 	}
-	for stored, plain := range map[string]string{"a": "a", "<p>a</p>": "b", "<p>a": "a", "<p><b>a</b></p>": "a", "<p>a</p><p>b</p>": "a</p><p>b"} {
-		if sameText(stored, plain) {
-			t.Errorf("%s is not %s", stored, plain)
+	for _, c := range [][2]string{
+		{"a", "a"}, {"b", "<p>a</p>"}, {"a", "<p><b>a</b></p>"}, {"<span>x</span>", "<p>x</p>"}, {"<p>a</p><p>b</p>", "<p>a</p>"}, {"<p>a</p><p>b</p>", "<p>ab</p>"},
+		{"<i>x</i>", "<b>x</b>"}, {`<a href="1">l</a>`, `<a href="2">l</a>`}, {`<p class="c">x</p>`, "x"}, {"x", `<p class="c">x</p>`}, {"<p>a b</p>", "<p>a  b</p>"},
+		{"<script>1</script><p>x</p>", "<p>x</p>"}, {"", "<p></p>"}, {"x", "<p>x</p>" + strings.Repeat(" ", 2*maxCompared)},
+	} {
+		if sameFormatted(c[1], c[0]) {
+			t.Errorf("%s is taken for %s", c[0], c[1])
 		}
 	}
 }

@@ -232,13 +232,13 @@ func (t *tx) put(model string, id int64, r *record, name string, v any) {
 	}
 }
 
-// stored is what Odoo keeps of a value: a plain text in a field of formatted text
-// becomes a paragraph, and a number is rounded to the field's digits.
+// stored is what Odoo keeps of a value: formatted text is cleaned, and a number is
+// rounded to the field's digits.
 func stored(f Field, v any) any {
 	switch v := v.(type) {
 	case string:
-		if f.Type == "html" && v != "" && !strings.Contains(v, "<") {
-			return "<p>" + strings.NewReplacer("&#39;", "'", "&#34;", `"`).Replace(v) + "</p>"
+		if f.Type == "html" {
+			return cleaned(v)
 		}
 	case float64:
 		if f.Digits > 0 {
