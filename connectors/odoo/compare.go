@@ -61,7 +61,7 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 	type ask struct {
 		ids    map[int64]bool
 		fields map[string]bool
-		guards map[string]bool
+		guards map[string]bool // of the fields, those without which nothing can be decided
 	}
 	asks := map[string]*ask{}
 	for _, j := range jobs {
@@ -73,18 +73,16 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 			a = &ask{map[int64]bool{}, map[string]bool{}, map[string]bool{}}
 			asks[j.op.Model] = a
 		}
-		before := len(a.fields)
 		if j.op.Do != "create" {
 			for f := range j.op.OnlyIf {
-				a.guards[f], a.fields[f] = true, true
+				a.guards[f] = true
 			}
 		}
 		for f := range deferrable(j.op) {
-			a.guards[f], a.fields[f] = true, true
+			a.guards[f] = true
 		}
 		if j.op.UnchangedSince != "" {
 			a.guards["write_uid"], a.guards["write_date"] = true, true
-			a.fields["write_uid"], a.fields["write_date"] = true, true
 		}
 		if enters(j.op) && j.op.Do != "create" {
 			a.fields["inventory_quantity_set"], a.fields["product_id"] = true, true
@@ -94,7 +92,8 @@ func (p *pass) observe(ctx context.Context, jobs []*job) error {
 				a.fields[f], a.fields["write_uid"] = true, true
 			}
 		}
-		if len(a.fields) > 0 || before > 0 {
+		maps.Copy(a.fields, a.guards)
+		if len(a.fields) > 0 {
 			a.ids[j.rec.id] = true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 )
 
 // byAnother lets the other user of the endpoint write fields of an external id's record.
@@ -80,6 +81,25 @@ func TestTheLastWriterWinsAndSaysSo(t *testing.T) {
 			t.Errorf("our own write was the last one: %q", o.Warning)
 		}
 	})
+}
+
+// Of a field that the user may not read nothing is compared, but who wrote the record
+// last is asked for all the same.
+func TestAChangeIsSeenAlsoWhereFieldsMayNotBeRead(t *testing.T) {
+	t.Parallel()
+	sim, cfg := server(t, simulated.Config{Users: []simulated.User{{Login: "other", Key: "other"}}})
+	target := connect(t, cfg)
+	o := upsert("t.p", broker.Values{"name": "n", "city": "Austin"})
+	wantApplied(t, applyTo(t, target, &broker.Unit{ID: "a", Ops: []broker.Operation{o}}))
+	theirs := cfg
+	theirs.User, theirs.Key = "other", broker.NewSecret("other")
+	o.Vals = broker.Values{"city": "Boston"}
+	wantApplied(t, applyTo(t, connect(t, theirs), &broker.Unit{ID: "b", Ops: []broker.Operation{o}}))
+	sim.Fail(simulated.Fault{Kind: simulated.FaultRaise, Model: "res.partner", Method: "read", Times: 1, Class: "odoo.exceptions.AccessError", Message: secret})
+	o.Vals, o.UnchangedSince = broker.Values{"city": "Denver"}, "2020-01-01 00:00:00"
+	if got := applyTo(t, target, &broker.Unit{ID: "c", Ops: []broker.Operation{o}})[0]; got.Class != "odoo.changed_since" {
+		t.Errorf("%s %s: %s", got.Result, got.Class, got.Reason)
+	}
 }
 
 func TestAnUnchangedSinceThatIsNoTimeIsRefused(t *testing.T) {

@@ -35,14 +35,14 @@ func (p *pass) liken(ctx context.Context, r record, vals broker.Values) error {
 		case json.Number:
 			n, err := v.Float64()
 			x, ok := have[name].(float64)
-			if !ok || err != nil || n == x || math.Abs(n-x) > 0.5 {
+			if !ok || err != nil || n == x {
 				continue
 			}
 			facts, err := p.t.facts(ctx, p, r.model, []string{name})
 			if err != nil {
 				return err
 			}
-			if f := facts[name]; f.kind == "float" && f.digits >= 0 && sameRounded(n, x, f.digits) {
+			if f := facts[name]; f.digits >= 0 && sameRounded(n, x, f.digits) {
 				have[name] = n
 			}
 		}

@@ -60,6 +60,9 @@ func TestWhatOdooKeepsInAnotherShapeIsNotWrittenAgain(t *testing.T) {
 		// A difference that is one is written.
 		b.applied(t, b.unit(upsert(xid+"_text", broker.Values{"name": "n", "comment": "one"})), b.unit(upsert(xid+"_text", broker.Values{"name": "n", "comment": "two"})))
 		want(t, b.read(t, xid+"_text", "comment"), map[string]any{"comment": "<p>two</p>"})
+		// Neither is a number rounded that its field keeps whole.
+		b.applied(t, b.unit(upsert(xid+"_whole", broker.Values{"name": "n", "partner_latitude": json.Number("10")})), b.unit(upsert(xid+"_whole", broker.Values{"name": "n", "partner_latitude": json.Number("10.3")})))
+		want(t, b.read(t, xid+"_whole", "partner_latitude"), map[string]any{"partner_latitude": 10.3})
 		b.applied(t, b.unit(upsert(xid+"_tags", broker.Values{"name": "<p>n</p>"})))
 		b.applied(t, b.unit(upsert(xid+"_tags", broker.Values{"name": "n"}))) // a field without format has no paragraphs
 		want(t, b.read(t, xid+"_tags", "name"), map[string]any{"name": "n"})

@@ -20,7 +20,7 @@ func (t *Target) writeEqual(ctx context.Context, p *pass, rows []*row) (left []*
 			left = append(left, r)
 			continue
 		}
-		key := strings.Join([]string{r.model, r.context, strconv.FormatBool(r.add), contextKey(vals)}, "\x00")
+		key := strings.Join([]string{r.model, r.context, contextKey(vals)}, "\x00")
 		if groups[key] == nil {
 			order = append(order, key)
 		}

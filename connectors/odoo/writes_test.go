@@ -1,8 +1,10 @@
 package odoo
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,6 +58,33 @@ func TestEqualValuesForManyRecordsTravelInOneWrite(t *testing.T) {
 				t.Errorf("tags %v", got["category_id"])
 			}
 			want(t, got, map[string]any{"name": fmt.Sprint("n", i), "city": "Boston", "zip": false, "is_company": true, "color": int64(4), "comment": "<p>hello</p>", "active": false})
+		}
+	})
+}
+
+func TestEqualValuesOfTwoModelsOrInTwoContextsTravelApart(t *testing.T) {
+	contract(t, func(t *testing.T, b *bench) {
+		var calls []string
+		watched := *b
+		watched.url = flaky(t, b.url, func(path string, body []byte) bool {
+			if isMutating(path, body) && (bytes.Contains(body, []byte("write")) || strings.HasSuffix(path, "/write")) {
+				calls = append(calls, path)
+			}
+			return false
+		})
+		target := watched.as(t, b.user, b.key)
+		archive := func(model, name string, in broker.Values) *broker.Unit {
+			return b.unit(broker.Operation{ID: "it", Model: model, Do: "archive", XID: b.xid(name), Context: in})
+		}
+		tag := broker.Operation{ID: "tag", Model: "res.partner.category", Do: "upsert", XID: b.xid("tag"), Vals: broker.Values{"name": "Tag " + b.prefix}}
+		b.applied(t, b.unit(tag), b.unit(upsert(b.xid("one"), broker.Values{"name": "n"})), b.unit(upsert(b.xid("two"), broker.Values{"name": "n"})))
+		for _, o := range applyTo(t, target, archive("res.partner.category", "tag", nil), archive("res.partner", "one", nil), archive("res.partner", "two", broker.Values{"tracking_disable": false})) {
+			if o.Result != broker.Applied {
+				t.Errorf("%s: %s", o.Class, o.Reason)
+			}
+		}
+		if len(calls) > 0 { // of one record each: by load
+			t.Errorf("written together: %v", calls)
 		}
 	})
 }
