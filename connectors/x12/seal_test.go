@@ -1,8 +1,6 @@
 package x12
 
 import (
-	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -131,53 +129,5 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 		if _, err := NewReceiver(Feed{}, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
-	}
-}
-
-func BenchmarkEnvelopeScan(b *testing.B) {
-	body := manyClaims(5000)
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := scanEnvelopes(body); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkReceiveClaims(b *testing.B) {
-	body := manyClaims(1000)
-	r := open(b, Config{Split: SplitClaim, Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}}})
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		got, err := r.Receive(b.Context(), broker.Delivery{Body: body}, func(context.Context, ...*broker.Message) error { return nil })
-		if err != nil || got.Accepted != 1000 {
-			b.Fatal(got.Accepted, err)
-		}
-	}
-}
-
-// manyClaims is an interchange of n claims, each of a subscriber of its own.
-func manyClaims(n int) []byte {
-	all := professional("", "")
-	i, j := strings.Index(all, "HL*2*"), strings.Index(all, "HL*3*")
-	var b strings.Builder
-	b.WriteString(all[:i])
-	for k := range n {
-		fmt.Fprintf(&b, "HL*%d*", k+2)
-		b.WriteString(all[i+5 : j])
-		b.WriteString(claimText("ACC778812", "310.25"))
-	}
-	return sent("005010X222A1", "HC", 11, b.String())
-}
-
-func TestTheEnvelopeScanAllocatesNothingForASegment(t *testing.T) {
-	few, many := manyClaims(10), manyClaims(2000)
-	count := func(body []byte) float64 {
-		return testing.AllocsPerRun(20, func() { _, _ = scanEnvelopes(body) })
-	}
-	if a, b := count(few), count(many); b > a {
-		t.Errorf("%v allocations for 10 claims, %v for 2000", a, b)
 	}
 }

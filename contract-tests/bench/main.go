@@ -52,6 +52,7 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/endtoend", "AgentAtRest", "1x", "1x"},
 	{"./contract-tests/endtoend", "HeapGrowth", "1x", ""}, // it waits for the journal's trimming: minutes
 	{"./connectors/hl7", ".", "1s", "100x"},
+	{"./connectors/x12", ".", "1s", "5x"},
 	{"./internal/mapping", ".", "1s", "100x"},
 	{"./internal/mapping/workbench", "LintAll|TestAll|Diff1000", "2s", "2x"},
 	{"./contract-tests/batches", ".", "3x", "1x"},
@@ -164,6 +165,9 @@ func figures(runs map[string]run) []figure {
 		if v, ok := runs[e+m.run][m.unit]; ok {
 			add(m.name, v, m.unit, m.target, m.met != nil && m.met(v))
 		}
+	}
+	if v, ok := runs["connectors/x12 EnvelopeScan"]["MB/s"]; ok {
+		add("X12 envelope scan", v, "MB/s", "at least 500", v >= 500)
 	}
 	const w = "internal/mapping/workbench "
 	for _, m := range []struct {
