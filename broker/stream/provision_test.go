@@ -130,7 +130,8 @@ func TestWhatAnOlderVersionMadeIsRenewed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := js.CreateConsumer(t.Context(), Down, jetstream.ConsumerConfig{Durable: "north", FilterSubject: "down.north.>", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+	if _, err := js.CreateConsumer(t.Context(), Down, jetstream.ConsumerConfig{Durable: "north", FilterSubject: "down.north.>",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 16, MaxWaiting: 8}); err != nil {
 		t.Fatal(err)
 	}
 	if err := Renew(t.Context(), js); err != nil {
