@@ -75,6 +75,7 @@ type watch struct {
 	s       *Source
 	model   string
 	fields  []string
+	watches []string
 	domain  []any
 	spec    map[string]any // of web_read; nil until the database has been asked
 	behind  []string       // the models that the fields lead to
@@ -119,7 +120,7 @@ func NewSource(feed Feed, c SourceConfig) (*Source, error) {
 		return nil, fmt.Errorf("odoo: metrics: %w", err)
 	}
 	for _, m := range c.Models {
-		s.watches = append(s.watches, &watch{s: s, model: m.Model, fields: m.Fields, domain: m.Domain, hint: make(chan struct{}, 1)})
+		s.watches = append(s.watches, &watch{s: s, model: m.Model, fields: m.Fields, watches: m.Watch, domain: m.Domain, hint: make(chan struct{}, 1)})
 	}
 	return s, nil
 }
@@ -178,7 +179,7 @@ func (s *Source) remember() error {
 	}
 	for _, w := range s.watches {
 		var problem error
-		w.memory, problem = remember(filepath.Join(s.cfg.Dir, w.model+".state"), s.cfg.Database, reads(w.fields, w.domain), s.now())
+		w.memory, problem = remember(filepath.Join(s.cfg.Dir, w.model+".state"), s.cfg.Database, reads(w.fields, w.domain, w.watches), s.now())
 		if problem != nil {
 			s.log.Warn("odoo: what was sent is not remembered, everything is read again", "model", w.model, "error", problem)
 		}

@@ -45,6 +45,10 @@ type SourceModel struct {
 	// "order_line.product_id.default_code". A relation alone brings the id and the
 	// name of its records.
 	Fields []string `yaml:"fields"`
+	// Watch are those of the fields of which each message also says what they were
+	// before, as _was: for outbound mappings whose trigger is that a field becomes
+	// something.
+	Watch []string `yaml:"watch"`
 	// Domain restricts the records, as Odoo writes it: [["sale_ok", "=", true]].
 	Domain []any `yaml:"domain"`
 }
@@ -120,6 +124,11 @@ func (m *SourceModel) check() ([]any, error) {
 		steps := strings.Split(f, ".")
 		if len(steps) > maxFieldDepth || slices.ContainsFunc(steps, func(s string) bool { return !fieldName(s) }) {
 			return nil, fmt.Errorf("fields: %q is not the name of a field, or a way of at most %d steps to one: partner_id.ref", f, maxFieldDepth)
+		}
+	}
+	for _, f := range m.Watch {
+		if strings.Contains(f, ".") || !slices.Contains(m.Fields, f) {
+			return nil, fmt.Errorf("watch: %q is not one of the fields: of %s", f, m.Model)
 		}
 	}
 	out := make([]any, len(m.Domain))

@@ -24,10 +24,14 @@ const (
 	timeLayout    = "2006-01-02 15:04:05"
 )
 
-// reads stands for the fields and the domain in a memory.
-func reads(fields []string, domain []any) string {
+// reads stands for the fields and the domain, and those that are watched, in a memory.
+func reads(fields []string, domain []any, watched []string) string {
 	f := slices.Sorted(slices.Values(fields))
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %#v", f, domain))
+	text := fmt.Appendf(nil, "%q %#v", f, domain)
+	if len(watched) > 0 { // what they are now has to be known
+		text = fmt.Appendf(text, " %q", slices.Sorted(slices.Values(watched)))
+	}
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -248,7 +252,7 @@ func (r *reading) left(asked []any, there []listed) error {
 // everything compares all records with what was sent.
 func (r *reading) everything() error {
 	began, m := r.s.now(), r.memory
-	as := reads(r.fields, r.domain)
+	as := reads(r.fields, r.domain, r.watches)
 	rows, err := r.list()
 	if err != nil {
 		return err

@@ -72,6 +72,9 @@ func (r *reading) sending(rec map[string]any) (sending, error) {
 	}
 	sum := sha256.Sum256(content)
 	v := version{at: at, hash: binary.LittleEndian.Uint64(sum[:])}
+	if v.was, err = r.watched(rec); err != nil {
+		return sending{}, err
+	}
 	old, known := r.memory.known[id]
 	sameTime := known && old.at == at
 	switch {
@@ -95,6 +98,7 @@ func (r *reading) sending(rec map[string]any) (sending, error) {
 		return s, nil
 	}
 	rec["write_date"] = written
+	r.sayBefore(rec, old, known)
 	s.message, err = r.message("write", id, name, rec)
 	return s, err
 }

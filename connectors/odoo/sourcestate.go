@@ -28,6 +28,7 @@ type version struct {
 	hash  uint64 // of the content that was read
 	chain uint32 // of the contents before it that had the same write_date; 0: none
 	looks uint8
+	was   string // what the watched fields were, see SourceModel.Watch
 }
 
 // A memory is what a source remembers of one model: each record's last version,
@@ -56,6 +57,7 @@ type about struct {
 	RereadAt   int64   `json:"reread_at"`        // when, Unix seconds by our clock
 	Reconciled int64   `json:"reconciled"`       // when all records were compared, Unix seconds by our clock; 0: they are to be
 	Records    int     `json:"records"`
+	Watched    bool    `json:"watched,omitempty"` // each record has what its watched fields were
 }
 
 const (
@@ -168,6 +170,11 @@ func (m *memory) save(now time.Time) error {
 // differences of id and write_date to the one before, and a checksum.
 func (m *memory) bytes() []byte {
 	m.about.Records = len(m.known)
+	for _, v := range m.known {
+		if m.about.Watched = v.was != ""; m.about.Watched {
+			break
+		}
+	}
 	head, _ := json.Marshal(m.about) // texts and numbers
 	b := make([]byte, 0, len(head)+20*len(m.known)+64)
 	b = append(append(append(b, memoryMagic...), head...), '\n')
@@ -179,6 +186,9 @@ func (m *memory) bytes() []byte {
 		b = binary.LittleEndian.AppendUint64(b, v.hash)
 		b = binary.LittleEndian.AppendUint32(b, v.chain)
 		b = append(b, v.looks)
+		if m.about.Watched {
+			b = append(binary.AppendUvarint(b, uint64(len(v.was))), v.was...)
+		}
 		lastID, lastAt = id, v.at
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
@@ -212,7 +222,16 @@ func (m *memory) decode(data []byte) error {
 		}
 		id, at = id+int64(ahead), at+step
 		m.known[id] = version{at: at, hash: binary.LittleEndian.Uint64(rest[n:]), chain: binary.LittleEndian.Uint32(rest[n+8:]), looks: rest[n+12]}
-		rest = rest[n+13:]
+		if rest = rest[n+13:]; !m.about.Watched {
+			continue
+		}
+		size, n := binary.Uvarint(rest)
+		if n <= 0 || size > uint64(len(rest)-n) {
+			return errMemory
+		}
+		v := m.known[id]
+		v.was, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
+		m.known[id] = v
 	}
 	if len(rest) > 0 {
 		return errMemory

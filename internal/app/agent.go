@@ -79,7 +79,15 @@ func (a *Agent) start(ctx context.Context) error {
 	} else {
 		a.run("stored messages", func(ctx context.Context) error { return serveStored(ctx, l, a.journal, a.log) })
 	}
+	sinks := map[string]broker.Target{}
+	for name, c := range a.cfg.Sinks {
+		if sinks[name], err = newSink(name, c, a.base); err != nil {
+			return fmt.Errorf("sink %s: %w", name, err)
+		}
+		a.closeAtTheEnd("sink "+name, sinks[name])
+	}
 	a.link, err = link.New(link.Config{
+		Sinks: sinks, SinkDir: filepath.Join(a.cfg.DataDir, "sinks"),
 		Bundle: a.site, URLs: a.hubURLs(), Feeds: names, Journal: site{a.journal}, Retention: a.cfg.Journal.Retention, Logger: a.log, Tracer: a.tracer(), Meter: a.meter(),
 		Map: func(ctx context.Context, m *broker.Message) ([]*broker.Unit, error) {
 			return a.feed(m.Feed).units(ctx, m)

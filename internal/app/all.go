@@ -61,7 +61,7 @@ func StartAll(ctx context.Context, cfg *config.All, o Options) (_ *All, err erro
 // bundle, which its hub makes.
 func AgentOf(cfg *config.All) *config.Agent {
 	a := config.NewAgent()
-	a.DataDir, a.Journal, a.Feeds, a.Mappings, a.Grace, a.Process = filepath.Join(cfg.DataDir, "agent"), cfg.Journal, cfg.Feeds, cfg.Mappings, cfg.Grace, cfg.Process
+	a.DataDir, a.Journal, a.Feeds, a.Sinks, a.Mappings, a.Grace, a.Process = filepath.Join(cfg.DataDir, "agent"), cfg.Journal, cfg.Feeds, cfg.Sinks, cfg.Mappings, cfg.Grace, cfg.Process
 	return a
 }
 

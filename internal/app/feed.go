@@ -62,7 +62,8 @@ type reading struct {
 // add puts a mapping where its source is decoded.
 func (f *feed) add(m *mapping.Mapping) {
 	for _, r := range f.readings {
-		if r.format == m.Format && reflect.DeepEqual(r.source, m.Source) {
+		// A mapping of documents has a dialect, and a trigger, of its own.
+		if m.Record() == nil && r.mappings[0].Record() == nil && r.format == m.Format && reflect.DeepEqual(r.source, m.Source) {
 			r.reads.AddAll(m.Reads())
 			r.mappings = append(r.mappings, m)
 			return
@@ -81,6 +82,13 @@ func newFeed(cfg config.Feed, ms []*mapping.Mapping, secret []byte, log *slog.Lo
 	for _, m := range ms {
 		if m.Format != format {
 			continue
+		}
+		if m.Record() != nil {
+			if ok, err := outbound(cfg, m); err != nil {
+				return nil, err
+			} else if !ok {
+				continue
+			}
 		}
 		f.add(m)
 	}
@@ -117,7 +125,10 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 			u.Verdict = broker.DeadLetter
 		}
 		if u.Verdict == broker.Apply {
-			u.Ops = r.Ops
+			var err error
+			if u.Ops, err = operations(mp, r); err != nil {
+				u.Verdict, u.Class, u.Reason = broker.DeadLetter, "mapping.encode", err.Error()
+			}
 		}
 		units = append(units, u)
 		return nil
@@ -138,6 +149,9 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 // decoded is a *broker.RejectError.
 func (f *feed) each(ctx context.Context, m *broker.Message, got func(*mapping.Mapping, mapping.Result) error) error {
 	for _, as := range f.readings {
+		if !as.takes(m) {
+			continue
+		}
 		decoded, err := as.dialect.Decode(m.Body, as.reads)
 		if err != nil {
 			return &broker.RejectError{Code: as.format + ".malformed", Err: err}

@@ -150,18 +150,3 @@ func feedFormat(cfg config.Feed) string {
 	}
 	return ""
 }
-
-// newTarget is the registry of targets.
-func newTarget(name string, cfg config.Target, b *base) (broker.Target, error) {
-	switch {
-	case cfg.Odoo != nil:
-		c := *cfg.Odoo
-		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
-		c.Logger, c.Tracer, c.Meter = b.log.With("target", name), b.tracer(), b.meter()
-		if cfg.Concurrency > 0 {
-			c.Concurrency = cfg.Concurrency
-		}
-		return odoo.New(c)
-	}
-	return nil, errors.New("target " + name + " has no connector")
-}

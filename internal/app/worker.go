@@ -79,14 +79,13 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 	}
 	targets, promisers := map[string]worker.TargetConfig{}, map[string]broker.Target{}
 	for target, c := range w.cfg.Targets {
-		t, err := newTarget(target, c, w.base)
+		t, err := newTarget(target, c, w.nc, w.base)
 		if err != nil {
 			return fmt.Errorf("target %s: %w", target, err)
 		}
+		w.closeAtTheEnd("target "+target, t)
 		promisers[target] = t
-		targets[target] = worker.TargetConfig{
-			Target: t, Batch: c.Batch, Concurrency: c.Concurrency, RetryMin: c.RetryMin, RetryMax: c.RetryMax, MaxAttempts: c.MaxAttempts, DeferFor: c.DeferFor,
-		}
+		targets[target] = targetConfig(c, t)
 	}
 	w.worker, err = worker.New(js, w.ledger, worker.Config{
 		Name: name, Targets: targets, Logger: w.log, Tracer: w.tracer(), Meter: w.meter(),

@@ -23,6 +23,9 @@ type Agent struct {
 	Bundle  string  `yaml:"bundle"`   // directory that `vagus site add` made for this site: who it is and how it reaches the cloud
 	Journal Journal `yaml:"journal"`
 	Feeds   []Feed  `yaml:"feeds"`
+	// Sinks are systems of the site that documents from the cloud go to: workers
+	// name them in their targets.
+	Sinks map[string]Outlet `yaml:"sinks"`
 	// Mappings says how the mappings that the feeds name come into force.
 	Mappings Mappings      `yaml:"mappings"`
 	Grace    time.Duration `yaml:"grace"` // for work in hand at the end
@@ -94,9 +97,13 @@ type Ledger struct {
 	SQLite   string        `yaml:"sqlite"`   // file, for one machine
 }
 
-// A Target is one system that units are applied to.
+// A Target is one system that units are applied to: an Odoo, a sink that the
+// worker reaches by itself, or one at a site.
 type Target struct {
-	Odoo        *odoo.Config  `yaml:"odoo"`
+	Odoo        *odoo.Config `yaml:"odoo"`
+	Outlet      `yaml:",inline"`
+	Site        string        `yaml:"site"`         // the agent there has
+	At          string        `yaml:"sink"`         // this sink
 	Batch       int           `yaml:"batch"`        // units handed to the target at once; 0: 100
 	Concurrency int           `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2. Worker processes share them, but each makes one: have no more processes than this
 	MaxAttempts int           `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
@@ -140,6 +147,7 @@ type All struct {
 	MaxBytes int64             `yaml:"max_bytes"` // of the units that the hub keeps
 	Journal  Journal           `yaml:"journal"`
 	Feeds    []Feed            `yaml:"feeds"`
+	Sinks    map[string]Outlet `yaml:"sinks"`
 	Mappings Mappings          `yaml:"mappings"`
 	Ledger   Ledger            `yaml:"ledger"` // default: SQLite below data_dir
 	Targets  map[string]Target `yaml:"targets"`
@@ -216,6 +224,12 @@ func (a *Agent) validate(dir string) error {
 	}
 	if err := a.Mappings.validate(dir); err != nil {
 		return err
+	}
+	if err := validateSinks(a.Sinks, dir); err != nil {
+		return err
+	}
+	if len(a.Feeds) == 0 && len(a.Sinks) > 0 {
+		return nil
 	}
 	return validateFeeds(a.Feeds, dir)
 }
@@ -312,10 +326,9 @@ func validateTargets(targets map[string]Target, dir string) error {
 		if err := stream.CheckToken("target", name); err != nil {
 			return fmt.Errorf("targets: %w", err)
 		}
-		if t.Odoo == nil {
-			return fmt.Errorf("targets.%s.odoo: missing: give url, database, user and key", name)
+		if err := t.validate(name, dir); err != nil {
+			return err
 		}
-		t.Odoo.TLS.CAFile = absolute(dir, t.Odoo.TLS.CAFile)
 		if t.DeferFor < 0 {
 			return fmt.Errorf("targets.%s.defer_for: %s is negative", name, t.DeferFor)
 		}
@@ -352,6 +365,18 @@ func (a *All) validate(dir string) error {
 	}
 	if err := validateFeeds(a.Feeds, dir); err != nil {
 		return err
+	}
+	if err := validateSinks(a.Sinks, dir); err != nil {
+		return err
+	}
+	for name, t := range a.Targets {
+		if t.Site == "" && t.At != "" {
+			t.Site = a.Site // there is one
+			a.Targets[name] = t
+		}
+		if _, ok := a.Sinks[t.At]; t.At != "" && t.Site == a.Site && !ok {
+			return fmt.Errorf("targets.%s.sink: this site has no sink %s: add it to sinks", name, t.At)
+		}
 	}
 	for i, f := range a.Feeds {
 		if t := a.Targets[f.Target]; f.Atomic && t.Odoo != nil && t.Odoo.Addon == "off" {
