@@ -61,7 +61,6 @@ type watched struct {
 
 	mu       sync.Mutex
 	accepted []string
-	refuse   error
 }
 
 func watch(t *testing.T, conf folder.Config, files func(folder.Files) folder.Files) *watched {
@@ -106,9 +105,6 @@ func (w *watched) start(t *testing.T, conf folder.Config, files func(folder.File
 func (w *watched) accept(_ context.Context, ms ...*broker.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.refuse != nil {
-		return w.refuse
-	}
 	for _, m := range ms {
 		w.accepted = append(w.accepted, string(m.Body))
 	}
@@ -119,12 +115,6 @@ func (w *watched) got() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.accepted)
-}
-
-func (w *watched) refuseWith(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.refuse = err
 }
 
 // drop puts a file there as a whole.

@@ -3,17 +3,12 @@ package sftp_test
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,118 +20,14 @@ import (
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/sftp"
+	"github.com/vagus-health/vagus/contract-tests/source/openssh"
 )
 
 var _ folder.Files = (*sftp.Client)(nil)
 
-// key makes a key pair: the private one as OpenSSH writes it.
-func key(t testing.TB, passphrase string) (private string, public ssh.PublicKey) {
+func client(t testing.TB, p *openssh.Peer) *sftp.Client {
 	t.Helper()
-	_, secret, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(secret, "")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(secret, "", []byte(passphrase))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(block)), signer.PublicKey()
-}
-
-// A peer is OpenSSH's server with its internal-sftp, and a folder of it.
-type peer struct {
-	conf    sftp.Config
-	host    ssh.PublicKey
-	dir     string
-	ln      net.Listener
-	through func(net.Conn) net.Conn // nil: as it is
-}
-
-// openssh starts one: an sshd for each connection, as inetd did.
-func openssh(t testing.TB, through func(net.Conn) net.Conn) *peer {
-	t.Helper()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if me.Uid == "0" { // where sshd wants an empty folder
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	etc, dir := t.TempDir(), t.TempDir()
-	hostKey, host := key(t, "")
-	userKey, public := key(t, "")
-	conf := fmt.Sprintf(`HostKey %[1]s/host
-AuthorizedKeysFile %[1]s/authorized
-StrictModes no
-UsePAM no
-PermitRootLogin yes
-PasswordAuthentication no
-Subsystem sftp internal-sftp
-LogLevel QUIET
-PidFile none
-`, etc)
-	for name, text := range map[string]string{"host": hostKey, "authorized": string(ssh.MarshalAuthorizedKey(public)), "config": conf} {
-		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &peer{host: host, dir: dir, ln: ln, through: through, conf: sftp.Config{
-		Address: ln.Addr().String(), User: me.Username, Key: broker.NewSecret(userKey), HostKeys: []string{ssh.FingerprintSHA256(host)},
-	}}
-	var running sync.WaitGroup
-	t.Cleanup(running.Wait)
-	t.Cleanup(func() { _ = ln.Close() })
-	running.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { p.serve(t, c, filepath.Join(etc, "config")) })
-		}
-	})
-	return p
-}
-
-func (p *peer) serve(t testing.TB, c net.Conn, config string) {
-	defer c.Close()
-	if p.through != nil {
-		c = p.through(c)
-	}
-	cmd := exec.Command("/usr/sbin/sshd", "-i", "-f", config)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	cmd.Stdout = c
-	if err := cmd.Start(); err != nil {
-		t.Error(err)
-		return
-	}
-	go func() {
-		_, _ = io.Copy(in, c)
-		_ = in.Close()
-	}()
-	_ = cmd.Wait()
-}
-
-func (p *peer) client(t testing.TB) *sftp.Client {
-	t.Helper()
-	c, err := sftp.New(p.conf, p.dir)
+	c, err := sftp.New(p.Config, p.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +44,8 @@ func must(t testing.TB, err error) {
 
 func TestFilesOfOpenSSH(t *testing.T) {
 	t.Parallel()
-	p := openssh(t, nil)
-	c, ctx := p.client(t), t.Context()
+	p := openssh.Start(t, nil)
+	c, ctx := client(t, p), t.Context()
 	must(t, c.MakeDir(ctx, "."))
 	must(t, c.MakeDir(ctx, "a/b"))
 	must(t, c.MakeDir(ctx, "a/b"))
@@ -172,7 +63,7 @@ func TestFilesOfOpenSSH(t *testing.T) {
 	if info, err := c.Stat(ctx, "a/two"); err != nil || info.Size() != int64(len(large))-1 || !info.Mode().IsRegular() || info.ModTime().IsZero() {
 		t.Errorf("%v %v", info, err)
 	}
-	must(t, os.Symlink("/etc/passwd", filepath.Join(p.dir, "a/link")))
+	must(t, os.Symlink("/etc/passwd", filepath.Join(p.Dir, "a/link")))
 	if info, err := c.Stat(ctx, "a/link"); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		t.Errorf("a link is %v, %v", info, err)
 	}
@@ -193,10 +84,10 @@ func TestFilesOfOpenSSH(t *testing.T) {
 
 func TestAServerIsKnownByItsKey(t *testing.T) {
 	t.Parallel()
-	p := openssh(t, nil)
-	_, other := key(t, "")
-	shown := ssh.FingerprintSHA256(p.host)
-	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p.host)))
+	p := openssh.Start(t, nil)
+	_, other := openssh.Key(t, "")
+	shown := ssh.FingerprintSHA256(p.HostKey)
+	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p.HostKey)))
 	for _, tt := range []struct {
 		name string
 		keys []string
@@ -212,9 +103,9 @@ func TestAServerIsKnownByItsKey(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			conf := p.conf
+			conf := p.Config
 			conf.HostKeys = tt.keys
-			c, err := sftp.New(conf, p.dir)
+			c, err := sftp.New(conf, p.Dir)
 			must(t, err)
 			defer c.Close()
 			_, err = c.List(t.Context(), ".")
@@ -227,18 +118,18 @@ func TestAServerIsKnownByItsKey(t *testing.T) {
 
 func TestWhoWeAre(t *testing.T) {
 	t.Parallel()
-	p := openssh(t, nil)
-	wrong, _ := key(t, "")
-	conf := p.conf
+	p := openssh.Start(t, nil)
+	wrong, _ := openssh.Key(t, "")
+	conf := p.Config
 	conf.Key = broker.NewSecret(wrong)
-	c, err := sftp.New(conf, p.dir)
+	c, err := sftp.New(conf, p.Dir)
 	must(t, err)
 	defer c.Close()
 	if _, err := c.List(t.Context(), "."); err == nil || !strings.Contains(err.Error(), "unable to authenticate") {
 		t.Errorf("%v", err)
 	}
 
-	locked, _ := key(t, "sesame")
+	locked, _ := openssh.Key(t, "sesame")
 	for want, change := range map[string]func(*sftp.Config){
 		"address: missing":      func(c *sftp.Config) { c.Address = "" },
 		"user: missing":         func(c *sftp.Config) { c.User = "" },
@@ -255,8 +146,8 @@ func TestWhoWeAre(t *testing.T) {
 			c.Address, c.Key, c.Passphrase = "host", broker.NewSecret(locked), broker.NewSecret("sesame")
 		},
 	} {
-		conf := p.conf
-		conf.HostKeys = []string{ssh.FingerprintSHA256(p.host)}
+		conf := p.Config
+		conf.HostKeys = []string{ssh.FingerprintSHA256(p.HostKey)}
 		change(&conf)
 		if _, err := sftp.New(conf, "."); (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sesame")) {
 			t.Errorf("%v, want %q", err, want)
@@ -269,7 +160,7 @@ func TestAServerThatFallsSilentIsGivenUp(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer ln.Close()
-	_, host := key(t, "")
+	_, host := openssh.Key(t, "")
 	for name, timeout := range map[string]time.Duration{"by its time": 50 * time.Millisecond, "by its caller": time.Hour} {
 		c, err := sftp.New(sftp.Config{Address: ln.Addr().String(), User: "u", Password: broker.NewSecret("p"), HostKeys: []string{ssh.FingerprintSHA256(host)}, Timeout: timeout}, ".")
 		must(t, err)
@@ -318,7 +209,7 @@ func TestFilesSurviveAConnectionThatIsCutAtEachStep(t *testing.T) {
 	// Each connection carries a little more than the one before: the handshake takes about 3,000 of them.
 	var mu sync.Mutex
 	budget := 2800
-	p := openssh(t, func(c net.Conn) net.Conn {
+	p := openssh.Start(t, func(c net.Conn) net.Conn {
 		mu.Lock()
 		defer mu.Unlock()
 		budget += 350
@@ -329,9 +220,9 @@ func TestFilesSurviveAConnectionThatIsCutAtEachStep(t *testing.T) {
 	for i := range files {
 		body := fmt.Sprintf("body %d", i)
 		want[body] = true
-		must(t, os.WriteFile(filepath.Join(p.dir, fmt.Sprintf("%d.txt", i)), []byte(body), 0o600))
+		must(t, os.WriteFile(filepath.Join(p.Dir, fmt.Sprintf("%d.txt", i)), []byte(body), 0o600))
 	}
-	src, err := folder.New("files", folder.Config{Dir: p.dir, Every: time.Millisecond, Settle: time.Millisecond}, p.client(t), lines{})
+	src, err := folder.New("files", folder.Config{Dir: p.Dir, Every: time.Millisecond, Settle: time.Millisecond}, client(t, p), lines{})
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	got := map[string]bool{}
@@ -345,7 +236,7 @@ func TestFilesSurviveAConnectionThatIsCutAtEachStep(t *testing.T) {
 		})
 	}()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		archived, _ := filepath.Glob(filepath.Join(p.dir, "archive", "*.txt"))
+		archived, _ := filepath.Glob(filepath.Join(p.Dir, "archive", "*.txt"))
 		if len(archived) == files {
 			break
 		}
@@ -362,7 +253,7 @@ func TestFilesSurviveAConnectionThatIsCutAtEachStep(t *testing.T) {
 	}
 	t.Logf("connections were cut at up to %d bytes", budget)
 	for i := range files {
-		if b, err := os.ReadFile(filepath.Join(p.dir, "out", fmt.Sprintf("%d.txt.ack", i))); err != nil || string(b) != "ack" {
+		if b, err := os.ReadFile(filepath.Join(p.Dir, "out", fmt.Sprintf("%d.txt.ack", i))); err != nil || string(b) != "ack" {
 			t.Errorf("the answer of %d: %q, %v", i, b, err)
 		}
 	}

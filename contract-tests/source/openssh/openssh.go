@@ -1,0 +1,127 @@
+// Package openssh runs OpenSSH's SFTP server for tests.
+package openssh
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/sftp"
+)
+
+// Key makes a key pair: the private one as OpenSSH writes it.
+func Key(t testing.TB, passphrase string) (private string, public ssh.PublicKey) {
+	t.Helper()
+	_, secret, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(secret, "")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(secret, "", []byte(passphrase))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block)), signer.PublicKey()
+}
+
+// A Peer is OpenSSH's server with its internal-sftp, and a folder of it.
+type Peer struct {
+	Config  sftp.Config // of who may use it
+	HostKey ssh.PublicKey
+	Dir     string
+	through func(net.Conn) net.Conn
+}
+
+// Start starts one on loopback, an sshd for each connection, as inetd did. through may put
+// something between it and the client; nil: nothing.
+func Start(t testing.TB, through func(net.Conn) net.Conn) *Peer {
+	t.Helper()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if me.Uid == "0" { // where sshd wants an empty folder
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	etc, dir := t.TempDir(), t.TempDir()
+	hostKey, host := Key(t, "")
+	userKey, public := Key(t, "")
+	conf := fmt.Sprintf(`HostKey %[1]s/host
+AuthorizedKeysFile %[1]s/authorized
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication no
+Subsystem sftp internal-sftp
+LogLevel QUIET
+PidFile none
+`, etc)
+	for name, text := range map[string]string{"host": hostKey, "authorized": string(ssh.MarshalAuthorizedKey(public)), "config": conf} {
+		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Peer{HostKey: host, Dir: dir, through: through, Config: sftp.Config{
+		Address: ln.Addr().String(), User: me.Username, Key: broker.NewSecret(userKey), HostKeys: []string{ssh.FingerprintSHA256(host)},
+	}}
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	t.Cleanup(func() { _ = ln.Close() })
+	running.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.serve(t, c, filepath.Join(etc, "config")) })
+		}
+	})
+	return p
+}
+
+func (p *Peer) serve(t testing.TB, c net.Conn, config string) {
+	defer c.Close()
+	if p.through != nil {
+		c = p.through(c)
+	}
+	cmd := exec.Command("/usr/sbin/sshd", "-i", "-f", config)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	cmd.Stdout = c
+	if err := cmd.Start(); err != nil {
+		t.Error(err)
+		return
+	}
+	go func() {
+		_, _ = io.Copy(in, c)
+		_ = in.Close()
+	}()
+	_ = cmd.Wait()
+}
