@@ -79,7 +79,7 @@ type watch struct {
 	domain  []any
 	spec    map[string]any // of web_read; nil until the database has been asked
 	behind  []string       // the models that the fields lead to
-	lines   []*lineModel
+	parts   []*partModel
 	memory  *memory
 	hint    chan struct{}
 	problem atomic.Pointer[string]

@@ -68,7 +68,7 @@ func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
 	if err != nil {
 		return err
 	}
-	r := &reading{watch: w, ctx: ctx, accept: accept, self: uid, failed: map[int64]bool{}}
+	r := &reading{watch: w, ctx: ctx, accept: accept, self: uid, failed: map[int64]bool{}, done: map[int64]bool{}}
 	feed, err := w.hasChanges(ctx)
 	if err != nil {
 		return err
@@ -78,13 +78,13 @@ func (w *watch) changed(ctx context.Context, accept acceptFunc) error {
 		m.about.Cursor, m.about.Reconciled = nil, 0
 	}
 	floor, seen := int64(0), func() {}
-	if !feed || len(r.lines) > 0 { // before anything is listed
+	if !feed || len(r.parts) > 0 { // before anything is listed
 		if floor, err = r.nextFloor(); err != nil {
 			return err
 		}
 	}
 	if m.about.Floor > 0 { // else everything is read for the first time
-		if seen, err = r.lookAtLines(); err != nil {
+		if seen, err = r.lookAtParts(); err != nil {
 			return err
 		}
 	}
@@ -156,7 +156,7 @@ func (w *watch) describe(ctx context.Context) error {
 		if model != w.model && !slices.Contains(w.behind, model) {
 			w.behind = append(w.behind, model)
 		}
-		v, err := w.s.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": []any{"type", "relation", "relation_field", "store"}})
+		v, err := w.s.client.execute(ctx, model, "fields_get", nil, map[string]any{"attributes": []any{"type", "relation", "relation_field", "related", "store", "searchable"}})
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +177,7 @@ func (w *watch) describe(ctx context.Context) error {
 		}
 	}
 	var err error
-	if w.lines, err = findLines(w.model, spec, facts); err == nil {
+	if w.parts, err = findParts(w.model, spec, facts); err == nil {
 		w.spec = spec
 	}
 	return err
@@ -192,7 +192,8 @@ type reading struct {
 	final  bool           // what is read need not be looked at again
 	found  int            // records that made a message
 	failed map[int64]bool // those that cannot be read: they are tried at each look
-	due    map[int64]bool // those that are read for their lines' sake: whether only we changed these
+	due    map[int64]bool // those that are to be read for their parts' sake: whether only we changed these
+	done   map[int64]bool // those of them that have been read
 }
 
 // recent looks at what was written within Settle, and again at what is due.
@@ -373,6 +374,9 @@ func (r *reading) readAll(rows []listed) error {
 		ids := make([]any, n)
 		for i, x := range rows[:n] {
 			ids[i] = x.id
+			if _, due := r.due[x.id]; due {
+				r.done[x.id] = true
+			}
 		}
 		records, err := r.read(ids)
 		if err != nil {
@@ -441,11 +445,7 @@ func (r *reading) read(ids []any) ([]map[string]any, error) {
 func (r *reading) deleted(ids []int64) error {
 	for len(ids) > 0 {
 		n := min(len(ids), listRows)
-		chunk := make([]any, n)
-		for i, id := range ids[:n] {
-			chunk[i] = id
-		}
-		there, err := r.search([]any{[]any{"id", "in", chunk}}, n)
+		there, err := r.search([]any{[]any{"id", "in", wireList(ids[:n])}}, n)
 		if err != nil {
 			return err
 		}

@@ -105,9 +105,9 @@ func (r *reading) sending(rec map[string]any) (sending, error) {
 
 // ours says whether what is different about a record is our own user's work.
 func (r *reading) ours(id, writer int64, old version, sameTime bool) bool {
-	onlyWe, lines := r.due[id]
+	onlyWe, parts := r.due[id]
 	switch {
-	case lines && (sameTime || !onlyWe):
+	case parts && (sameTime || !onlyWe):
 		return onlyWe
 	case sameTime && old.looks == done: // nobody wrote the record itself
 		return false

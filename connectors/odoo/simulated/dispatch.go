@@ -370,7 +370,10 @@ func read(t *tx, model string, ids []int64, fields []any, bare bool) (any, *exce
 func fieldsGet(m *Model, names, attributes []any) any {
 	out := map[string]any{}
 	add := func(name string, f Field) {
-		all := map[string]any{"type": f.Type, "string": f.Label, "required": f.Required, "readonly": false, "store": name != "display_name"}
+		all := map[string]any{"type": f.Type, "string": f.Label, "required": f.Required, "readonly": false, "store": name != "display_name" && f.Related == "", "searchable": true}
+		if f.Related != "" {
+			all["related"] = f.Related
+		}
 		depends := []any{}
 		for _, d := range f.Depends {
 			depends = append(depends, d)

@@ -203,6 +203,12 @@ func (t *tx) plain(model string, id int64, r *record, name string) any {
 	if v, ok := r.values[name]; ok {
 		return v
 	}
+	if through, rest, ok := strings.Cut(t.models[model].Fields[name].Related, "."); ok {
+		other := t.models[model].Fields[through].Relation
+		if at, set := r.values[through].(int64); set && t.tables[other].rows[at] != nil {
+			return t.plain(other, at, t.tables[other].rows[at], rest)
+		}
+	}
 	return false
 }
 

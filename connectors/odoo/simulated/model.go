@@ -57,6 +57,7 @@ type Field struct {
 	Selection [][2]string // value and label
 	Default   any         // string, bool, int64, float64
 	Depends   []string    // of a computed field
+	Related   string      // "partner_id.name": the value is that of another record, and cannot be written here
 	Digits    int         // of a float: decimals that are kept; 0: all
 }
 

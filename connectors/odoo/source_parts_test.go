@@ -209,3 +209,39 @@ func TestWhatTheUserMayNotReadIsNamed(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+func TestWhatIsKeptInAnotherRecordIsAPartOfTheRecord(t *testing.T) {
+	t.Parallel()
+	for _, addon := range []string{"off", "require"} {
+		t.Run("addon "+addon, func(t *testing.T) {
+			t.Parallel()
+			const users = "x.user"
+			o := orders{newSite(t, t.TempDir(), func(c *SourceConfig, s *simulated.Config) {
+				c.Addon, s.Addon = addon, true
+				s.Models = map[string]simulated.Model{users: {Fields: map[string]simulated.Field{
+					"ref": {Type: "char"}, "partner_id": {Type: "many2one", Relation: partner}, "name": {Type: "char", Related: "partner_id.name"}}}}
+				c.Models = []SourceModel{{Model: users, Fields: []string{"ref", "name"}, Domain: []any{[]any{"ref", "!=", false}}}}
+			})}
+			contact := o.create(o.person, "C", "Ann")
+			other := o.create(o.person, "D", "Dan")
+			for _, ref := range []any{"A", "B", false} {
+				o.call(o.us, users, "create", map[string]any{"ref": ref, "partner_id": contact})
+			}
+			o.mustLook()
+			o.later(time.Hour)
+			o.later(time.Minute)
+			o.write(o.person, other, map[string]any{"name": "Dora"})
+			o.later(time.Minute)
+			o.write(o.us, contact, map[string]any{"name": "ours"})
+			o.later(time.Minute)
+			o.wants()
+			o.write(o.person, contact, map[string]any{"name": "Bea"})
+			o.later(time.Minute)
+			o.wants("write A Bea", "write B Bea")
+			o.write(o.person, contact, map[string]any{"city": "Poseidonis"})
+			o.later(20 * time.Minute)
+			o.later(20 * time.Minute)
+			o.wants("write A Bea", "write B Bea")
+		})
+	}
+}
