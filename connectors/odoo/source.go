@@ -41,6 +41,9 @@ type Feed struct{ Tenant, Site, Feed string }
 //     as late as Settle after it began. What takes longer is found by the next
 //     comparison of all records, and so are deletions, and all that happened while
 //     the database server's clock was set back by more than Settle.
+//   - A change of a part, such as a line, is one of its record, though its
+//     write_date does not tell. What no write_date tells is found within
+//     Reconcile: in that time every record is read again.
 //   - Two changes within one second are both seen: a version is read again when
 //     its second is over, and a last time after Settle.
 //   - Nothing is sent twice: a record of which no field that is read has changed

@@ -25,8 +25,9 @@ type SourceConfig struct {
 	// seen late; default 10 m. It costs no delay: what is younger is looked at
 	// again. With the addon it is not needed.
 	Settle time.Duration `yaml:"settle"`
-	// Reconcile is the time between two comparisons of all records with what was
-	// sent, which find deletions and whatever else was not seen; default 24 h.
+	// Reconcile is the time between two comparisons of the list of all records with
+	// what was sent, which find deletions and whatever else was not seen, and the
+	// time in which every record is read again, a few at each look; default 24 h.
 	Reconcile time.Duration `yaml:"reconcile"`
 	// Echo also sends the changes of which our own user was the last writer.
 	Echo   bool          `yaml:"echo"`
