@@ -96,10 +96,10 @@ func asked(t *testing.T, version, addon string) source.Peer {
 				do(t, "write", arg{"ids", []any{id}}, arg{"vals", map[string]any{"name": text}})
 				return
 			}
+			refs.Lock() // it may be told before we know its id
+			defer refs.Unlock()
 			id, _ := asInt(do(t, "create", arg{"vals_list", []any{map[string]any{"ref": fmt.Sprint(n), "name": text}}}).([]any)[0])
 			ids[n] = id
-			refs.Lock()
-			defer refs.Unlock()
 			refs.of[id] = n
 		},
 		Read: func(t *testing.T, m *broker.Message) (int, string) {
