@@ -303,7 +303,10 @@ func (p *pass) write(ctx context.Context, jobs []*job) error {
 			return err
 		}
 	}
-	return p.writeLines(ctx, jobs)
+	if err := p.writeLines(ctx, jobs); err != nil {
+		return err
+	}
+	return p.twins(ctx, jobs)
 }
 
 // match is the look-up of an operation that matches by fields, or nil.
@@ -333,7 +336,7 @@ func (p *pass) finish(ctx context.Context, j *job) (more bool, err error) {
 		if r.verdict == nil {
 			continue
 		}
-		if r.verdict.act == stale && !j.again {
+		if !j.again && (r.verdict.act == stale || r.verdict.act == reject && r.kind == insert && byFields(j.op)) {
 			return true, p.anew(ctx, j)
 		}
 		j.s.fail(j.op.Model, *r.verdict)

@@ -58,10 +58,7 @@ func (p *pass) announce(ctx context.Context, jobs []*job) error {
 			if v, err = p.assess(ctx, err, nil); err != nil {
 				return err
 			}
-			if v.act == reject {
-				v.class, v.reason = "odoo.conflict", "another attempt at the unit is under way"
-			}
-			v.act = retry
+			v.act = retry // "again": another attempt at the unit is under way
 		}
 		for _, j := range some {
 			if v.act == none {

@@ -15,6 +15,25 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 )
 
+// beforeLoad is a server before that of the url: each load waits for do, which may answer it.
+func beforeLoad(t *testing.T, url string, do func(http.ResponseWriter) (answered bool)) string {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if bytes.Contains(body, []byte(`"load",`)) && do(w) {
+			return
+		}
+		resp, err := http.Post(url+r.URL.Path, "application/json", bytes.NewReader(body))
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(w, resp.Body)
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return srv.URL
+}
+
 // A rival makes the same external id between this target's look-up and its load,
 // and the load gets what PostgreSQL then says.
 func TestAnExternalIdThatARivalMakesMeanwhileIsWrittenAllTheSame(t *testing.T) {
@@ -33,35 +52,64 @@ func TestAnExternalIdThatARivalMakesMeanwhileIsWrittenAllTheSame(t *testing.T) {
 				return &broker.Unit{ID: id, Ops: []broker.Operation{upsert("t.p", vals)}}
 			}
 			var once sync.Once
-			between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				if bytes.Contains(body, []byte(`"load",`)) {
-					collided := false
-					once.Do(func() {
-						collided = true
-						_, _ = newTarget(t, url, "jsonrpc").Apply(context.Background(), []*broker.Unit{unit("theirs", broker.Values{"name": "Theirs", "zip": "1"})})
-					})
-					if collided {
-						_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":{"ids":false,"nextrow":0,"messages":[{"type":"error","record":0,"message":%q}]}}`, text)
-						return
-					}
-				}
-				resp, err := http.Post(url+r.URL.Path, "application/json", bytes.NewReader(body))
-				if err != nil {
-					panic(http.ErrAbortHandler)
-				}
-				defer resp.Body.Close()
-				_, _ = io.Copy(w, resp.Body)
-			}))
-			t.Cleanup(between.Close)
-			t.Cleanup(http.DefaultClient.CloseIdleConnections)
-			o := applyTo(t, newTarget(t, between.URL, "jsonrpc"), unit("ours", broker.Values{"name": "Ours", "city": "Austin"}))[0]
+			between := beforeLoad(t, url, func(w http.ResponseWriter) (collided bool) {
+				once.Do(func() {
+					collided = true
+					_, _ = newTarget(t, url, "jsonrpc").Apply(context.Background(), []*broker.Unit{unit("theirs", broker.Values{"name": "Theirs", "zip": "1"})})
+					_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":{"ids":false,"nextrow":0,"messages":[{"type":"error","record":0,"message":%q}]}}`, text)
+				})
+				return collided
+			})
+			o := applyTo(t, newTarget(t, between, "jsonrpc"), unit("ours", broker.Values{"name": "Ours", "city": "Austin"}))[0]
 			if o.Result != broker.Applied {
 				t.Fatalf("%s %s: %s", o.Result, o.Class, o.Reason)
 			}
 			r, _ := sim.ByXID("t.p")
 			if r.Values["name"] != "Ours" || r.Values["city"] != "Austin" || r.Values["zip"] != "1" || len(o.Records) != 1 || o.Records[0].Made {
 				t.Errorf("%v, %v", r.Values, o.Records)
+			}
+		})
+	}
+}
+
+// A rival makes a record with the same fields between this target's look-up and its load.
+func TestARecordThatARivalMakesForTheSameFieldsIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		op      broker.Operation
+		field   string
+		warning string
+		records int
+	}{
+		"two contacts": {broker.Operation{ID: "p", Model: "res.partner", Do: "upsert", By: broker.Values{"ref": "R"}, Vals: broker.Values{"ref": "R", "name": "n"}}, "ref", "duplicate", 2},
+		"two employees, whose badges are unique": {broker.Operation{ID: "e", Model: "hr.employee", Do: "upsert", By: broker.Values{"barcode": "R"},
+			Vals: broker.Values{"barcode": "R", "name": "n"}, OnUpdate: broker.Values{"job_title": "known"}}, "barcode", "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim, url := start(t, simulated.Config{History: true})
+			var once sync.Once
+			between := beforeLoad(t, url, func(http.ResponseWriter) bool {
+				once.Do(func() {
+					_, _ = newTarget(t, url, "jsonrpc").Apply(context.Background(), []*broker.Unit{{ID: "theirs", Ops: []broker.Operation{c.op}}})
+				})
+				return false
+			})
+			o := applyTo(t, newTarget(t, between, "jsonrpc"), &broker.Unit{ID: "ours", Ops: []broker.Operation{c.op}})[0]
+			if o.Result != broker.Applied || !strings.Contains(o.Warning, c.warning) || (o.Warning == "") != (c.warning == "") {
+				t.Fatalf("%s %s: %s, warning %q", o.Result, o.Class, o.Reason, o.Warning)
+			}
+			n := 0
+			for _, e := range sim.Effects() {
+				if e.Kind == "create" && e.Model == c.op.Model && e.Values[c.field] == "R" {
+					n++
+				}
+			}
+			if n != c.records {
+				t.Errorf("%d records, want %d", n, c.records)
+			}
+			if o := applyTo(t, newTarget(t, url, "jsonrpc"), &broker.Unit{ID: "later", Ops: []broker.Operation{c.op}})[0]; (o.Class == "odoo.ambiguous") != (c.records > 1) {
+				t.Errorf("the next one: %s %s", o.Result, o.Class)
 			}
 		})
 	}
