@@ -23,6 +23,7 @@ type addon struct {
 	mode  string // auto, require or off
 	asked time.Time
 	has   bool
+	pace  pace // of operations in one call
 }
 
 const (
@@ -118,7 +119,8 @@ func (p *pass) runWhole(ctx context.Context) error {
 	}
 	for len(open) > 0 {
 		n, ops := 0, 0
-		for n < len(open) && n < addonUnits && (n == 0 || ops+len(open[n].unit.Ops) <= addonOps) {
+		most := p.t.addon.pace.rows(addonModel)
+		for n < len(open) && n < addonUnits && (n == 0 || ops+len(open[n].unit.Ops) <= most) {
 			ops += len(open[n].unit.Ops)
 			n++
 		}
@@ -131,15 +133,22 @@ func (p *pass) runWhole(ctx context.Context) error {
 }
 
 func (p *pass) applyWhole(ctx context.Context, states []*state) error {
-	units := make([]any, len(states))
+	units, ops := make([]any, len(states)), 0
 	for i, s := range states {
+		ops += len(s.unit.Ops)
 		u, err := wireUnit(s.unit)
 		if err != nil {
 			return err
 		}
 		units[i] = u
 	}
-	res, err := p.t.client.execute(ctx, addonModel, "apply", []arg{{"units", units}}, nil)
+	res, took, err := p.t.client.timed(ctx, addonModel, "apply", []arg{{"units", units}}, nil)
+	f := (*fault)(nil)
+	if late := errors.As(err, &f) && (f.class == "net.timeout" || f.class == "net.closed"); late || err == nil && took > p.t.addon.pace.slow {
+		p.t.addon.pace.tooLong(addonModel, ops)
+	} else if err == nil {
+		p.t.addon.pace.took(addonModel, ops, took)
+	}
 	if err != nil {
 		v, err := p.assess(ctx, err, nil)
 		if err != nil {

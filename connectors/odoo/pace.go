@@ -47,6 +47,21 @@ func (p *pace) rows(model string) int {
 	return p.most
 }
 
+// tooLong is told of a call that took too long with so many rows, however many it was to carry.
+func (p *pace) tooLong(model string, rows int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.learn == nil {
+		p.learn = map[string]int{}
+	}
+	size, known := p.learn[model]
+	if !known {
+		size = p.most
+	}
+	p.learn[model] = max(min(size, rows/2), leastRows)
+	p.log.Debug("odoo: the rows of a call", "model", model, "rows", p.learn[model])
+}
+
 // took is told how long a call with so many rows took. Additive increase,
 // multiplicative decrease; calls that were not nearly full say nothing.
 func (p *pace) took(model string, rows int, d time.Duration) {
@@ -59,7 +74,7 @@ func (p *pace) took(model string, rows int, d time.Duration) {
 	if p.slow == 0 || 2*rows < size {
 		return
 	}
-	switch grown := min(size+moreRows, p.most); {
+	switch grown := min(size+max(moreRows, p.most/10), p.most); {
 	case d > p.slow:
 		size = min(max(size/2, leastRows), p.most)
 	case d*time.Duration(grown)/time.Duration(rows) <= p.slow:

@@ -105,6 +105,36 @@ func TestASlowServerGetsFewerRowsInACall(t *testing.T) {
 	}
 }
 
+func TestASlowServerGetsFewerUnitsInACallOfTheAddon(t *testing.T) {
+	t.Parallel()
+	sim, cfg := server(t, simulated.Config{Addon: true})
+	cfg.Addon = "require"
+	target := connect(t, cfg)
+	n := 0
+	calls := func() int {
+		before := sim.Calls()["vagus.unit.apply"].Calls
+		var units []*broker.Unit
+		for range 100 {
+			n++
+			units = append(units, contact(fmt.Sprint("u", n), "n"))
+		}
+		wantApplied(t, applyTo(t, target, units...))
+		return sim.Calls()["vagus.unit.apply"].Calls - before
+	}
+	got := []int{calls()}
+	target.addon.pace.slow = time.Nanosecond // every call of a real clock is slower
+	for range 4 {
+		got = append(got, calls())
+	}
+	target.addon.pace.slow = time.Hour
+	for range 4 {
+		got = append(got, calls())
+	}
+	if last := len(got) - 1; got[0] != 1 || got[1] != 1 || got[2] < 2 || got[4] != 100/leastRows || got[last] != 1 {
+		t.Errorf("calls for a hundred units: %v", got)
+	}
+}
+
 func TestWithARateEveryCallCarriesWhatItCan(t *testing.T) {
 	t.Parallel()
 	target, err := New(Config{URL: "http://127.0.0.1:1", Database: "d", User: "u", Key: broker.NewSecret("k"), Rate: 1})

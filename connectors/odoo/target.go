@@ -51,11 +51,12 @@ func New(c Config) (*Target, error) {
 		return nil, err
 	}
 	slow := slowCall
+	units := slow
 	if c.Rate > 0 { // calls are counted: each carries what it can
-		slow = 0
+		slow, units = 0, c.Timeout/3
 	}
 	return &Target{client: cl, batch: c.Batch, pace: pace{most: c.Batch, slow: slow, log: c.Logger}, lang: c.Lang, log: c.Logger,
-		addon: addon{mode: c.Addon}, claimed: map[string]bool{}, freed: make(chan struct{})}, nil
+		addon: addon{mode: c.Addon, pace: pace{most: addonOps, slow: units, log: c.Logger}}, claimed: map[string]bool{}, freed: make(chan struct{})}, nil
 }
 
 // Check asks for the version and logs in, which takes a working server, worker,
