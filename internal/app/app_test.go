@@ -35,6 +35,13 @@ func one(t *testing.T, mappings ...string) *config.All {
 // oneAt is one with another database.
 func oneAt(t *testing.T, database simulated.Config, mappings ...string) *config.All {
 	t.Helper()
+	cfg, _ := oneOf(t, database, mappings...)
+	return cfg
+}
+
+// oneOf is oneAt that returns the database too.
+func oneOf(t *testing.T, database simulated.Config, mappings ...string) (*config.All, *simulated.Server) {
+	t.Helper()
 	database.Database, database.User, database.Key = "demo", "vagus", secret
 	odooServer := simulated.New(database)
 	url, err := odooServer.Start("127.0.0.1:0")
@@ -48,7 +55,7 @@ func oneAt(t *testing.T, database simulated.Config, mappings ...string) *config.
 	cfg.Feeds = []config.Feed{{Name: "adt", Target: "odoo", Mappings: mappings, HL7: &hl7.Config{Listen: "127.0.0.1:0"}}}
 	cfg.Targets = map[string]config.Target{"odoo": {Odoo: &odoo.Config{URL: url, Database: "demo", User: "vagus", Key: broker.NewSecret(secret)}}}
 	cfg.Ops.Listen, cfg.Ops.Token = "127.0.0.1:0", broker.NewSecret(secret)
-	return cfg
+	return cfg, odooServer
 }
 
 const builtin = config.Builtin + "admissions/adt-patient.map.yaml"
@@ -119,7 +126,7 @@ func TestOneProcessDoesTheWholeJobAndAnswersForAllOfIt(t *testing.T) {
 		for _, id := range []string{"M1", "M2", "M3"} {
 			event := "A08"
 			if id == "M3" {
-				event = "A60" // no mapping wants it: the ledger hears of it all the same
+				event = "A47" // no mapping wants it: the ledger hears of it all the same
 			}
 			if code := send(t, all.Agent, message(event, id)); code != "AA" {
 				t.Errorf("run %d: %s was answered %s", run, id, code)

@@ -114,6 +114,10 @@ func always() bool { return true }
 // newReceiver is the registry of formats that any transport carries: one case for each.
 func newReceiver(cfg config.Feed, who *link.Bundle, dataDir string, b *base, declared func() []tree.Dialect) (broker.Receiver, error) {
 	switch {
+	case cfg.HL7 != nil:
+		c := *cfg.HL7
+		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
+		return hl7.NewReceiver(hl7.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
 	case cfg.Tabular != nil:
 		return tabular.NewReceiver(tabular.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.Tabular, declared)
 	case cfg.JSON != nil:

@@ -56,7 +56,7 @@ func documents() map[string]*Model {
 			"company_id": required(company), "name": char("Order Reference"), "partner_id": required(many2one("Customer", "res.partner")),
 			"client_order_ref": char("Customer Reference"), "origin": char("Source Document"), "note": {Type: "html", Label: "Terms"},
 			"state": state("draft", "draft", "sent", "sale", "cancel"), "order_line": one2many("Order Lines", "sale.order.line", "order_id"),
-		}, workflow: buttons("action_confirm", "sale", "Some orders are not in a state requiring confirmation.", "draft", "sent")},
+		}, workflow: saleButtons()},
 		"sale.order.line": {Label: "Sales Order Line", Fields: map[string]Field{
 			"order_id": required(many2one("Order Reference", "sale.order")), "name": char("Description"), "sequence": {Type: "integer", Label: "Sequence", Default: int64(10)},
 			"product_id": many2one("Product", "product.product"), "product_uom_qty": float("Quantity", 1),

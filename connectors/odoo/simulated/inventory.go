@@ -46,7 +46,7 @@ func countInstead(t *tx, values map[string]any) (int64, bool, *exception) {
 	count, _ := values["inventory_quantity"].(float64)
 	entry := map[string]any{"inventory_quantity": count, "user_id": t.uid}
 	for _, id := range t.tables[quantModel].ids {
-		if v := t.tables[quantModel].rows[id].values; v["product_id"] == values["product_id"] && v["location_id"] == values["location_id"] {
+		if v := t.tables[quantModel].rows[id].values; v["product_id"] == values["product_id"] && v["location_id"] == values["location_id"] && v["lot_id"] == values["lot_id"] {
 			return id, true, t.write(quantModel, id, entry)
 		}
 	}

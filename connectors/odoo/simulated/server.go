@@ -100,6 +100,7 @@ func New(c Config) *Server {
 	maps.Copy(models, inventory())
 	s := &Server{cfg: c}
 	ofVersion(models, s.major())
+	extend(models, masterdata())
 	extend(models, c.Models)
 	s.store, s.poisons, s.calls = newStore(models, c.History), map[string]Poison{}, map[string]*Count{}
 	s.store.addon, s.store.major = c.Addon, s.major()
@@ -154,7 +155,7 @@ func (s *Server) seed(seeds []Seed) {
 	for _, u := range s.users {
 		seedOne(Seed{Model: "res.users", Values: map[string]any{"name": u.Login, "login": u.Login}})
 	}
-	for _, sd := range seeds {
+	for _, sd := range append(slices.Clone(installed), seeds...) {
 		seedOne(sd)
 	}
 	t.effects = nil
