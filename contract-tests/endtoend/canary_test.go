@@ -44,7 +44,7 @@ func TestNoCanaryLeavesItsBody(t *testing.T) {
 		"no family name":        msh("CAN2") + "\r" + strings.Replace(canaryPID, "QUETZAL^", "^", 1) + "\r",
 		"no record number":      msh("CAN3") + "\r" + strings.Replace(canaryPID, "^MR", "^XX", 1) + "\r",
 		"control id used again": msh("CAN1") + "\r" + canaryPID + "\rNK1|1|QUETZAL^Robin\r",
-		"not wanted":            strings.Replace(msh("CAN4"), "A08", "A60", 1) + "\r" + canaryPID + "\r",
+		"not wanted":            strings.Replace(msh("CAN4"), "A08", "A47", 1) + "\r" + canaryPID + "\r",
 		"no MSH":                canaryPID + "\r",
 		"cut segment":           "MSH|^~\\&|QUETZAL",
 		"control id is a name":  msh("QUETZAL") + "\r",
