@@ -114,13 +114,13 @@ func TestOdooCheckTellsAllAtOnce(t *testing.T) {
 		args string
 		code int
 	}{
-		{"odoo-check-well", simulated.Config{History: true}, right, "--database demo --user vagus --mappings ../../mappings/admissions", 1},
+		{"odoo-check-well", simulated.Config{History: true}, right, "--database demo --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 1},
 		{"odoo-check-little", simulated.Config{History: true, Users: []simulated.User{{Login: "few", Key: "simulated", NoModelData: true, ReadOnly: true}}}, right,
 			"--database demo --user few --mappings ../../mappings/examples/north/01-hl7-adt", 2},
-		{"odoo-check-addon", simulated.Config{History: true, Addon: true}, right, "--database demo --user vagus --mappings ../../mappings/admissions", 2},
-		{"odoo-check-19", simulated.Config{History: true, Version: "19.0"}, right, "--database demo --user vagus --mappings ../../mappings/admissions", 2},
-		{"odoo-check-key", simulated.Config{}, wrong, "--database demo --user vagus --mappings ../../mappings/admissions", 2},
-		{"odoo-check-database", simulated.Config{History: true}, right, "--database other --user vagus --mappings ../../mappings/admissions", 2},
+		{"odoo-check-addon", simulated.Config{History: true, Addon: true}, right, "--database demo --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
+		{"odoo-check-19", simulated.Config{History: true, Version: "19.0"}, right, "--database demo --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
+		{"odoo-check-key", simulated.Config{}, wrong, "--database demo --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
+		{"odoo-check-database", simulated.Config{History: true}, right, "--database other --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
