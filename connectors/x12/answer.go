@@ -228,7 +228,7 @@ func (j *judged) answer(numbers func(groups int) (Numbers, error)) (out []byte, 
 		var of *judgedGroup
 		for i := range j.groups {
 			g := &j.groups[i]
-			if j.verdict == refused || j.partner == nil || j.partner.acknowledges(g.env) != kind {
+			if j.partner.acknowledges(g.env) != kind { // there are groups where there is a partner
 				continue
 			}
 			a := acker{kind: kind, d: w.d}

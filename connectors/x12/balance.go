@@ -61,7 +61,6 @@ func (b *balancer) add(s *segment, position int) {
 			b.service.have = b.service.have.minus(at(n))
 		}
 	case "PLB":
-		b.endClaim()
 		for n := 4; n <= 14; n += 2 {
 			b.total = b.total.minus(at(n))
 		}

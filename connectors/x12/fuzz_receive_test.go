@@ -75,6 +75,7 @@ func readable(t *testing.T, m *broker.Message) {
 // segments as the scanner that looks at each.
 func FuzzScan(f *testing.F) {
 	addSeeds(f)
+	f.Add([]byte(isa + "~GS*PO~ST~BEG*00~SE~SE*1*1~GE*1~IEA*1~"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		envs, err := scanEnvelopes(body)
 		if err != nil {

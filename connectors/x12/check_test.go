@@ -1,0 +1,177 @@
+package x12
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+// verdictOf receives one interchange and returns what is told of it.
+func verdictOf(t *testing.T, c Config, body []byte) (string, *store) {
+	t.Helper()
+	var s store
+	receipt, _ := open(t, c).Receive(t.Context(), broker.Delivery{Body: body, At: time.Now().UTC()}, s.accept)
+	wellFormed(t, receipt.Answer)
+	return told(receipt.Answer), &s
+}
+
+func TestASetIsComparedWithItsGuide(t *testing.T) {
+	t.Parallel()
+	order := func(segments string) []byte {
+		return sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~"+segments+"PO1*1*20*EA*1~CTT*1~")
+	}
+	claimOf := func(segments string) []byte {
+		return sent("005010X222A1", "HC", 11, professional("", strings.Replace(claimText("A1", "100"), "LX*1~", segments+"LX*1~", 1)))
+	}
+	for _, c := range []struct {
+		name, want string
+		body       []byte
+	}{
+		{"as often as the guide lets it", "AK5*A", order(strings.Repeat("PER*BD~", 3))},
+		{"more often", "AK3*PER*6**5 AK5*R*5", order(strings.Repeat("PER*BD~", 4))},
+		{"a loop more often", "AK3*SAC*28**4 AK5*R*5", order(strings.Repeat("SAC*C*D240~", 26))},
+		{"a segment of X12, but of no order", "AK3*CLM*3**6 AK5*R*5", order("CLM*1~")},
+		{"a segment of the order, in a wrong place", "AK3*CUR*4**7", order("REF*PO*1~CUR*BY*USD~")},
+		{"a segment that no X12 has", "AK3*QQQ*3**1", order("QQQ*1~")},
+		{"what is no segment", "AK3*??? 3**1", order("*1~")},
+		{"what begins no loop here", "IK3*NM1*27*2300*8 CTX*CLM01:A1 IK4*1**I6", claimOf("NM1*ZZ*1*DOC~")},
+		{"a qualifier that the guide does not have", "IK3*REF*27*2300*8 CTX*CLM01:A1 IK4*1**I6", claimOf("REF*ZZ*1~")},
+		{"a letter in a number", "AK3*CUR*3**8 AK4*3**6", order("CUR*BY*USD*1A~")},
+		{"two points in a number", "AK3*CUR*3**8 AK4*3**6", order("CUR*BY*USD*1.0.1~")},
+		{"a number of ten digits, a sign and a point", "AK5*A", order("CUR*BY*USD*-12345.67890~")},
+		{"a number of eleven digits", "AK4*3**5", order("CUR*BY*USD*12345.678901~")},
+		{"a code that is too long", "AK4*2**5", order("CUR*BY*USDX~")},
+		{"letters of two bytes are one each", "AK5*A", order("N1*ST*" + strings.Repeat("Ü", 60) + "~")},
+		{"one letter more", "AK4*2**5", order("N1*ST*" + strings.Repeat("Ü", 61) + "~")},
+		{"a control character", "AK4*2**6", order("N1*ST*A\x07B~")},
+		{"a day in February", "AK5*A", order("DTM*002*20280229~")},
+		{"a day that no February has", "AK3*DTM*3**8 AK4*2**8", order("DTM*002*20270229~")},
+		{"a time", "AK5*A", order("DTM*002*20280229*2359~")},
+		{"a time that is none", "AK4*3**9", order("DTM*002*20280229*2460~")},
+		{"too many elements", "AK3*CUR*3**8 AK4*22**3", order("CUR*BY*USD" + strings.Repeat("*", 20) + "X~")},
+		{"too many components", "IK4*1:10**13", claimOf("HI*ABF:1:::::::::9~")},
+		{"a component that is missing", "IK4*1:2**1", claimOf("HI*ABF~")},
+		{"a component that is too long", "IK4*1:1**5", claimOf("HI*ABFX:1~")},
+		{"a repetition of what does not repeat", "IK4*2**12", claimOf("REF*EA*1^2~")},
+	} {
+		got, _ := verdictOf(t, Config{Split: SplitClaim}, c.body)
+		if !strings.Contains(got, strings.Replace(c.want, "??? ", "???*", 1)) {
+			t.Errorf("%s: %s, and no %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestADependentDoesNotReachTheNextSubscriber(t *testing.T) {
+	t.Parallel()
+	dependent := "HL*9*1*23*0~PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*90001~DMG*D8*20150101*M~" + claimText("D1", "10")
+	_, s := verdictOf(t, Config{Split: SplitClaim}, sent("005010X222A1", "HC", 11, professional(dependent+dependent, claimText("B1", "20"))))
+	if len(s.messages) != 3 {
+		t.Fatalf("%d messages", len(s.messages))
+	}
+	for i, want := range []bool{true, true, false} {
+		if got := strings.Count(string([]byte(s.messages[i].Body)), "NM1*QC*"); (got == 1) != want {
+			t.Errorf("claim %d has %d patients", i, got)
+		}
+	}
+}
+
+func TestTheLastSegmentOfAClaimIsTheClaims(t *testing.T) {
+	t.Parallel()
+	bad := strings.Replace(claimText("A1", "100"), "DTP*472*D8*", "DTP*472**", 1)
+	_, s := verdictOf(t, Config{Split: SplitClaim}, sent("005010X222A1", "HC", 11, professional(bad, claimText("B1", "20"))))
+	if len(s.messages) != 1 || !strings.Contains(string([]byte(s.messages[0].Body)), "CLM*B1*") {
+		t.Errorf("%d messages", len(s.messages))
+	}
+}
+
+func TestWithTooManyFaultsNothingOfASetIsAccepted(t *testing.T) {
+	t.Parallel()
+	got, s := verdictOf(t, Config{Split: SplitClaim}, sent("005010X222A1", "HC", 11, professional(claimText("A1", "100")+strings.Repeat("QQQ*1~", maxFaults+1), claimText("B1", "20"))))
+	if len(s.messages) != 0 || strings.Count(got, "IK3*") != maxTold {
+		t.Errorf("%d messages, %d places", len(s.messages), strings.Count(got, "IK3*"))
+	}
+}
+
+func TestOnePartnerForAll(t *testing.T) {
+	t.Parallel()
+	c := Config{Partners: []Partner{{Name: "named", ID: "ZZ:OTHER", Own: "ZZ:NORTHHOSP", Versions: []string{"009999"}}, {Name: "all", ID: Anyone}}}
+	body := sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~")
+	if got, s := verdictOf(t, c, body); len(s.messages) != 1 || !strings.Contains(got, "AK9*A") {
+		t.Errorf("%s", got)
+	}
+	if got, s := verdictOf(t, c, []byte(strings.Replace(string(body), "MERID          *ZZ", "OTHER          *ZZ", 1))); len(s.messages) != 0 || !strings.Contains(got, "AK9*R*1*1*0*2") {
+		t.Errorf("whom a partner is written for: %s", got)
+	}
+}
+
+func TestTwoGroupsOfOneNumber(t *testing.T) {
+	t.Parallel()
+	one := string(sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~"))
+	i, j := strings.Index(one, "GS*"), strings.Index(one, "IEA*")
+	two := one[:j] + one[i:j] + strings.Replace(one[j:], "IEA*1", "IEA*2", 1)
+	if got, s := verdictOf(t, Config{}, []byte(two)); len(s.messages) != 1 || !strings.HasSuffix(got, "AK9*R*1*1*0*6") {
+		t.Errorf("%d messages: %s", len(s.messages), got)
+	}
+}
+
+func TestEverySumOfARemittanceIsCompared(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, segments, want string }{
+		{"all six adjustments of a segment", "BPR*I*79*C*CHK~CLP*A*1*100*79**12~CAS*CO*1*1**2*2**3*3**4*4**5*5**6*6~", ""},
+		{"all six adjustments of the provider", "BPR*I*79*C*CHK~CLP*A*1*100*100**12~PLB*1*20261231*WO:1*1*WO:2*2*WO:3*3*WO:4*4*WO:5*5*WO:6*6~", ""},
+		{"services", "BPR*I*79*C*CHK~CLP*A*1*100*79**12~SVC*HC:1*60*50~CAS*CO*1*10~SVC*HC:2*40*29~CAS*CO*1*11~", ""},
+		{"a service", "BPR*I*79*C*CHK~CLP*A*1*100*79**12~SVC*HC:1*60*51~CAS*CO*1*10~SVC*HC:2*40*29~CAS*CO*1*11~", "4 SVC-03"},
+		{"a claim", "BPR*I*79*C*CHK~CLP*A*1*100*79**12~SVC*HC:1*60*50~CAS*CO*1*10~SVC*HC:2*40*30~CAS*CO*1*10~", "3 CLP-04"},
+		{"cents that no binary fraction has", "BPR*I*.3*C*CHK~CLP*A*1*.1*0.10**12~CLP*B*1*.2*.2**12~", ""},
+		{"a reversal", "BPR*I*-50*C*CHK~CLP*A*22*-100*-50**12~CAS*CO*1*-50~", ""},
+		{"the whole", "BPR*I*51*C*CHK~CLP*A*1*100*50**12~CAS*CO*1*50~", "2 BPR-02"},
+	} {
+		body := sent("005010X221A1", "HP", 3, "835*0001~"+c.segments)
+		envs, err := scanEnvelopes(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range checkBalance(body, &envs[0].isa, &envs[0].groups[0].sets[0]) {
+			got = append(got, fmt.Sprintf("%d %s-%02d", f.segment, f.id, f.element))
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %q, not %q", c.name, s, c.want)
+		}
+	}
+}
+
+func TestManyDeliveriesAtOnceHaveEachTheirNumber(t *testing.T) {
+	t.Parallel()
+	r := open(t, Config{})
+	var wait sync.WaitGroup
+	answers := make([]string, 24)
+	for i := range answers {
+		wait.Go(func() { // each comes twice
+			body := sent("004010", "PO", i/2+1, "850*0001~BEG*00*SA*P"+strconv.Itoa(i/2)+"**20260504~PO1*1*20*EA*1~CTT*1~")
+			receipt, err := r.Receive(context.Background(), broker.Delivery{Body: body}, func(context.Context, ...*broker.Message) error { return nil })
+			if err != nil {
+				t.Error(err)
+			}
+			answers[i] = string([]byte(receipt.Answer))
+		})
+	}
+	wait.Wait()
+	seen := map[string]bool{}
+	for i := 0; i < len(answers); i += 2 {
+		if answers[i] != answers[i+1] {
+			t.Errorf("the same interchange is answered\n%s and\n%s", answers[i], answers[i+1])
+		}
+		control := answers[i][strings.Index(answers[i], "IEA*"):]
+		if seen[control] {
+			t.Errorf("%s twice", control)
+		}
+		seen[control] = true
+	}
+}
