@@ -124,6 +124,7 @@ func TestEachInterchangeIsAnsweredAsTheStandardHasIt(t *testing.T) {
 		{"no SE", change(good, "SE*35*0001~", ""), Config{}, 0, 1, ack + "IK5*R*2 AK9*R*1*1*0", "code 2"},
 		{"a count of sets", change(good, "GE*1*", "GE*2*"), Config{}, 0, 1, "AK1*HC*11*005010X222A1 AK9*R*2*1*0*5", "group 11: 5"},
 		{"another number in GE", change(good, "GE*1*11", "GE*1*12"), Config{}, 0, 1, "AK1*HC*11*005010X222A1 AK9*R*1*1*0*4", "group 11: 4"},
+		{"an SE that says nothing", change(good, "SE*35*0001~", "SE~"), Config{}, 0, 1, ack + "IK5*R*4*3 AK9*R*1*1*0", "code 4"},
 		{"no GE", change(good, "GE*1*11~", ""), Config{}, 0, 1, "AK1*HC*11*005010X222A1 AK9*R*1*1*0*3", "group 11: 3"},
 		{"a group that is not taken", good, Config{Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Groups: []string{"HP"}}}}, 0, 1, "AK1*HC*11*005010X222A1 AK9*R*1*1*0*1", ": 1"},
 		{"a version that is not taken", good, Config{Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Versions: []string{"004010"}}}}, 0, 1, "AK1*HC*11*005010X222A1 AK9*R*1*1*0*2", ": 2"},

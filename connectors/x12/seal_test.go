@@ -1,6 +1,8 @@
 package x12
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +79,8 @@ func TestWhatCanNotBeSealedSaysWhy(t *testing.T) {
 func TestAnAcknowledgmentFindsWhatItIsOf(t *testing.T) {
 	t.Parallel()
 	register := openRegister(t, t.TempDir())
-	r := open(t, Config{Register: register})
+	var log bytes.Buffer // one logger's, and Receive returns before it is read
+	r := open(t, Config{Register: register, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	n, err := register.Issue("meridian", "order-1", 1, 500)
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +100,13 @@ func TestAnAcknowledgmentFindsWhatItIsOf(t *testing.T) {
 	}
 	if d, ok := register.Sent("meridian", n.Group); !ok || d != "order-1" {
 		t.Errorf("%q", d)
+	}
+	if text := log.String(); strings.Count(text, "document=order-1") != 2 || strings.Contains(text, "nothing that was sent") {
+		t.Errorf("the log says\n%s", text)
+	}
+	stray := sent("004010", "FA", 23, "997*0001~AK1*PO*501~AK2*850*0001~AK5*A~AK9*A*1*1*1~")
+	if _, err := r.Receive(t.Context(), broker.Delivery{Body: stray}, new(store).accept); err != nil || !strings.Contains(log.String(), "nothing that was sent") {
+		t.Errorf("an acknowledgment of another's document: %v\n%s", err, log.String())
 	}
 	if control := groupAnswered(sent("004010", "FA", 21, "997*0001~AK1*PO*500~AK9*A*1*1*1~")); string(control) != "500" {
 		t.Errorf("AK1-02 is %q", control)
