@@ -14,7 +14,7 @@ import (
 
 // atOnce is how many scenarios run side by side: most of their time passes waiting
 // for the leases of workers that were killed.
-const atOnce = 6
+const atOnce = 10
 
 // patience is for one scenario, kills and all.
 func (e endpoint) patience() time.Duration {
