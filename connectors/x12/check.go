@@ -2,6 +2,7 @@ package x12
 
 import (
 	"bytes"
+	"math"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -17,8 +18,8 @@ type checker struct {
 	dictionary *dictionary
 	only       map[string]bool // segments that the guide has
 	faults     []fault
-	frames     []*frame
-	position   int // of the segment in hand
+	levels     []*frame // of a guide whose loops may be gone on with later: they are complete at the end
+	position   int      // of the segment in hand
 }
 
 // checkSet returns the faults of a set's segments in their order. A set of no guide
@@ -33,7 +34,7 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide) []fault {
 		p = newPlacer(b, g, b.node("", tree.Pos{}))
 		p.check = c
 		c.opened(p.open, &t.st)
-		p.open.first, p.open.counts[0] = 1, 0
+		p.open.first, p.open.counts[0] = 1, 0 // ST is none of its items
 	}
 	s := &scanner{body: body[:t.end], d: *isa.d, at: t.st.end}
 	none := &tree.Node{}
@@ -78,7 +79,10 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide) []fault {
 		}
 		c.elements(&seg, def, p.open.loop.name)
 	}
-	for _, f := range c.frames {
+	if p != nil {
+		c.closed(p.open, nil)
+	}
+	for _, f := range c.levels {
 		c.complete(f)
 	}
 	sortFaults(c.faults)
@@ -97,16 +101,30 @@ func (c *checker) note(f fault) {
 
 // opened is told that a loop begins.
 func (c *checker) opened(f *frame, s *segment) {
-	f.counts, f.first = make([]int, len(f.loop.items)), s.number
+	f.counts, f.first = make([]uint16, len(f.loop.items)), s.number
 	f.counts[0] = 1
-	c.frames = append(c.frames, f)
+	if c.g.levels() {
+		c.levels = append(c.levels, f)
+	}
+}
+
+// closed is told that the loops from f out to up, which stays open, have ended.
+func (c *checker) closed(f, up *frame) {
+	if len(c.levels) > 0 {
+		return
+	}
+	for ; f != up && f != nil; f = f.up {
+		c.complete(f)
+	}
 }
 
 // counted is told that item i of a frame stands there once more.
 func (c *checker) counted(f *frame, i int, s *segment) {
-	f.counts[i]++
 	it := &f.loop.items[i]
-	if it.max == 0 || f.counts[i] <= it.max {
+	if f.counts[i] < math.MaxUint16 {
+		f.counts[i]++
+	}
+	if it.max == 0 || int(f.counts[i]) <= it.max {
 		return
 	}
 	code := "5"

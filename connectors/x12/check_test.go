@@ -175,3 +175,23 @@ func TestManyDeliveriesAtOnceHaveEachTheirNumber(t *testing.T) {
 		seen[control] = true
 	}
 }
+
+func TestClaimsThatShareTooMuchStayTogether(t *testing.T) {
+	t.Parallel()
+	c := Config{Split: SplitClaim, Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Tolerate: []string{"elements"}}}}
+	for size, want := range map[int]int{10: 24, 1 << 20: 1} {
+		shared := strings.Replace(professional(strings.Repeat(claimText("A1", "100"), 24), ""), "N3*1 ST", "N3*"+strings.Repeat("X", size), 1)
+		if _, s := verdictOf(t, c, sent("005010X222A1", "HC", 11, shared)); len(s.messages) != want {
+			t.Errorf("of %d bytes that are shared: %d messages, not %d", size, len(s.messages), want)
+		}
+	}
+}
+
+func TestTheSameInterchangeTwiceInOneFile(t *testing.T) {
+	t.Parallel()
+	one := sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~")
+	got, s := verdictOf(t, Config{}, append(one[:len(one):len(one)], one...))
+	if len(s.messages) != 2 || s.messages[0].ID != s.messages[1].ID || strings.Count(got, "AK9*A") != 2 {
+		t.Errorf("%d messages: %s", len(s.messages), got)
+	}
+}

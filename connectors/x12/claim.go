@@ -84,6 +84,16 @@ func claimsOf(body []byte, isa *segment, t *setEnvelope) []claim {
 	}
 }
 
+// sizeOf is how many bytes claims have, with what each repeats.
+func sizeOf(claims []claim) (n int) {
+	for i := range claims {
+		for _, p := range claims[i].parts {
+			n += p.to - p.from
+		}
+	}
+	return n
+}
+
 // reduced returns an interchange that holds the given parts of one transaction
 // set and nothing else: every segment as it was sent, and trailers that count
 // what is there.

@@ -7,10 +7,11 @@ import (
 )
 
 // maxGroups bounds the functional groups of one delivery, maxInterchanges its
-// interchanges.
+// interchanges, maxAcks the TA1s of one of them.
 const (
 	maxGroups       = 10_000
 	maxInterchanges = 1_000
+	maxAcks         = 1_000
 )
 
 // An envelope is one interchange of what was delivered, ISA to IEA, and what
@@ -164,7 +165,7 @@ func (e *envelopes) piece(p *piece) error {
 		e.in.end = seg.end
 		e.in.trailer(&seg)
 		e.in = nil
-	case p.tag == tagTA1 && e.group == nil:
+	case p.tag == tagTA1 && e.group == nil && len(e.in.acks) < maxAcks:
 		e.in.acks = append(e.in.acks, seg)
 	case (p.tag == tagISB || p.tag == tagISE || p.tag == tagTA3) && e.group == nil:
 		// the grade and time of delivery that a network was asked for: nothing that we do

@@ -95,6 +95,7 @@ type judge struct {
 	conf *Config
 	body []byte
 	d    broker.Delivery
+	left int // bytes that claims may still have, all together: each repeats what it shares
 }
 
 // interchange compares one interchange with what was agreed upon with its partner.
@@ -244,6 +245,9 @@ func (g *judge) set(j *judged, e *groupEnvelope, t *setEnvelope) judgedSet {
 	name := kindOfSet(kind, guide)
 	if kind == "837" && g.conf.Split == SplitClaim {
 		claims := claimsOf(g.body, isa, t)
+		if g.left -= sizeOf(claims); g.left < 0 {
+			claims = nil // they stay together
+		}
 		for i := range claims {
 			c := &claims[i]
 			m := judgedMessage{claim: c}

@@ -16,8 +16,8 @@ type frame struct {
 	node  *tree.Node
 	at    int // index of the item that came last
 
-	counts []int // of each item, for the checker
-	first  int   // number of the segment that began it, for the checker
+	counts []uint16 // of each item, for the checker
+	first  int      // number of the segment that began it, for the checker
 }
 
 // A placer puts the segments of one transaction set where the guide has them.
@@ -118,10 +118,11 @@ func (l *loop) starting(id string) int {
 // put adds a segment at an item of an open loop and closes those inside it.
 func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
 	f.at = i
-	p.open = f
 	if p.check != nil {
+		p.check.closed(p.open, f)
 		p.check.counted(f, i, s)
 	}
+	p.open = f
 	for it := &f.loop.items[i]; it.loop != nil; it = &it.loop.items[0] {
 		if f.depth == maxDepth {
 			return s.errorf(0, 0, "over %d loops inside each other", maxDepth)

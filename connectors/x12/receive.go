@@ -102,9 +102,13 @@ func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker
 	return receipt, nil
 }
 
+// maxRepeated bounds, beside four times the delivery's own size, what its claims have
+// together. A file whose claims share more than that keeps its transaction sets whole.
+const maxRepeated = 16 << 20
+
 // judge reads a delivery. Nothing has been taken when it returns.
 func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
-	g := judge{feed: r.feed, conf: &r.conf, body: d.Body, d: d}
+	g := judge{feed: r.feed, conf: &r.conf, body: d.Body, d: d, left: maxRepeated + 4*len(d.Body)}
 	envs, err := scanEnvelopes(g.body)
 	if err != nil {
 		return nil, err
@@ -252,6 +256,9 @@ func (r *Receiver) tell(j *judged, taken, lost int) {
 func why(all []*judged) error {
 	var errs []error
 	for _, j := range all {
+		if len(errs) > 20 {
+			break
+		}
 		name := "interchange " + join(j.env.isa.element(13))
 		if j.verdict == refused {
 			if j.partner == nil {
