@@ -64,7 +64,7 @@ func (s *Source) Problem() string {
 // Run takes files until ctx is done, finishes the one in hand and returns nil. A folder that is not
 // there, or that can not be read, is looked at again later.
 func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
-	s.log.Info("watching a folder", "every", s.conf.Every)
+	s.log.Info("watching a folder", "every", s.conf.Every.String())
 	pause := s.conf.Every
 	for {
 		err := s.look(ctx, accept)

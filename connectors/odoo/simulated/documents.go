@@ -36,7 +36,8 @@ func documents() map[string]*Model {
 		"product.product": {Label: "Product Variant", Fields: map[string]Field{
 			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"),
 			"list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
-			"sale_ok": {Type: "boolean", Label: "Sales", Default: true}, "is_storable": {Type: "boolean", Label: "Track Inventory"},
+			"standard_price": {Type: "float", Label: "Cost", Digits: 2},
+			"sale_ok":        {Type: "boolean", Label: "Sales", Default: true}, "is_storable": {Type: "boolean", Label: "Track Inventory"},
 			"type": {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
 		"product.template": {Label: "Product", Fields: map[string]Field{
