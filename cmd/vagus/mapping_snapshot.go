@@ -108,7 +108,7 @@ func snapshotOf(d odoo.Description) workbench.Snapshot {
 		s.Models[model] = map[string]workbench.Field{}
 		for name, f := range fields {
 			out := workbench.Field{Type: f.Type, Title: f.Label, Help: f.Help, Relation: f.Relation, Selection: f.Selection, Required: f.Required,
-				Default: f.Default, Compute: f.Compute, Related: f.Related}
+				Default: f.Default, Compute: f.Compute, Related: f.Related, Inherits: f.Inherits, Inverse: f.Inverse}
 			out.Readonly = &f.Readonly
 			if !f.Store {
 				out.Store = &f.Store

@@ -33,6 +33,8 @@ type Field struct {
 	Compute    bool     `json:"compute,omitempty"`
 	HasInverse bool     `json:"has_inverse,omitempty"`
 	Related    string   `json:"related,omitempty"`
+	Inherits   string   `json:"inherits,omitempty"`
+	Inverse    string   `json:"inverse,omitempty"`
 	Readonly   *bool    `json:"readonly,omitempty"`
 	Store      *bool    `json:"store,omitempty"`
 }
