@@ -90,7 +90,7 @@ func TestADayThatIsAppliedAgainTwiceLeavesTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			k := &kit{prefix: fmt.Sprintf("d%x.", time.Now().UnixNano())}
+			k := &kit{prefix: fmt.Sprintf("d%x.", time.Now().UnixNano()), version: e.version}
 			units := k.day(patients, e.has)
 			for _, u := range units {
 				u.Target = r.target

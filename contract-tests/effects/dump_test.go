@@ -19,6 +19,8 @@ import (
 type endpoint struct {
 	name                     string
 	url, db, user, key, mode string
+	protocol                 string
+	version                  int
 	uid                      any
 	simulated                *simulated.Server // nil: a real one
 }
@@ -39,7 +41,7 @@ func simulate(t *testing.T, addon bool) endpoint {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	e := endpoint{name: "external-id", url: url, db: "demo", user: "vagus", key: "simulated", mode: "off", simulated: sim}
+	e := endpoint{name: "external-id", url: url, db: "demo", user: "vagus", key: "simulated", mode: "off", protocol: "jsonrpc", version: 18, simulated: sim}
 	if err := e.login(); err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +53,21 @@ func simulate(t *testing.T, addon bool) endpoint {
 
 // realOnes are the ways to use the real server that the environment names.
 func realOnes(t *testing.T) (all []endpoint) {
-	e := endpoint{name: "real external-id", url: os.Getenv("VAGUS_ODOO_URL"), db: os.Getenv("VAGUS_ODOO_DB"), user: os.Getenv("VAGUS_ODOO_USER"), key: os.Getenv("VAGUS_ODOO_KEY"), mode: "off"}
+	e := endpoint{name: "real external-id", url: os.Getenv("VAGUS_ODOO_URL"), db: os.Getenv("VAGUS_ODOO_DB"), user: os.Getenv("VAGUS_ODOO_USER"), key: os.Getenv("VAGUS_ODOO_KEY"), mode: "off", protocol: "jsonrpc"}
 	if e.url == "" {
 		t.Log("VAGUS_ODOO_URL is not set: checked against the simulated Odoo only")
 		return nil
 	}
 	if err := e.login(); err != nil {
 		t.Fatal(err)
+	}
+	if about, err := e.rpc("common", "version"); err != nil {
+		t.Fatal(err)
+	} else if v, _ := about.(map[string]any)["server_version_info"].([]any); len(v) > 0 {
+		n, _ := v[0].(float64)
+		if e.version = int(n); e.version >= 19 {
+			e.protocol = "json2"
+		}
 	}
 	all = append(all, e)
 	if _, err := e.call("vagus.unit", "version", nil, nil); err != nil {

@@ -46,7 +46,7 @@ func (sc scenario) through(t *testing.T, s *stack, o endpoint, prefix string, ki
 	if err != nil {
 		return l, err
 	}
-	k := &kit{prefix: prefix}
+	k := &kit{prefix: prefix, version: o.version}
 	if err := r.apply(ctx, sc.before(k)); err != nil {
 		return l, err
 	}

@@ -39,6 +39,7 @@ const childSettings = "VAGUS_TEST_WORKER"
 type settings struct {
 	NATS, DSN, Target        string
 	URL, DB, User, Key, Mode string // of Odoo; Mode is the addon's
+	Protocol                 string
 }
 
 func TestMain(m *testing.M) {
@@ -70,7 +71,7 @@ func work(s settings) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	t, err := odoo.New(odoo.Config{URL: s.URL, Database: s.DB, User: s.User, Key: broker.NewSecret(s.Key), Addon: s.Mode, PlainHTTP: true, Protocol: "jsonrpc", Logger: log})
+	t, err := odoo.New(odoo.Config{URL: s.URL, Database: s.DB, User: s.User, Key: broker.NewSecret(s.Key), Addon: s.Mode, PlainHTTP: true, Protocol: s.Protocol, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,9 @@ import (
 
 // A kit makes the units of one scenario, or of one day.
 type kit struct {
-	prefix string // in the external ids and in a field of every record, so that they are found again
-	n      int
+	prefix  string // in the external ids and in a field of every record, so that they are found again
+	version int    // of Odoo
+	n       int
 }
 
 type (
@@ -79,6 +80,9 @@ func (k *kit) item(key string, quantity int) object {
 func stored(counts ...int) func(k *kit) []*broker.Unit {
 	return func(k *kit) []*broker.Unit {
 		goods := broker.Values{"name": "x", "default_code": k.prefix + "x", "type": "consu", "is_storable": true}
+		if k.version < 18 {
+			goods = broker.Values{"name": "x", "default_code": k.prefix + "x", "detailed_type": "product"}
+		}
 		units := []*broker.Unit{k.unit("", op("x", "product.product", "upsert", k.xid("x"), goods),
 			op("shelf", "stock.location", "upsert", k.xid("shelf"), broker.Values{"name": k.prefix + "shelf", "usage": "internal"}))}
 		for _, n := range counts {

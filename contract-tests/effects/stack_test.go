@@ -212,7 +212,14 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	res, err := http.Post(k.odoo+r.URL.Path, r.Header.Get("Content-Type"), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, k.odoo+r.URL.Path, bytes.NewReader(body))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	for _, name := range []string{"Content-Type", "Authorization", "X-Odoo-Database"} {
+		req.Header.Set(name, r.Header.Get(name))
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -221,7 +228,7 @@ func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	if method, call := changes(body); method != "" && k.first(method, call) {
+	if method, call := changes(r.URL.Path, body); method != "" && k.first(method, call) {
 		k.kill(method)
 		panic(http.ErrAbortHandler)
 	}
@@ -243,25 +250,34 @@ func (k *killer) first(method string, call []byte) bool {
 	return true
 }
 
-// changes is the model and method of a JSON-RPC call that changes something, or "", and
+// changes is the model and method of a call that changes something, or "", and
 // the call with its keys in order.
-func changes(body []byte) (method string, canonical []byte) {
+func changes(path string, body []byte) (method string, canonical []byte) {
 	var call struct {
 		Params struct {
 			Service string
 			Args    []any
 		}
 	}
-	if json.Unmarshal(body, &call) != nil || call.Params.Service != "object" || len(call.Params.Args) < 5 {
-		return "", nil
+	var args any
+	model, method, named := strings.Cut(strings.TrimPrefix(path, "/json/2/"), "/")
+	if named && strings.HasPrefix(path, "/json/2/") {
+		if json.Unmarshal(body, &args) != nil {
+			return "", nil
+		}
+	} else {
+		if json.Unmarshal(body, &call) != nil || call.Params.Service != "object" || len(call.Params.Args) < 5 {
+			return "", nil
+		}
+		args = call.Params.Args
+		model, _ = call.Params.Args[3].(string)
+		method, _ = call.Params.Args[4].(string)
 	}
-	canonical, err := json.Marshal(call.Params.Args)
+	canonical, err := json.Marshal([]any{path, args})
 	if err != nil {
 		return "", nil
 	}
-	model, _ := call.Params.Args[3].(string)
-	method, _ = call.Params.Args[4].(string)
-	for _, reads := range []string{"search", "read", "fields_get", "default_get", "name_search", "check_", "has_access", "version"} {
+	for _, reads := range []string{"search", "read", "fields_get", "default_get", "name_search", "check_", "has_access", "version", "context_get"} {
 		if strings.HasPrefix(method, reads) {
 			return "", nil
 		}
@@ -285,7 +301,7 @@ func (s *stack) begin(dir string, o endpoint) (*run, func() error, error) {
 	r := &run{stack: s, target: fmt.Sprintf("odoo-%d", n), killer: &killer{odoo: o.url, seen: map[[sha256.Size]byte]bool{}}}
 	proxy := httptest.NewServer(r.killer)
 	r.process = &process{log: filepath.Join(dir, fmt.Sprintf("worker-%d.log", n)), settings: settings{NATS: s.nats, DSN: s.dsn, Target: r.target,
-		URL: proxy.URL, DB: o.db, User: o.user, Key: o.key, Mode: o.mode}}
+		URL: proxy.URL, DB: o.db, User: o.user, Key: o.key, Mode: o.mode, Protocol: o.protocol}}
 	r.killer.kill = func(after string) {
 		r.process.kill()
 		if r.meanwhile != nil {
