@@ -112,6 +112,9 @@ func (c *console) facts(x *odoo.Examination) {
 		if x.Companies > 1 {
 			mail += fmt.Sprintf(", of %d companies", x.Companies)
 		}
+		if !x.Key.IsZero() {
+			mail += ", a key that runs out on " + x.Key.Format(time.DateOnly)
+		}
 		fact("user", "language %s, time zone %s, %s", orDash(x.Lang), orDash(x.Zone), mail)
 	}
 	if x.Promise != "" {

@@ -189,6 +189,7 @@ func (x *examiner) user(ctx context.Context) bool {
 		list, _ := companies.([]any)
 		x.Companies = len(list)
 	}
+	x.keys(ctx)
 	if ours := x.t.client.companies; len(ours) > 0 {
 		if _, v := x.ask(ctx, "res.company", "search_count", []arg{{"domain", []any{[]any{"id", "in", ours}}}}, nil); v != nil {
 			x.failed(Broken, "user", "it may not work in the companies of the configuration", v)
@@ -198,6 +199,30 @@ func (x *examiner) user(ctx context.Context) bool {
 		x.find(Attention, "user", "it is an administrator (Settings), who may do more than mappings need", "use a user of its own with the groups that the mappings need, and Administration / Access Rights")
 	}
 	return ctx.Err() == nil
+}
+
+// keys sees when the user's keys run out. Which of them is ours nobody tells, so
+// it is the first that does. Before 18 they never do.
+func (x *examiner) keys(ctx context.Context) {
+	res, v := x.ask(ctx, "res.users.apikeys", "search_read", []arg{{"domain", []any{[]any{"user_id", "=", x.uid}, []any{"expiration_date", "!=", false}}}, {"fields", []any{"expiration_date"}}}, nil)
+	if v != nil {
+		if v.class == accessError.class && major(x.Version) >= 18 {
+			x.Unseen = append(x.Unseen, "when the user's API key runs out: Odoo shows keys to internal users only")
+		}
+		return
+	}
+	rows, _ := res.([]any)
+	for _, it := range rows {
+		row, _ := it.(map[string]any)
+		text, _ := row["expiration_date"].(string)
+		if end, err := time.Parse(time.DateTime, text); err == nil && (x.Key.IsZero() || end.Before(x.Key)) {
+			x.Key = end
+		}
+	}
+	if left := time.Until(x.Key); !x.Key.IsZero() && left < renewWithin {
+		x.find(Attention, "user", fmt.Sprintf("an API key of it runs out in %d days", int(left.Hours()/24)),
+			"if it is this one, make another, name it as next_key, and move it to key when it is in use; how long a key may last is a field of the user's groups")
+	}
 }
 
 // settings judges language and time zone.

@@ -84,6 +84,7 @@ type Examination struct {
 	Lang        string       `json:"lang,omitempty"`
 	Zone        string       `json:"zone,omitempty"`
 	Mail        bool         `json:"has_mail"`
+	Key         time.Time    `json:"key_until,omitzero"` // the first of the user's to run out
 	Identifiers bool         `json:"reads_external_ids"` // may read ir.model.data
 	LoginFirst  Millis       `json:"login_first_ms,omitzero"`
 	Login       Millis       `json:"login_ms,omitzero"` // one more, median

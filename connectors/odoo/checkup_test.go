@@ -32,6 +32,44 @@ func finds(x Examination, level Level, about, words string) bool {
 	})
 }
 
+func TestExamineTellsWhenAKeyRunsOut(t *testing.T) {
+	t.Parallel()
+	keys := simulated.Model{Label: "Keys", Fields: map[string]simulated.Field{"user_id": {Type: "integer", Label: "User"}, "expiration_date": {Type: "datetime", Label: "Until"}}}
+	key := func(user, days int) simulated.Seed {
+		values := map[string]any{"user_id": int64(user)}
+		if days != 0 {
+			values["expiration_date"] = time.Now().UTC().AddDate(0, 0, days).Format(time.DateTime)
+		}
+		return simulated.Seed{Model: "res.users.apikeys", Values: values}
+	}
+	for name, c := range map[string]struct {
+		keys []simulated.Seed
+		days int // to the key's end; 0: none is known
+		told bool
+	}{
+		"none runs out":                {[]simulated.Seed{key(2, 0)}, 0, false},
+		"the first of two":             {[]simulated.Seed{key(2, 80), key(2, 12), key(2, 0)}, 12, true},
+		"not before long":              {[]simulated.Seed{key(2, 80)}, 80, false},
+		"another user's is no concern": {[]simulated.Seed{key(3, 5)}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, url := start(t, simulated.Config{Models: map[string]simulated.Model{"res.users.apikeys": keys}, Seeds: c.keys})
+			x, err := newTarget(t, url, "jsonrpc").Examine(t.Context(), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			days := 0
+			if !x.Key.IsZero() {
+				days = int(time.Until(x.Key).Round(24*time.Hour).Hours() / 24)
+			}
+			if told := finds(x, Attention, "user", "runs out in"); days != c.days || told != c.told {
+				t.Errorf("until %v, told %v", x.Key, told)
+			}
+		})
+	}
+}
+
 func TestExamineComparesFieldsWithTheSnapshot(t *testing.T) {
 	t.Parallel()
 	_, url := start(t, simulated.Config{Models: map[string]simulated.Model{"x.thing": {Label: "Thing", Fields: map[string]simulated.Field{

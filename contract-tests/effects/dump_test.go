@@ -90,7 +90,7 @@ func (e endpoint) call(model, method string, args []any, kw map[string]any) (any
 }
 
 func (e endpoint) rpc(service, method string, args ...any) (any, error) {
-	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "params": map[string]any{"service": service, "method": method, "args": args}})
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "params": map[string]any{"service": service, "method": method, "args": append([]any{}, args...)}})
 	if err != nil {
 		return nil, err
 	}
