@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -141,8 +142,8 @@ func (a odooAddress) key(c *console) (broker.Secret, error) {
 }
 
 // needs are those of the named mappings, else of the feeds', else of those that
-// come with Vagus; whose says in words which these are.
-func (c *console) needs(paths []string, feeds []config.Feed) (needs []odoo.Need, whose string, err error) {
+// come with Vagus for the target's version; whose says in words which these are.
+func (c *console) needs(paths []string, feeds []config.Feed, target *odoo.Target) (needs []odoo.Need, whose string, err error) {
 	var ms []*mapping.Mapping
 	switch {
 	case len(paths) > 0:
@@ -169,11 +170,13 @@ func (c *console) needs(paths []string, feeds []config.Feed) (needs []odoo.Need,
 	default:
 		whose = "the mappings that come with Vagus"
 		names := []string{}
+		version, _ := target.Version(c.ctx) // why there is none the examination tells
+		version, _, _ = strings.Cut(version, ".")
 		err = fs.WalkDir(mappings.FS, ".", func(name string, d fs.DirEntry, err error) error {
 			if err == nil && name == "examples" {
 				return fs.SkipDir
 			}
-			if strings.HasSuffix(name, ".map.yaml") {
+			if strings.HasSuffix(name, ".map.yaml") && isFor(mappings.FS, name, version) {
 				names = append(names, name)
 			}
 			return err
@@ -225,4 +228,15 @@ func mappingsIn(paths []string) ([]*mapping.Mapping, error) {
 		}
 	}
 	return out, nil
+}
+
+// isFor says whether a shipped mapping is for a version of Odoo: one in a folder
+// odoo19 is for 19, and there takes the place of that beside the folder.
+func isFor(files fs.FS, name, version string) bool {
+	dir, base := path.Split(name)
+	if of, ok := strings.CutPrefix(path.Base(dir), "odoo"); ok {
+		return of == version
+	}
+	_, err := fs.Stat(files, path.Join(dir, "odoo"+version, base))
+	return err != nil
 }

@@ -39,13 +39,13 @@ func (cmd *odooCheckCmd) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	needs, whose, err := c.needs(cmd.Mappings, feeds)
-	if err != nil {
-		return c.faulty(err, cmd.Output)
-	}
 	target, err := odoo.New(cfg)
 	if err != nil {
 		return err
+	}
+	needs, whose, err := c.needs(cmd.Mappings, feeds, target)
+	if err != nil {
+		return c.faulty(err, cmd.Output)
 	}
 	bar := &progress{c: c, start: c.now()}
 	x, err := target.Examine(c.ctx, needs, func(done, all int) {

@@ -34,17 +34,27 @@ type Description struct {
 // describedAttributes are those of fields_get that a Description holds.
 var describedAttributes = []any{"type", "string", "help", "relation", "relation_field", "related", "selection", "required", "readonly", "store", "depends"}
 
+// Version asks for the server's, "18.0".
+func (t *Target) Version(ctx context.Context) (string, error) {
+	w, err := t.client.choose(ctx)
+	if err != nil {
+		return "", unwellFrom(err)
+	}
+	version, err := w.version(ctx)
+	if err != nil {
+		return "", unwellFrom(err)
+	}
+	return version, nil
+}
+
 // Describe asks Odoo for the fields of models, with texts in the configured
 // language. tell, when not nil, hears how many models are done. An unknown
 // model is an error that names it.
 func (t *Target) Describe(ctx context.Context, models []string, tell func(done int)) (Description, error) {
 	d := Description{Models: map[string]map[string]FieldFacts{}, NoDefaults: map[string]string{}}
-	w, err := t.client.choose(ctx)
-	if err != nil {
-		return d, unwellFrom(err)
-	}
-	if d.Version, err = w.version(ctx); err != nil {
-		return d, unwellFrom(err)
+	var err error
+	if d.Version, err = t.Version(ctx); err != nil {
+		return d, err
 	}
 	kw := map[string]any{"context": map[string]any{"lang": t.lang}}
 	for i, model := range models {

@@ -2,8 +2,13 @@ package workbench
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vagus-health/vagus/mappings"
 )
 
 const upgradeSnapshot = `{"odoo":"18.0","models":{
@@ -59,6 +64,55 @@ func TestAnUpgradeSaysWhatOfAFieldChanged(t *testing.T) {
 		}
 		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) || rep.OK() != (c.want == "") {
 			t.Errorf("%s: %v\n got %s\nwant %s", c.what, rep.OK(), got, c.want)
+		}
+	}
+}
+
+// unfit are the shipped mappings that another version than 18 does not take as they are.
+var unfit = map[string][]string{
+	"snapshots/odoo17.json": {
+		"billing/payment-820.map.yaml", "billing/remittance-835.map.yaml", // a payment's memo is ref
+		"procurement/mfn-items.map.yaml",                                                    // goods are of a type
+		"procurement/ship-notice-856.map.yaml", "procurement/supplier-payment-820.map.yaml", // a module's field; a state
+	},
+	"snapshots/odoo19.json": {
+		"admissions/adt-patient.map.yaml",                                         // odoo19/ is there for it
+		"procurement/order-850.map.yaml", "procurement/order-cancel-860.map.yaml", // product_uom_id
+		"procurement/ship-notice-856.map.yaml", // a module's field
+	},
+}
+
+func TestWhichShippedMappingsFitOtherVersions(t *testing.T) {
+	t.Parallel()
+	var names []string
+	err := fs.WalkDir(mappings.FS, ".", func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && name == "examples" {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(name, ".map.yaml") {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	for snapshot, want := range unfit {
+		var got []string
+		for _, name := range names {
+			if strings.Contains(snapshot, "17") && strings.Contains(name, "odoo19/") {
+				continue
+			}
+			rep, err := shipped().Upgrade(t.Context(), []string{name}, snapshot, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !rep.OK() {
+				got = append(got, name)
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("with %s:\n%s", snapshot, d)
 		}
 	}
 }
