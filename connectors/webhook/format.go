@@ -1,5 +1,9 @@
-// Package webhook reads the JSON objects that programs send to each other: the
-// format "json", whose attributes a mapping declares.
+// Package webhook receives what programs send to each other over HTTP.
+//
+//   - [Source] is a transport: it brings the body of a request to a
+//     [broker.Receiver] of any format, and answers after it was accepted.
+//   - [Receiver] makes messages of JSON objects.
+//   - [Format] is the format "json", whose attributes a mapping declares.
 package webhook
 
 import (
