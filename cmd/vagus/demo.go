@@ -49,7 +49,7 @@ func (cmd demoCmd) Run(c *console) error {
 	if err != nil {
 		return fmt.Errorf("the demo did not come out as promised: %w (logs: %s)", err, cmd.Log)
 	}
-	c.note("\nAll %d messages: acknowledged after they were on disk, applied once, in the order of each patient. Logs: %s", len(fates), cmd.Log)
+	c.note("\nAll %d messages: acknowledged after they were on disk, applied once, in the order of each patient and account. Logs: %s", len(fates), cmd.Log)
 	return nil
 }
 
@@ -72,7 +72,7 @@ func (c *console) fates(fates []demo.Fate) {
 			unit = unit[:10]
 		}
 		status := cell{string(f.Unit.Status), green}
-		if f.Unit.Status != "applied" {
+		if f.Unit.Status != f.Want {
 			status.ink = red
 		}
 		row := texts(f.ControlID, f.Event, f.Ack, fmt.Sprintf("%.1fms", f.AckTook.Seconds()*1e3), link, unit, "", strconv.Itoa(f.Unit.Attempts), age(f.Took), record)

@@ -29,6 +29,7 @@ import (
 type Fate struct {
 	ControlID string        `json:"control_id"`
 	Event     string        `json:"event"`
+	Want      ledger.Status `json:"-"`
 	Ack       string        `json:"ack"` // MSA-1
 	AckTook   time.Duration `json:"ack_took_ns"`
 	LinkCut   bool          `json:"sent_while_link_was_cut"`
@@ -41,7 +42,7 @@ type Config struct {
 	Messages, Patients int
 	Version            string
 	Say                func(format string, args ...any) // a line of the story; nil: silence
-	Progress           func(applied int)
+	Progress           func(settled int)
 	Log                io.Writer // of the processes
 }
 
@@ -72,7 +73,11 @@ func Run(ctx context.Context, c Config) (_ []Fate, err error) {
 	if err := d.settle(ctx); err != nil {
 		return d.fates, err
 	}
-	return d.fates, d.check()
+	if err := d.check(); err != nil {
+		return d.fates, err
+	}
+	err = d.tell(ctx)
+	return d.fates, err
 }
 
 type demo struct {
@@ -91,7 +96,7 @@ type demo struct {
 func (d *demo) start(ctx context.Context) error {
 	key := rand.Text()
 	d.token = broker.NewSecret(rand.Text())
-	d.odoo = simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: key})
+	d.odoo = simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: key, Seeds: tariff})
 	url, err := d.odoo.Start("127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("start the simulated Odoo: %w", err)
@@ -128,7 +133,17 @@ func (d *demo) start(ctx context.Context) error {
 	agent := config.NewAgent()
 	agent.DataDir, agent.Bundle, agent.Process = filepath.Join(d.dir, "agent"), bundle, anyPort
 	agent.Journal.MaxBytes = 1 << 30
-	agent.Feeds = []config.Feed{{Name: "adt", Target: "odoo", Mappings: []string{config.Builtin + "admissions/adt-patient.map.yaml"}, HL7: &hl7.Config{Listen: "127.0.0.1:0"}}}
+	feed := func(name string, mappings ...string) config.Feed {
+		f := config.Feed{Name: name, Target: "odoo", HL7: &hl7.Config{Listen: "127.0.0.1:0"}}
+		for _, m := range mappings {
+			f.Mappings = append(f.Mappings, config.Builtin+m+".map.yaml")
+		}
+		return f
+	}
+	agent.Feeds = []config.Feed{
+		feed("adt", "admissions/adt-patient"),
+		feed("stay", "admissions/adt-patient", "admissions/adt-encounter", "admissions/adt-merge", "lab/orm-oml-order", "lab/oru-charge", "billing/dft-charges"),
+	}
 	if d.agent, err = app.StartAgent(ctx, agent, o); err != nil {
 		return err
 	}
@@ -169,7 +184,7 @@ func (d *demo) send(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("send %s: %w", m.ControlID, err)
 		}
-		d.fates = append(d.fates, Fate{ControlID: m.ControlID, Event: m.Event, Ack: ack, AckTook: time.Since(began), LinkCut: isCut})
+		d.fates = append(d.fates, Fate{ControlID: m.ControlID, Event: m.Event, Want: ledger.Applied, Ack: ack, AckTook: time.Since(began), LinkCut: isCut})
 		if ack != "CA" || answered != m.ControlID { // enhanced mode: the messages ask for a commit acknowledgement
 			return fmt.Errorf("%s was answered %s for %s", m.ControlID, ack, answered)
 		}
@@ -194,32 +209,34 @@ func (d *demo) waiting(ctx context.Context, atLeast int) error {
 	})
 }
 
-// settle waits until every message is applied, and notes what the ledger says.
+// settle waits until of every message has become what should, and notes what the ledger says.
 func (d *demo) settle(ctx context.Context) error {
 	api, err := ops.NewClient("http://"+d.worker.OpsAddr(), d.token, "demo")
 	if err != nil {
 		return err
 	}
-	return d.until(ctx, time.Minute, "all messages to be applied", func() (bool, error) {
+	return d.until(ctx, time.Minute, "all messages to be settled", func() (bool, error) {
 		page, err := api.Messages(ctx, ops.Query{Limit: 1000})
 		if err != nil {
 			return false, err
 		}
 		units := map[string]ledger.Unit{}
 		for _, u := range page.Messages {
-			units[u.SenderID] = u
+			if before, more := units[u.SenderID]; !more || before.Status == ledger.Applied { // a message may have several
+				units[u.SenderID] = u
+			}
 		}
-		applied := 0
+		settled := 0
 		for i := range d.fates {
 			f := &d.fates[i]
 			f.Unit = units[f.ControlID]
-			if f.Unit.Status == ledger.Applied {
+			if f.Unit.Status == f.Want {
 				f.Took = f.Unit.SettledAt.Sub(f.Unit.ReceivedAt)
-				applied++
+				settled++
 			}
 		}
-		d.Progress(applied)
-		return applied == len(d.fates), nil
+		d.Progress(settled)
+		return settled == len(d.fates), nil
 	})
 }
 
