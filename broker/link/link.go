@@ -92,8 +92,9 @@ type Link struct {
 	metrics *metrics
 	mapping chan struct{} // one token for each mapping that may run at once
 
-	mu sync.Mutex
-	nc *nats.Conn // nil while Run does not run
+	mu   sync.Mutex
+	nc   *nats.Conn // nil while Run does not run
+	told []told
 }
 
 // State is how a link is.
@@ -190,6 +191,7 @@ func (l *Link) Run(ctx context.Context) error {
 	wg.Go(func() { l.serveDown(ctx, nc, stream.Remaps(l.cfg.Bundle.Name), l.handle) })
 	if len(l.outlets) > 0 {
 		wg.Go(func() { l.serveDown(ctx, nc, stream.Documents(l.cfg.Bundle.Name), l.take) })
+		wg.Go(func() { l.tellAgain(ctx, nc) })
 	}
 	for _, o := range l.outlets {
 		wg.Go(func() { o.run(ctx, nc) })

@@ -96,9 +96,8 @@ func (r *Remote) Check(ctx context.Context) error {
 func (r *Remote) ask(ctx context.Context, limit time.Duration, msgs []*nats.Msg) (map[string]stream.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if !r.nc.IsConnected() { // a question would wait for the time-out
-		return nil, fmt.Errorf("sink %s at site %s: %w", r.sink, r.site, nats.ErrDisconnected)
-	}
+	ctx, cut := whileConnected(ctx, r.nc) // an answer that came meanwhile would be missed
+	defer cut()
 	token := strings.ToLower(rand.Text())
 	sub, err := r.nc.SubscribeSync(stream.AnswerSubject(r.site, token))
 	if err != nil {
@@ -129,6 +128,8 @@ func (r *Remote) ask(ctx context.Context, limit time.Duration, msgs []*nats.Msg)
 		m, err := sub.NextMsgWithContext(wait)
 		done()
 		switch {
+		case err != nil && errors.Is(context.Cause(ctx), errDown):
+			return nil, errDown
 		case err != nil && len(waits) == len(msgs):
 			return nil, fmt.Errorf("site %s takes no documents: is its agent running and connected, and has it sinks? (%w)", r.site, err)
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -73,8 +74,8 @@ func (l *Link) take(_ context.Context, nc *nats.Conn, m *nats.Msg) {
 		l.cfg.Logger.Warn("a document from the cloud names nobody to answer; it is left alone")
 		return
 	}
-	g := &given{answer: stream.AnswerSubject(l.cfg.Bundle.Name, token), size: len(m.Data)}
 	within, err := time.ParseDuration(m.Header.Get(stream.HeaderWithin))
+	g := &given{answer: stream.AnswerSubject(l.cfg.Bundle.Name, token), size: len(m.Data), until: time.Now().Add(min(max(within, 0), withinMax))}
 	if err == nil && m.Header.Get(stream.HeaderUnit) != "" {
 		g.unit, err = broker.DecodeUnit(m.Data)
 	}
@@ -88,7 +89,6 @@ func (l *Link) take(_ context.Context, nc *nats.Conn, m *nats.Msg) {
 	case o == nil:
 		refuse("the site has no such sink: add it to sinks: in the agent's configuration")
 	default:
-		g.until = time.Now().Add(min(within, withinMax))
 		l.tell(nc, g, stream.Answer{State: stream.AnswerTaken, Unit: m.Header.Get(stream.HeaderUnit)})
 		if !o.put(g) {
 			refuse("too many documents wait for the sink")
@@ -200,13 +200,50 @@ func checkSafely(ctx context.Context, sink broker.Target) (err error) {
 	return sink.Check(ctx)
 }
 
-// tell says what became of what was given. Who gave it hears it or asks again.
+// A told answer may have been lost with the link.
+type told struct {
+	subject string
+	data    []byte
+	until   time.Time
+}
+
+// toldMax bounds the answers that are kept; who misses an older one asks again.
+const toldMax = 4 * outletMax
+
+// tell says what became of what was given, and keeps the answer as long as
+// somebody may wait for it.
 func (l *Link) tell(nc *nats.Conn, g *given, a stream.Answer) {
 	data, err := json.Marshal(a)
-	if err == nil {
-		err = nc.Publish(g.answer, data)
+	if err != nil { // an outcome is texts and numbers
+		return
 	}
-	if err != nil {
-		l.cfg.Logger.Info("a worker is not told what became of a document; it asks again", "unit", a.Unit, "err", err)
+	l.mu.Lock()
+	now := time.Now()
+	l.told = slices.DeleteFunc(l.told, func(t told) bool { return now.After(t.until) })
+	if len(l.told) < toldMax {
+		l.told = append(l.told, told{g.answer, data, g.until})
+	}
+	l.mu.Unlock()
+	_ = nc.Publish(g.answer, data) // while the link is down: when it is up
+}
+
+// tellAgain says all that somebody may still wait for whenever the link is back.
+func (l *Link) tellAgain(ctx context.Context, nc *nats.Conn) {
+	up := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(up)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-up:
+		}
+		l.mu.Lock()
+		again := slices.Clone(l.told)
+		l.mu.Unlock()
+		for _, t := range again {
+			if time.Now().Before(t.until) {
+				_ = nc.Publish(t.subject, t.data)
+			}
+		}
 	}
 }

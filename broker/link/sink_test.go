@@ -251,8 +251,10 @@ func TestAnAnswerThatIsLostWithTheLinkIsGivenAgain(t *testing.T) {
 		return strings.Contains(string(data), document(1).ID)
 	})
 	w.mend()
+	if err := <-ended; err != nil { // it is told when the link is back
+		t.Error(err)
+	}
 	o.mustGive(document(1), document(2))
-	<-ended
 	if got := o.lab.got(); !slices.Equal(got, []string{document(1).ID, document(2).ID}) {
 		t.Errorf("the sink got %v", got)
 	}

@@ -38,7 +38,9 @@ func documents() map[string]*Model {
 			"list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
 			"standard_price": {Type: "float", Label: "Cost", Digits: 2},
 			"sale_ok":        {Type: "boolean", Label: "Sales", Default: true}, "is_storable": {Type: "boolean", Label: "Track Inventory"},
-			"type": {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
+			"categ_id": many2one("Product Category", "product.category"), "currency_id": many2one("Currency", "res.currency"),
+			"taxes_id": {Type: "many2many", Label: "Sales Taxes", Relation: "account.tax"},
+			"type":     {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
 		"product.template": {Label: "Product", Fields: map[string]Field{
 			"name": name, "default_code": char("Internal Reference"), "barcode": char("Barcode"), "list_price": {Type: "float", Label: "Sales Price", Default: 1.0, Digits: 2}, "active": active,
@@ -46,6 +48,7 @@ func documents() map[string]*Model {
 			"taxes_id": {Type: "many2many", Label: "Sales Taxes", Relation: "account.tax"},
 			"type":     {Type: "selection", Label: "Product Type", Default: "consu", Selection: [][2]string{{"consu", "Goods"}, {"service", "Service"}, {"combo", "Combo"}}},
 		}},
+		"product.category":         {Label: "Product Category", Fields: map[string]Field{"name": name}},
 		"uom.uom":                  {Label: "Unit of Measure", Fields: map[string]Field{"name": name, "active": active}},
 		"account.analytic.account": {Label: "Analytic Account", Fields: map[string]Field{"name": name, "code": char("Reference"), "active": active}},
 		"account.analytic.line": {Label: "Analytic Line", Fields: map[string]Field{
