@@ -121,8 +121,8 @@ func (c *Config) complete() error {
 	if c.MinFree == 0 {
 		c.MinFree = 256 << 20
 	}
-	if c.Dir == "" || c.MaxMessage < 0 || c.MaxMessage > 60<<20 {
-		return errors.New("dir and a max_message of at most 60 MiB are needed")
+	if c.Dir == "" || c.MaxMessage < 0 || c.MaxMessage > 60<<20 || len(c.Feeds) == 0 {
+		return errors.New("dir, at least one feed and a max_message of at most 60 MiB are needed")
 	}
 	c.Feeds = append([]Feed(nil), c.Feeds...)
 	seen := map[string]bool{}

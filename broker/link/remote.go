@@ -99,11 +99,14 @@ func (r *Remote) ask(ctx context.Context, limit time.Duration, msgs []*nats.Msg)
 	ctx, cut := whileConnected(ctx, r.nc) // an answer that came meanwhile would be missed
 	defer cut()
 	token := strings.ToLower(rand.Text())
-	sub, err := r.nc.SubscribeSync(stream.AnswerSubject(r.site, token))
-	if err != nil {
-		return nil, err
+	said := make(chan *nats.Msg, 16+4*len(msgs))
+	for _, t := range []string{token, stream.AnswerBegan} {
+		sub, err := r.nc.ChanSubscribe(stream.AnswerSubject(r.site, t), said)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = sub.Unsubscribe() }()
 	}
-	defer func() { _ = sub.Unsubscribe() }()
 	for _, m := range msgs {
 		deadline, _ := ctx.Deadline()
 		within := max(time.Until(deadline), time.Second)
@@ -119,21 +122,28 @@ func (r *Remote) ask(ctx context.Context, limit time.Duration, msgs []*nats.Msg)
 	for _, m := range msgs {
 		waits[m.Header.Get(stream.HeaderUnit)] = true // until it is taken
 	}
-	late := time.Now().Add(r.patience)
+	late := time.NewTimer(r.patience)
+	defer late.Stop()
 	for len(answers) < len(msgs) {
-		wait, done := ctx, func() {}
-		if len(waits) > 0 {
-			wait, done = context.WithDeadline(ctx, late)
+		var m *nats.Msg
+		select {
+		case m = <-said:
+		case <-late.C:
+			if len(waits) > 0 {
+				return nil, fmt.Errorf("site %s took %d of %d documents within %s: is its agent running and connected, and has it sinks?", r.site, len(msgs)-len(waits), len(msgs), r.patience)
+			}
+			continue
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errDown) {
+				return nil, errDown
+			}
+			return nil, fmt.Errorf("site %s did not say in time what became of %d of %d documents: %w", r.site, len(msgs)-len(answers), len(msgs), ctx.Err())
 		}
-		m, err := sub.NextMsgWithContext(wait)
-		done()
-		switch {
-		case err != nil && errors.Is(context.Cause(ctx), errDown):
-			return nil, errDown
-		case err != nil && len(waits) == len(msgs):
-			return nil, fmt.Errorf("site %s takes no documents: is its agent running and connected, and has it sinks? (%w)", r.site, err)
-		case err != nil:
-			return nil, fmt.Errorf("site %s did not say in time what became of %d of %d documents (%w)", r.site, len(msgs)-len(answers), len(msgs), err)
+		if strings.HasSuffix(m.Subject, "."+stream.AnswerBegan) {
+			if len(waits) < len(msgs) {
+				return nil, fmt.Errorf("the agent of site %s was started again while it had documents", r.site)
+			}
+			continue // what it is to take is in DOWN
 		}
 		var a stream.Answer
 		if json.Unmarshal(m.Data, &a) != nil {

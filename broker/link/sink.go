@@ -227,15 +227,21 @@ func (l *Link) tell(nc *nats.Conn, g *given, a stream.Answer) {
 	_ = nc.Publish(g.answer, data) // while the link is down: when it is up
 }
 
-// tellAgain says all that somebody may still wait for whenever the link is back.
+// tellAgain says once that the agent began, and all that somebody may still
+// wait for whenever the link is back.
 func (l *Link) tellAgain(ctx context.Context, nc *nats.Conn) {
 	up := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(up)
+	began := stream.AnswerSubject(l.cfg.Bundle.Name, stream.AnswerBegan)
+	told := nc.IsConnected() && nc.Publish(began, nil) == nil
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-up:
+		}
+		if !told {
+			told = nc.Publish(began, nil) == nil
 		}
 		l.mu.Lock()
 		again := slices.Clone(l.told)

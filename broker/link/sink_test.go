@@ -204,7 +204,7 @@ func TestASiteThatIsAwayIsAnErrorAndGetsNothingLate(t *testing.T) {
 	o.mustGive(document(1))
 	o.stop()
 	o.remote.patience = time.Second
-	if out, err := o.give(o.remote, document(2)); err == nil || !strings.Contains(err.Error(), "site north takes no documents: is its agent running") {
+	if out, err := o.give(o.remote, document(2)); err == nil || !strings.Contains(err.Error(), "site north took 0 of 1 documents within 1s: is its agent running") {
 		t.Errorf("got %v %v", out, err)
 	}
 	if err := o.remote.Check(t.Context()); err == nil {
@@ -258,6 +258,27 @@ func TestAnAnswerThatIsLostWithTheLinkIsGivenAgain(t *testing.T) {
 	if got := o.lab.got(); !slices.Equal(got, []string{document(1).ID, document(2).ID}) {
 		t.Errorf("the sink got %v", got)
 	}
+}
+
+func TestAnAgentThatBeginsAnewSaysThatItForgot(t *testing.T) {
+	t.Parallel()
+	o := newOutbound(t)
+	o.lab.hold, o.lab.in = make(chan struct{}), make(chan struct{})
+	began, ended := time.Now(), make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := o.remote.Apply(ctx, []*broker.Unit{document(1)})
+		ended <- err
+	}()
+	<-o.lab.in
+	second := *o // another agent of the site, as after a kill: the first one says nothing more
+	second.lab, second.dir = &lab{}, t.TempDir()
+	second.startSite(o.hub.URL())
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "was started again") || time.Since(began) > 30*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+	close(o.lab.hold)
 }
 
 func TestASlowSinkHoldsUpNoOther(t *testing.T) {

@@ -63,6 +63,10 @@ type Answer struct {
 	Error   string          `json:"error,omitempty"`   // of Failed: the sink as a whole is unwell, and nothing is known of the unit
 }
 
+// AnswerBegan is the token under which a site says, with no body, that its agent began
+// anew: what it had taken before and not answered is forgotten.
+const AnswerBegan = "began"
+
 // States of an Answer.
 const (
 	AnswerTaken  = "taken"

@@ -66,18 +66,12 @@ func (a *Agent) start(ctx context.Context) error {
 		a.heard[c.Name] = new(atomic.Int64)
 		names = append(names, c.Name)
 	}
-	a.journal, err = journal.Open(ctx, journal.Config{
-		Dir: filepath.Join(a.cfg.DataDir, "journal"), Feeds: lanes(a.cfg), Key: a.cfg.Journal.EncryptionKey, Provision: a.cfg.Journal.Provision, Logger: a.log, Meter: a.meter(),
-	})
-	if err != nil {
-		return err
-	}
-	a.onStop("journal", func(context.Context) error { return a.journal.Close() })
-	a.run("journal's watch", a.journal.Run)
-	if l, err := listenStored(socketOf(a.cfg.DataDir)); err != nil {
-		a.log.Warn("stored messages can not be read while the agent runs", "err", err)
-	} else {
-		a.run("stored messages", func(ctx context.Context) error { return serveStored(ctx, l, a.journal, a.log) })
+	var checks []ops.Check
+	if len(names) > 0 { // a site that only takes documents has nothing to keep
+		if err := a.openJournal(ctx); err != nil {
+			return err
+		}
+		checks = append(checks, ops.Check{Name: "journal", Run: func(context.Context) error { return a.journal.Err() }})
 	}
 	sinks := map[string]broker.Target{}
 	for name, c := range a.cfg.Sinks {
@@ -98,7 +92,7 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	a.run("link", a.link.Run)
 	a.run("events", a.tell)
-	if err := a.serve(ctx, ops.APIConfig{Sites: a.sitesNow}, ops.Check{Name: "journal", Run: func(context.Context) error { return a.journal.Err() }},
+	if err := a.serve(ctx, ops.APIConfig{Sites: a.sitesNow}, append(checks,
 		ops.Check{Name: "link", Advisory: true, Run: func(ctx context.Context) error {
 			if !a.link.State(ctx).Connected {
 				return fmt.Errorf("not connected; the site accepts and keeps")
@@ -110,7 +104,7 @@ func (a *Agent) start(ctx context.Context) error {
 				return errors.New(p)
 			}
 			return nil
-		}}); err != nil {
+		}})...); err != nil {
 		return err
 	}
 	for _, c := range a.cfg.Feeds {
@@ -134,6 +128,25 @@ func (a *Agent) start(ctx context.Context) error {
 		a.run("feed "+name, func(ctx context.Context) error { return src.Run(ctx, accept) })
 	}
 	return a.listening(ctx)
+}
+
+// openJournal opens the journal and lets `vagus mapping diff` read it.
+func (a *Agent) openJournal(ctx context.Context) error {
+	var err error
+	a.journal, err = journal.Open(ctx, journal.Config{
+		Dir: filepath.Join(a.cfg.DataDir, "journal"), Feeds: lanes(a.cfg), Key: a.cfg.Journal.EncryptionKey, Provision: a.cfg.Journal.Provision, Logger: a.log, Meter: a.meter(),
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("journal", func(context.Context) error { return a.journal.Close() })
+	a.run("journal's watch", a.journal.Run)
+	if l, err := listenStored(socketOf(a.cfg.DataDir)); err != nil {
+		a.log.Warn("stored messages can not be read while the agent runs", "err", err)
+	} else {
+		a.run("stored messages", func(ctx context.Context) error { return serveStored(ctx, l, a.journal, a.log) })
+	}
+	return nil
 }
 
 // listening waits until every source receives or one has failed.
