@@ -195,3 +195,17 @@ func TestTheSameInterchangeTwiceInOneFile(t *testing.T) {
 		t.Errorf("%d messages: %s", len(s.messages), got)
 	}
 }
+
+func TestFeedsOfOnePartnerCountTogether(t *testing.T) {
+	t.Parallel()
+	register := openRegister(t, t.TempDir())
+	claims, orders := open(t, Config{Register: register}), open(t, Config{Register: register})
+	orders.feed.Feed = "orders"
+	body := sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~")
+	for i, r := range []*Receiver{claims, orders, claims, orders} { // each knows the interchange again by itself
+		receipt, err := r.Receive(t.Context(), broker.Delivery{Body: body}, new(store).accept)
+		if want := fmt.Sprintf("IEA*1*%09d~", i%2+1); err != nil || !strings.HasSuffix(string([]byte(receipt.Answer)), want) {
+			t.Errorf("answer %d, %v: %s, and no %s", i, err, []byte(receipt.Answer), want)
+		}
+	}
+}

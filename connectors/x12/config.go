@@ -37,8 +37,7 @@ type Config struct {
 	Split    string    `yaml:"split"` // "transaction" (default) or "claim"
 	Partners []Partner `yaml:"partners"`
 
-	Dir      string       `yaml:"-"` // where the register of control numbers is; it is made if need be
-	Register *Register    `yaml:"-"` // nil: the receiver opens one of its own in Dir
+	Register *Register    `yaml:"-"` // of the site: all feeds with one partner count together
 	Logger   *slog.Logger `yaml:"-"` // nil discards
 	Tracer   trace.Tracer `yaml:"-"` // nil is a no-op
 	Meter    metric.Meter `yaml:"-"` // nil is a no-op
@@ -46,7 +45,7 @@ type Config struct {
 
 // A Partner is whom interchanges are exchanged with, and what was agreed upon.
 type Partner struct {
-	Name       string   `yaml:"name"`       // of the counters of control numbers and in logs: never change it
+	Name       string   `yaml:"name"`       // in logs
 	ID         string   `yaml:"id"`         // the partner's ISA qualifier and id, "ZZ:MERIDIAN", or "*"
 	Own        string   `yaml:"own"`        // ours, "ZZ:NORTHHOSP"
 	Code       string   `yaml:"code"`       // the partner's in GS; default: the id
@@ -111,8 +110,8 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		names[p.Name] = true
 	}
-	if c.Register == nil && c.Dir == "" {
-		return c, errors.New("no directory for the register of control numbers")
+	if c.Register == nil {
+		return c, errors.New("no register of control numbers")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -159,7 +158,7 @@ func (p *Partner) fill() (err error) {
 	}
 	switch {
 	case p.Name == "" || len(p.Name) > 64:
-		return errors.New("name: give one of at most 64 characters: control numbers are counted under it")
+		return errors.New("name: give one of at most 64 characters")
 	case !isPlain(p.Code) || !isPlain(p.OwnCode) || len(p.Code) > 15 || len(p.OwnCode) > 15:
 		return errors.New("code: at most 15 characters, none of * ^ > ~")
 	case p.First > maxControl:
@@ -171,6 +170,14 @@ func (p *Partner) fill() (err error) {
 		}
 	}
 	return nil
+}
+
+// counter is what control numbers are counted under: whom and from whom.
+func (p *Partner) counter() string {
+	if p.ID == Anyone {
+		return Anyone
+	}
+	return p.own.String() + " " + p.id.String()
 }
 
 func (p *Partner) tolerates(c class) bool {

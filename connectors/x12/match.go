@@ -17,7 +17,7 @@ func (r *Receiver) match(ctx context.Context, j *judged) {
 		n, ok := number(j.env.acks[i].element(1))
 		document := ""
 		if ok {
-			document, ok = r.register.sentInterchange(j.partner.Name, uint32(n))
+			document, ok = r.register.find(j.partner.counter(), "ISA", uint32(n))
 		}
 		r.matched(ctx, j, acknowledgment.set, join(j.env.acks[i].element(1)), document, ok)
 	}
@@ -36,7 +36,7 @@ func (r *Receiver) match(ctx context.Context, j *judged) {
 				n, ok := number(control)
 				document := ""
 				if ok {
-					document, ok = r.register.Sent(j.partner.Name, uint32(n))
+					document, ok = r.register.find(j.partner.counter(), "GS", uint32(n))
 				}
 				r.matched(ctx, j, set, join(control), document, ok)
 			}

@@ -24,7 +24,6 @@ type Receiver struct {
 	feed     Feed
 	conf     Config
 	register *Register
-	own      bool // the register is
 	log      *slog.Logger
 	meters   meters
 	one      sync.Mutex
@@ -40,21 +39,7 @@ func NewReceiver(feed Feed, conf Config) (*Receiver, error) {
 	if r.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
 		return nil, fmt.Errorf("x12: make metrics: %w", err)
 	}
-	if r.register == nil {
-		r.own = true
-		if r.register, err = OpenRegister(conf.Dir); err != nil {
-			return nil, err
-		}
-	}
 	return r, nil
-}
-
-// Close closes the register, if the receiver has opened it.
-func (r *Receiver) Close() error {
-	if r.own {
-		return r.register.Close()
-	}
-	return nil
 }
 
 // Receive implements [broker.Receiver]. The answer is one interchange for each that
@@ -132,7 +117,7 @@ func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
 		key := j.key()
 		before := came[key]
 		if before == "" {
-			before = r.register.came(j.partner.Name, key)
+			before = r.register.came(r.feed.Feed, key)
 		}
 		if before != "" && before != j.hash && j.verdict != refused {
 			f := fault{code: "025", class: never}
@@ -217,25 +202,25 @@ func groupID(f Feed, all []*judged) string {
 // numbers gives an answer its control numbers, and remembers in the same step
 // what is answered.
 func (r *Receiver) numbers(j *judged, groups int) (Numbers, error) {
-	name, first := "", uint32(1) // of those whom we do not know
+	counter, first := Anyone, uint32(1) // of those whom we do not know
 	if j.partner != nil {
-		name, first = j.partner.Name, j.partner.First
+		counter, first = j.partner.counter(), j.partner.First
 	}
-	return r.register.issue(name, "answer/"+j.key()+"/"+j.hash, groups, first, j.arrival())
+	return r.register.issue(counter, "answer/"+r.feed.Feed+"/"+j.key()+"/"+j.hash, groups, first, r.arrival(j))
 }
 
 func (r *Receiver) remember(j *judged) error {
-	_, err := r.register.issue("", "", 0, 0, j.arrival())
+	_, err := r.register.issue("", "", 0, 0, r.arrival(j))
 	return err
 }
 
 // arrival is what is remembered of an interchange: nothing of one that was refused, whose sender
 // corrects it and sends it under its number again.
-func (j *judged) arrival() *line {
+func (r *Receiver) arrival(j *judged) *line {
 	if j.partner == nil || j.verdict == refused {
 		return nil
 	}
-	return &line{Partner: j.partner.Name, Control: j.key(), Hash: j.hash}
+	return &line{Feed: r.feed.Feed, Control: j.key(), Hash: j.hash}
 }
 
 // tell logs what became of an interchange, by codes and numbers.

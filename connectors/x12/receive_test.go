@@ -47,14 +47,13 @@ func open(t testing.TB, c Config) *Receiver {
 	if c.Partners == nil {
 		c.Partners = []Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}}
 	}
-	if c.Dir == "" {
-		c.Dir = t.TempDir()
+	if c.Register == nil {
+		c.Register = openRegister(t, t.TempDir())
 	}
 	r, err := NewReceiver(Feed{"t", "s", "claims"}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
@@ -272,10 +271,9 @@ func TestAnInterchangeThatComesAgainIsAcceptedOnceAndAnsweredAlike(t *testing.T)
 	var s store
 	receive := func(c Config, body []byte) (broker.Receipt, error) {
 		t.Helper()
-		c.Dir, c.Split = dir, SplitClaim
-		r := open(t, c)
-		defer r.Close()
-		return r.Receive(t.Context(), broker.Delivery{Body: body}, s.accept)
+		c.Register, c.Split = openRegister(t, dir), SplitClaim
+		defer c.Register.Close()
+		return open(t, c).Receive(t.Context(), broker.Delivery{Body: body}, s.accept)
 	}
 	first, err := receive(Config{}, body)
 	if err != nil {
@@ -320,7 +318,8 @@ func TestControlNumbersOfAnswersHaveNoGapAndNoRepeat(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for i := 1; i <= 6; i++ {
-		r := open(t, Config{Dir: dir, Partners: []Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", First: 40}}})
+		register := openRegister(t, dir)
+		r := open(t, Config{Register: register, Partners: []Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", First: 40}}})
 		body := sent("004010", "PO", i, "850*0001~BEG*00*SA*P"+strconv.Itoa(i)+"**20260504~PO1*1*20*EA*1~CTT*1~")
 		fail := i%2 == 0
 		for {
@@ -346,7 +345,7 @@ func TestControlNumbersOfAnswersHaveNoGapAndNoRepeat(t *testing.T) {
 			}
 			break
 		}
-		_ = r.Close()
+		_ = register.Close()
 	}
 }
 

@@ -58,7 +58,8 @@ type issued struct {
 
 // A line is one entry of the file.
 type line struct {
-	Partner     string    `json:"p"`
+	Partner     string    `json:"p,omitempty"` // what it is counted under
+	Feed        string    `json:"f,omitempty"` // that received it
 	Document    string    `json:"d,omitempty"` // of ours
 	Interchange uint32    `json:"i,omitempty"`
 	Group       uint32    `json:"g,omitempty"`
@@ -103,11 +104,14 @@ func (r *Register) Close() error {
 	return r.f.Close()
 }
 
-// Issue returns the control numbers of a document to a partner: an interchange
-// with so many groups. first is where the partner's counters begin. The same document
+// Issue returns the control numbers of a document to a partner, an interchange
+// of one group: see [Partner.Seal]. The same document, by an id of the caller's,
 // gets the same numbers whenever it asks. When it returns they are on stable storage.
-func (r *Register) Issue(partner, document string, groups int, first uint32) (Numbers, error) {
-	return r.issue(partner, document, groups, first, nil)
+func (r *Register) Issue(p Partner, document string) (Numbers, error) {
+	if err := p.fill(); err != nil {
+		return Numbers{}, fmt.Errorf("x12: partner %s: %w", p.Name, err)
+	}
+	return r.issue(p.counter(), document, 1, p.First, nil)
 }
 
 // issue gives numbers and notes an interchange of the partner's in one write.
@@ -118,7 +122,7 @@ func (r *Register) issue(partner, document string, groups int, first uint32, cam
 		return Numbers{}, r.broken
 	}
 	var add []line
-	if came != nil && r.in[came.Partner+"\x00"+came.Control] != came.Hash {
+	if came != nil && r.in[came.Feed+"\x00"+came.Control] != came.Hash {
 		add = append(add, *came)
 	}
 	var n Numbers
@@ -164,18 +168,18 @@ func following(last uint32, n int) uint32 {
 
 // Sent returns the document that went out to a partner in the group with this
 // control number; ok is false when none did, as far as is remembered.
-func (r *Register) Sent(partner string, group uint32) (document string, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	document, ok = r.sent[sentKey(partner, "GS", group)]
-	return document, ok
+func (r *Register) Sent(p Partner, group uint32) (document string, ok bool) {
+	if p.fill() != nil {
+		return "", false
+	}
+	return r.find(p.counter(), "GS", group)
 }
 
-// sentInterchange is Sent for ISA-13.
-func (r *Register) sentInterchange(partner string, control uint32) (document string, ok bool) {
+// find is Sent for a GS-06 or ISA-13 of what is counted together.
+func (r *Register) find(counter, of string, n uint32) (document string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	document, ok = r.sent[sentKey(partner, "ISA", control)]
+	document, ok = r.sent[sentKey(counter, of, n)]
 	return document, ok
 }
 
@@ -183,19 +187,19 @@ func sentKey(partner, of string, n uint32) string {
 	return partner + "\x00" + of + strconv.FormatUint(uint64(n), 10)
 }
 
-// came returns the hash of the interchange of a partner that had this control
-// number, "" when none had.
-func (r *Register) came(partner, control string) string {
+// came returns the hash of the interchange that a feed received under this
+// control number, "" when there was none.
+func (r *Register) came(feed, control string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.in[partner+"\x00"+control]
+	return r.in[feed+"\x00"+control]
 }
 
 // note takes a line into memory, and forgets the oldest.
 func (r *Register) note(l *line) {
 	switch {
 	case l.Control != "":
-		key := l.Partner + "\x00" + l.Control
+		key := l.Feed + "\x00" + l.Control
 		if _, again := r.in[key]; !again {
 			r.inward = append(r.inward, key)
 		}
@@ -290,8 +294,8 @@ func (r *Register) rewrite() error {
 	write := func(l line) error { return writeLine(&b, &l) }
 	var err error
 	for _, key := range r.inward {
-		partner, control, _ := strings.Cut(key, "\x00")
-		err = errors.Join(err, write(line{Partner: partner, Control: control, Hash: r.in[key]}))
+		feed, control, _ := strings.Cut(key, "\x00")
+		err = errors.Join(err, write(line{Feed: feed, Control: control, Hash: r.in[key]}))
 	}
 	for _, document := range r.outward {
 		o := r.out[document]

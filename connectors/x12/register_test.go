@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func openRegister(t *testing.T, dir string) *Register {
+func openRegister(t testing.TB, dir string) *Register {
 	t.Helper()
 	r, err := OpenRegister(dir)
 	if err != nil {
@@ -25,7 +25,7 @@ func TestADocumentKeepsItsControlNumbers(t *testing.T) {
 	r := openRegister(t, dir)
 	issue := func(partner, document string, groups int) Numbers {
 		t.Helper()
-		n, err := r.Issue(partner, document, groups, 7)
+		n, err := r.issue(partner, document, groups, 7, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +37,7 @@ func TestADocumentKeepsItsControlNumbers(t *testing.T) {
 		t.Errorf("numbers %+v %+v %+v", a, b, other)
 	}
 	_ = r.Close()
-	if _, err := r.Issue("p", "order-3", 1, 1); err == nil {
+	if _, err := r.issue("p", "order-3", 1, 1, nil); err == nil {
 		t.Error("a closed register gives numbers")
 	}
 	r = openRegister(t, dir)
@@ -47,13 +47,13 @@ func TestADocumentKeepsItsControlNumbers(t *testing.T) {
 	if c := issue("p", "order-3", 1); c.Interchange != 9 || c.Group != 10 {
 		t.Errorf("after two groups %+v", c)
 	}
-	if d, ok := r.Sent("p", 9); !ok || d != "order-2" {
+	if d, ok := r.find("p", "GS", 9); !ok || d != "order-2" {
 		t.Errorf("group 9 is of %q", d)
 	}
-	if d, ok := r.sentInterchange("p", 7); !ok || d != "order-1" {
+	if d, ok := r.find("p", "ISA", 7); !ok || d != "order-1" {
 		t.Errorf("interchange 7 is of %q", d)
 	}
-	if _, ok := r.Sent("q", 9); ok {
+	if _, ok := r.find("q", "GS", 9); ok {
 		t.Error("another partner's number is known")
 	}
 }
@@ -62,7 +62,7 @@ func TestControlNumbersBeginAgainAfterNineDigits(t *testing.T) {
 	t.Parallel()
 	r := openRegister(t, t.TempDir())
 	for i, want := range []uint32{maxControl, 1, 2} {
-		if n, err := r.Issue("p", string(rune('a'+i)), 1, maxControl); err != nil || n.Interchange != want || n.Group != want {
+		if n, err := r.issue("p", string(rune('a'+i)), 1, maxControl, nil); err != nil || n.Interchange != want || n.Group != want {
 			t.Errorf("number %d is %+v, %v", i, n, err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestALineThatWasCutOffIsTakenAway(t *testing.T) {
 	dir := t.TempDir()
 	r := openRegister(t, dir)
 	for _, d := range []string{"a", "b"} {
-		if _, err := r.Issue("p", d, 1, 1); err != nil {
+		if _, err := r.issue("p", d, 1, 1, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,12 +89,12 @@ func TestALineThatWasCutOffIsTakenAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := openRegister(t, dir)
-		if n, err := r.Issue("p", "c", 1, 1); err != nil || n.Interchange != 2 {
+		if n, err := r.issue("p", "c", 1, 1, nil); err != nil || n.Interchange != 2 {
 			t.Fatalf("cut at %d of %d: %+v, %v", end, len(whole), n, err)
 		}
 		_ = r.Close()
 		r = openRegister(t, dir) // what was written after it can be read
-		if n, _ := r.Issue("p", "c", 1, 1); n.Interchange != 2 {
+		if n, _ := r.issue("p", "c", 1, 1, nil); n.Interchange != 2 {
 			t.Fatalf("cut at %d: then %+v", end, n)
 		}
 		_ = r.Close()
@@ -104,7 +104,7 @@ func TestALineThatWasCutOffIsTakenAway(t *testing.T) {
 	}
 	for i := range 3 { // a last line that is damaged is gone, to its end
 		r := openRegister(t, dir)
-		if n, err := r.Issue("p", string(rune('d'+i)), 1, 1); err != nil || n.Interchange != uint32(2+i) {
+		if n, err := r.issue("p", string(rune('d'+i)), 1, 1, nil); err != nil || n.Interchange != uint32(2+i) {
 			t.Fatalf("after a damaged last line: %+v, %v", n, err)
 		}
 		_ = r.Close()
@@ -124,7 +124,7 @@ func TestWhatIsForgottenStillCounts(t *testing.T) {
 	dir := t.TempDir()
 	r := openRegister(t, dir)
 	for i := range 3001 { // the same two documents, in turn with other groups: lines that mean nothing any more
-		if _, err := r.issue("p", string(rune('a'+i%2)), 1+i/2%2, 1, &line{Partner: "p", Control: "c", Hash: strings.Repeat("h", 1+i%3)}); err != nil {
+		if _, err := r.issue("p", string(rune('a'+i%2)), 1+i/2%2, 1, &line{Feed: "p", Control: "c", Hash: strings.Repeat("h", 1+i%3)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +138,7 @@ func TestWhatIsForgottenStillCounts(t *testing.T) {
 	}
 	_ = r.Close()
 	r = openRegister(t, dir)
-	n, err := r.Issue("p", "next", 1, 1)
+	n, err := r.issue("p", "next", 1, 1, nil)
 	if err != nil || n.Interchange != last.Interchange+1 || n.Group != last.Group+1 || r.came("p", "c") != "h" {
 		t.Errorf("%+v after %+v, %v, %q", n, last, err, r.came("p", "c"))
 	}
@@ -151,7 +151,7 @@ func TestManyAskAtOnceAndNoTwoGetTheSame(t *testing.T) {
 	got := make([]Numbers, 64)
 	for i := range got {
 		wait.Go(func() {
-			n, err := r.Issue("p", string(rune('0'+i)), 1, 1)
+			n, err := r.issue("p", string(rune('0'+i)), 1, 1, nil)
 			if err != nil {
 				t.Error(err)
 			}

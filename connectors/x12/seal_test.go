@@ -79,9 +79,10 @@ func TestWhatCanNotBeSealedSaysWhy(t *testing.T) {
 func TestAnAcknowledgmentFindsWhatItIsOf(t *testing.T) {
 	t.Parallel()
 	register := openRegister(t, t.TempDir())
+	meridian := Partner{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", First: 500}
 	var log bytes.Buffer // one logger's, and Receive returns before it is read
 	r := open(t, Config{Register: register, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	n, err := register.Issue("meridian", "order-1", 1, 500)
+	n, err := register.Issue(meridian, "order-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestAnAcknowledgmentFindsWhatItIsOf(t *testing.T) {
 			t.Errorf("%s: %v, %d messages", c.name, err, len(s.messages))
 		}
 	}
-	if d, ok := register.Sent("meridian", n.Group); !ok || d != "order-1" {
+	if d, ok := register.Sent(meridian, n.Group); !ok || d != "order-1" {
 		t.Errorf("%q", d)
 	}
 	if text := log.String(); strings.Count(text, "document=order-1") != 2 || strings.Contains(text, "nothing that was sent") {
@@ -119,22 +120,22 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 	with := func(change func(*Partner)) Config {
 		p := good
 		change(&p)
-		return Config{Dir: "d", Partners: []Partner{p}}
+		return Config{Register: &Register{}, Partners: []Partner{p}}
 	}
 	for want, c := range map[string]Config{
-		"partners: nobody":     {Dir: "d"},
-		"split:":               {Dir: "d", Split: "line", Partners: []Partner{good}},
+		"partners: nobody":     {Register: &Register{}},
+		"split:":               {Register: &Register{}, Split: "line", Partners: []Partner{good}},
 		"partners[0].id":       with(func(p *Partner) { p.ID = "MERID" }),
 		"partners[0].own":      with(func(p *Partner) { p.Own = "" }),
 		"partners[0].name":     with(func(p *Partner) { p.Name = "" }),
-		"partners[1].name":     {Dir: "d", Partners: []Partner{good, good}},
+		"partners[1].name":     {Register: &Register{}, Partners: []Partner{good, good}},
 		"partners[0].ack":      with(func(p *Partner) { p.Ack = "998" }),
 		"partners[0].ta1":      with(func(p *Partner) { p.TA1 = "yes" }),
 		"partners[0].usage":    with(func(p *Partner) { p.Usage = "X" }),
 		"partners[0].tolerate": with(func(p *Partner) { p.Tolerate = []string{"everything"} }),
 		"partners[0].first":    with(func(p *Partner) { p.First = maxControl + 1 }),
 		"partners[0].code":     with(func(p *Partner) { p.Code = "A*B" }),
-		"directory":            {Partners: []Partner{good}},
+		"register":             {Partners: []Partner{good}},
 	} {
 		if _, err := NewReceiver(Feed{}, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)

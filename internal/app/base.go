@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -43,6 +44,7 @@ type base struct {
 	whole     *whole
 	telemetry *ops.Telemetry
 	server    *ops.Server
+	x12       *x12.Register // nil until a feed needs it
 }
 
 // collectAt is how much the heap grows, in percent of what is in use, before it

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"net"
 	"path/filepath"
@@ -123,15 +122,7 @@ func newReceiver(cfg config.Feed, who *link.Bundle, dataDir string, b *base, dec
 	case cfg.JSON != nil:
 		return webhook.NewReceiver(webhook.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.JSON)
 	case cfg.X12 != nil:
-		c := *cfg.X12
-		c.Dir = filepath.Join(dataDir, "x12", cfg.Name)
-		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-		r, err := x12.NewReceiver(x12.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
-		if err != nil {
-			return nil, err
-		}
-		b.onStop("feed "+cfg.Name+"'s control numbers", func(context.Context) error { return r.Close() })
-		return r, nil
+		return newX12(cfg, who, dataDir, b)
 	}
 	return nil, errors.New("feed " + cfg.Name + " has no format that a transport carries")
 }
