@@ -75,7 +75,7 @@ func TestADayThatIsAppliedAgainTwiceLeavesTheSame(t *testing.T) {
 	t.Parallel()
 	check := func(e endpoint, patients int) {
 		t.Run(e.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*e.patience())
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			defer cancel()
 			s := newStack(t)
 			r, end, err := s.begin(t.TempDir(), e)

@@ -14,15 +14,10 @@ import (
 
 // atOnce is how many scenarios run side by side: most of their time passes waiting
 // for the leases of workers that were killed.
-const atOnce = 10
+const atOnce = 8
 
-// patience is for one scenario, kills and all.
-func (e endpoint) patience() time.Duration {
-	if e.simulated == nil { // it is slow, and each call that was cut off keeps it busy
-		return 3 * time.Minute
-	}
-	return time.Minute
-}
+// patience is for one scenario, kills and all, on a machine that has much else to do.
+const patience = 3 * time.Minute
 
 // left is what a scenario left behind.
 type left struct {
@@ -32,7 +27,7 @@ type left struct {
 
 // through runs a scenario with a worker of its own.
 func (sc scenario) through(t *testing.T, s *stack, o endpoint, prefix string, kill bool) (l left, err error) {
-	ctx, cancel := context.WithTimeout(t.Context(), o.patience())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r, end, err := s.begin(t.TempDir(), o)
 	defer func() {
