@@ -152,6 +152,33 @@ feeds:
 	}
 }
 
+func TestSinksAreReadAndTheirFilesAreBesideTheFile(t *testing.T) {
+	t.Parallel()
+	all := NewAll()
+	path := write(t, "up.yaml", feed+`
+sinks: { lab: { hl7: { connect: "lab:2575", tls: { ca_file: ca.pem } } } }
+targets:
+  odoo: { odoo: { url: "http://127.0.0.1:8069", database: d, user: u, key: { env: PATH } } }
+  lab: { sink: lab }
+  away: { site: south, sink: lab, batch: 3 }
+  near: { hl7: { connect: "near:2575", tls: { ca_file: ca.pem } } }
+`)
+	if err := Load(path, all); err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(filepath.Dir(path), "ca.pem")
+	if all.Sinks["lab"].HL7.TLS.CAFile != ca || all.Targets["near"].HL7.TLS.CAFile != ca {
+		t.Error("a relative path is not beside the file")
+	}
+	if lab, away := all.Targets["lab"], all.Targets["away"]; lab.Site != all.Site || lab.At != "lab" || away.Site != "south" || away.Batch != 3 {
+		t.Errorf("%+v %+v", lab, away)
+	}
+	agent := NewAgent()
+	if err := Load(write(t, "agent.yaml", "sinks: { lab: { hl7: { connect: 'lab:2575' } } }\n"), agent); err != nil || len(agent.Sinks) != 1 {
+		t.Errorf("an agent that only takes documents: %v", err)
+	}
+}
+
 func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 	t.Parallel()
 	worker := "targets:\n  odoo:\n    odoo: { url: \"http://127.0.0.1:8069\", database: d, user: u, key: { env: PATH } }\n"
@@ -182,6 +209,13 @@ func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 		{"a variable that is not set", worker + "ledger: { postgres: { env: VAGUS_TEST_NOT_SET } }\n", NewWorker(), []string{"agent.yaml:4:", "VAGUS_TEST_NOT_SET is empty or not set"}, ""},
 		{"two ledgers", worker + "ledger: { sqlite: x.db, postgres: { env: PATH } }\n", NewWorker(), []string{"ledger: give one of"}, ""},
 		{"a ledger that forgets too soon", worker + "ledger: { sqlite: x.db }\nkeep: 24h\n", NewWorker(), []string{"keep: 24h0m0s is shorter", "720h"}, ""},
+		{"a sink without connector", "sinks: { lab: {} }\n" + feed, NewAgent(), []string{"sinks.lab: give the settings of one connector"}, ""},
+		{"a sink of two connectors", "sinks: { lab: { hl7: { connect: 'lab:2575' }, fhir: { url: 'https://lab' } } }\n" + feed, NewAgent(), []string{"sinks.lab: give the settings of one"}, ""},
+		{"a sink that no subject can carry", "sinks: { Lab: { hl7: { connect: 'lab:2575' } } }\n" + feed, NewAgent(), []string{"sinks:", "a-z, 0-9 and -"}, ""},
+		{"a target that is two things", "ledger: { sqlite: x.db }\ntargets: { lab: { site: north, sink: lab, hl7: { connect: 'lab:2575' } } }\n", NewWorker(), []string{"targets.lab: it is two things at once"}, ""},
+		{"a target at a site without a sink", "ledger: { sqlite: x.db }\ntargets: { lab: { site: north } }\n", NewWorker(), []string{"targets.lab.sink"}, ""},
+		{"a target without its site", "ledger: { sqlite: x.db }\ntargets: { lab: { sink: lab } }\n", NewWorker(), []string{"targets.lab.site"}, ""},
+		{"a sink that the site does not have", feed + worker + "  lab: { sink: lab }\n", NewAll(), []string{"targets.lab.sink: this site has no sink lab"}, ""},
 		{"a target without connector", "targets: { odoo: {} }\nledger: { sqlite: x.db }\n", NewWorker(), []string{"targets.odoo.odoo: missing"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
