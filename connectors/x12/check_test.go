@@ -1,6 +1,7 @@
 package x12
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -206,6 +207,23 @@ func TestFeedsOfOnePartnerCountTogether(t *testing.T) {
 		receipt, err := r.Receive(t.Context(), broker.Delivery{Body: body}, new(store).accept)
 		if want := fmt.Sprintf("IEA*1*%09d~", i%2+1); err != nil || !strings.HasSuffix(string([]byte(receipt.Answer)), want) {
 			t.Errorf("answer %d, %v: %s, and no %s", i, err, []byte(receipt.Answer), want)
+		}
+	}
+}
+
+func TestAnAnswerIsNamedForTheMostThatItHolds(t *testing.T) {
+	t.Parallel()
+	order, claims := sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~"), sent("005010X222A1", "HC", 8, professional(claimText("A1", "100"), ""))
+	stranger := []byte(strings.Replace(string(order), "MERID          *ZZ", "STRANGER       *ZZ", 1))
+	for _, c := range []struct {
+		files [][]byte
+		ext   string
+	}{
+		{[][]byte{stranger}, "ta1"}, {[][]byte{stranger, order}, "997"}, {[][]byte{order, stranger}, "997"}, {[][]byte{order, claims, stranger}, "999"}, {[][]byte{claims, order}, "999"},
+	} {
+		receipt, _ := open(t, Config{}).Receive(t.Context(), broker.Delivery{Body: bytes.Join(c.files, nil)}, new(store).accept)
+		if receipt.Ext != c.ext {
+			t.Errorf("%d interchanges: %s, not %s", len(c.files), receipt.Ext, c.ext)
 		}
 	}
 }

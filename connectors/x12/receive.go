@@ -71,7 +71,7 @@ func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker
 			return broker.Receipt{}, err
 		}
 		out.Write(answer)
-		if ext > receipt.Ext || receipt.Ext == "ta1" && ext != "" {
+		if receipt.Ext == "" || ext == Ack999 || ext == Ack997 && receipt.Ext != Ack999 {
 			receipt.Ext = ext
 		}
 		r.match(ctx, j)

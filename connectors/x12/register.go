@@ -38,7 +38,7 @@ type Register struct {
 	last            map[string]Numbers
 	out             map[string]issued // by document
 	sent            map[string]string // documents by partner and control number
-	in              map[string]string // by partner and control number
+	in              map[string]string // by feed and control number
 	outward, inward []string          // keys in the order of their age
 }
 
