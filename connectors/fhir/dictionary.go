@@ -49,6 +49,7 @@ const (
 	bundleName   = "Bundle"
 	entryName    = "Bundle.entry"
 	fullURLName  = "fullUrl"
+	typeName     = "resourceType"
 )
 
 // A dictionaryReader reads the file. A type is there from its first mention
@@ -69,7 +70,7 @@ func readDictionary(text string) (*dictionary, error) {
 		r.types[name] = tree.NewType(name, kind)
 	}
 	r.resource = tree.NewType(resourceName, tree.Composite)
-	r.resource.Tag = "resourceType"
+	r.resource.Tag = typeName
 	r.fullURL = &tree.Element{Name: fullURLName, Title: "Address of the resource, by its Bundle", Type: r.types["uri"], Labels: tree.Identifier}
 	n := 0
 	for line := range strings.SplitSeq(text, "\n") {
@@ -274,5 +275,6 @@ func (r *dictionaryReader) finish() (*dictionary, error) {
 			d.message.Add(&tree.Element{Name: name, Title: name, Type: t, Repeats: true})
 		}
 	}
+	d.message.Add(&tree.Element{Name: typeName, Title: "Type of the resource that was sent", Type: r.types["code"]})
 	return d, nil
 }

@@ -35,8 +35,9 @@ func (d dialect) Encode(m *tree.Message) ([]byte, error) {
 }
 
 // wrap returns a node whose only kid is the resource to be written, the others
-// in its entries.
+// in its entries. What it is says itself.
 func wrap(root *tree.Node) (*tree.Node, error) {
+	root = &tree.Node{Kids: slices.DeleteFunc(slices.Clone(root.Kids), func(n *tree.Node) bool { return n.Name == typeName })}
 	bundle := root.First(bundleName)
 	switch {
 	case bundle == nil && len(root.Kids) == 1:

@@ -173,7 +173,7 @@ func TestRequestsAreAnsweredAsTheStandardSays(t *testing.T) {
 	if n := len(j.all()); n != 4 {
 		t.Errorf("%d messages were stored, want those of the four that were taken", n)
 	}
-	if m := j.all()[2]; m.Kind != "Bundle" || string(m.Body) != `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Patient/p1"}}]}` {
+	if m := j.all()[2]; m.Kind != "Bundle" || string(m.Body) != `{"resourceType":"Bundle","identifier":{"value":"Patient/p1#deleted"},"type":"transaction","entry":[{"request":{"method":"DELETE","url":"Patient/p1"}}]}` {
 		t.Errorf("a delete is %s", string(m.Body))
 	}
 }

@@ -110,7 +110,8 @@ func kindOf(typ string) string {
 }
 
 // deletion makes a message of the news that a resource is gone: a Bundle whose
-// only entry is the request. asked is the sender's X-Request-Id.
+// only entry is the request; its identifier tells this deletion from another
+// one of the resource. asked is the sender's X-Request-Id.
 func (f Feed) deletion(typ, id, version, asked string, at time.Time) *broker.Message {
 	type request struct {
 		Method string `json:"method"`
@@ -119,12 +120,17 @@ func (f Feed) deletion(typ, id, version, asked string, at time.Time) *broker.Mes
 	type entry struct {
 		Request request `json:"request"`
 	}
-	body, _ := json.Marshal(struct { // strings
-		Type  string  `json:"resourceType"`
-		Kind  string  `json:"type"`
-		Entry []entry `json:"entry"`
-	}{bundleName, "transaction", []entry{{request{"DELETE", typ + "/" + id}}}})
 	h := head{Type: typ, ID: id}
 	h.Meta.Version = version
-	return f.message(bundleName, h.senderID(asked)+"#deleted", body, at)
+	sender := h.senderID(asked) + "#deleted"
+	type identifier struct {
+		Value string `json:"value"`
+	}
+	body, _ := json.Marshal(struct { // strings
+		Type       string     `json:"resourceType"`
+		Identifier identifier `json:"identifier"`
+		Kind       string     `json:"type"`
+		Entry      []entry    `json:"entry"`
+	}{bundleName, identifier{sender}, "transaction", []entry{{request{"DELETE", typ + "/" + id}}}})
+	return f.message(bundleName, sender, body, at)
 }

@@ -1,10 +1,12 @@
 package fhir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/vagus-health/vagus/internal/tree"
 )
@@ -35,7 +37,8 @@ var (
 // of entries too. A Bundle in an entry gives its resources and is gone
 // itself. Where a resource stands in another one (contained, a parameter, a
 // response's outcome) the element has one kid, named for the resource's type:
-// contained.Medication.code.
+// contained.Medication.code. The root's own resourceType, behind all others,
+// says what was sent: the Bundle, where it was one.
 //
 // What the standard does not define is left out, whatever it is called. Pos is
 // the line and the offset in the body.
@@ -78,7 +81,27 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 		root.Kids = append(make([]*tree.Node, 0, 1+len(first.Kids)), first)
 		unwrap(root, first, only)
 	}
+	if only == nil || only[resourceName][typeName] {
+		root.Kids = append(root.Kids, &tree.Node{Name: typeName, State: tree.Value, Text: first.Name, Pos: typePos(body, first)})
+	}
 	return &tree.Message{Format: formatName, Type: first.Name, Root: root}, nil
+}
+
+// typePos is where a resource says its type: the first place that names it.
+func typePos(body []byte, resource *tree.Node) tree.Pos {
+	at := resource.Pos
+	for rest := body[at.Offset:]; ; {
+		i := bytes.Index(rest, []byte(strconv.Quote(typeName)))
+		if i < 0 {
+			return resource.Pos // written with escapes
+		}
+		value := bytes.TrimLeft(rest[i+len(typeName)+2:], ": \t\r\n")
+		if bytes.HasPrefix(value, []byte(strconv.Quote(resource.Name))) {
+			offset := len(body) - len(value)
+			return tree.Pos{Line: at.Line + bytes.Count(body[at.Offset:offset], []byte("\n")), Offset: offset}
+		}
+		rest = value
+	}
 }
 
 // withEntries selects what leads to the resources of a Bundle, too, and of

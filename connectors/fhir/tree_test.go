@@ -28,7 +28,7 @@ func TestABundleDecodesToItsResources(t *testing.T) {
 func TestASingleResourceStandsAtTheRoot(t *testing.T) {
 	t.Parallel()
 	m := decode(t, []byte(`{"id":"x","resourceType":"Observation","valueQuantity":{"value":1.10},"effectiveDateTime":"2026-05"}`), nil)
-	want := []string{"Observation", " id = x", " valueQuantity", "  value = 1.10", " effectiveDateTime = 2026-05"}
+	want := []string{"Observation", " id = x", " valueQuantity", "  value = 1.10", " effectiveDateTime = 2026-05", "resourceType = Observation"}
 	if diff := cmp.Diff(want, outline(m.Root, "")); diff != "" || m.Type != "Observation" {
 		t.Errorf("a message of %s: %s", m.Type, diff)
 	}

@@ -37,8 +37,8 @@ func TestTheDictionaryIsThatOfTheStandard(t *testing.T) {
 		}
 		c.composite(string(d.Name()), d, el.Type)
 	}
-	if len(root.Elements) != resources.Len() {
-		t.Errorf("there are %d resources; the standard has %d", len(root.Elements), resources.Len())
+	if len(root.Elements) != resources.Len()+1 { // and resourceType
+		t.Errorf("there are %d resources; the standard has %d", len(root.Elements)-1, resources.Len())
 	}
 	t.Logf("%d resources, %d types, %d elements, %d references, %d required value sets agree", resources.Len(), len(c.seen), c.elements, c.references, c.tables)
 	if c.elements < 5000 || c.references < 700 || c.tables < 300 {
