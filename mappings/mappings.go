@@ -10,5 +10,5 @@ import "embed"
 // relative to themselves, so a path in it ("admissions/adt-patient.map.yaml")
 // is all that it takes to load one.
 //
-//go:embed admissions alternatives billing documents examples fragments imaging lab procurement scheduling schema snapshots tables
+//go:embed admissions alternatives billing documents examples fragments identity imaging lab procurement scheduling schema snapshots tables
 var FS embed.FS

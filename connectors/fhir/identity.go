@@ -7,32 +7,6 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-// A head is what identifies a resource and its version.
-type head struct {
-	Type string `json:"resourceType"`
-	ID   string `json:"id"`
-	Meta struct {
-		Version string `json:"versionId"`
-		Updated string `json:"lastUpdated"`
-	} `json:"meta"`
-}
-
-// readHead reads the beginning of a resource, as far as it can be read.
-func readHead(body []byte) (h head) {
-	if json.Unmarshal(body, &h) != nil {
-		// What is there of another type than it should be leaves the rest readable.
-		var loose struct {
-			Type any `json:"resourceType"`
-			ID   any `json:"id"`
-		}
-		_ = json.Unmarshal(body, &loose)
-		h = head{}
-		h.Type, _ = loose.Type.(string)
-		h.ID, _ = loose.ID.(string)
-	}
-	return h
-}
-
 // version is "4" of "_history/4", else the time of the last update, else "".
 func (h *head) version() string {
 	if h.Meta.Version != "" {

@@ -104,6 +104,9 @@ func read(root *tree.Node) (values []string) {
 		}
 	}
 	for _, resource := range root.Kids[1:] {
+		if resource.Name == "resourceType" {
+			continue
+		}
 		values = append(values, resource.Name)
 		for _, name := range []string{"fullUrl", "status"} {
 			if n := resource.First(name); n != nil {

@@ -53,6 +53,8 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/endtoend", "HeapGrowth", "1x", ""}, // it waits for the journal's trimming: minutes
 	{"./connectors/hl7", ".", "1s", "100x"},
 	{"./connectors/x12", ".", "1s", "5x"},
+	{"./contract-tests/fhir", ".", "2s", "2x"},
+	{"./connectors/fhir", ".", "1s", "1x"},
 	{"./internal/mapping", ".", "1s", "100x"},
 	{"./internal/mapping/workbench", "LintAll|TestAll|Diff1000", "2s", "2x"},
 	{"./contract-tests/batches", ".", "3x", "1x"},
@@ -192,6 +194,7 @@ func figures(runs map[string]run) []figure {
 	if v, ok := runs["internal/mapping DecodeAndRunADT"]["cpu-ns/op"]; ok {
 		add("mapping an ADT with decoding, one core", 1e9/v, "msg/s", "", false)
 	}
+	fs = append(fs, resources(runs)...)
 	fs = append(fs, batches(runs)...)
 	for _, s := range suites {
 		pkg := strings.TrimSuffix(strings.TrimPrefix(s.pkg, "./"), "/...")

@@ -1,0 +1,114 @@
+package app_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+	"github.com/vagus-health/vagus/internal/app"
+	"github.com/vagus-health/vagus/internal/config"
+)
+
+// A visit by FHIR from the wire to Odoo: who is charged, for what, at which
+// visit; in the order in which a hospital sends it, and with the charge first.
+func TestAVisitByFHIRReachesOdoo(t *testing.T) {
+	t.Parallel()
+	log, dir := &safeLog{}, t.TempDir()
+	server := simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: secret, Seeds: []simulated.Seed{{Model: "product.product", Values: map[string]any{"name": "Office visit", "default_code": "99213"}}}})
+	url, err := server.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	for name, text := range map[string]string{"key": secret, "token": "a-token-of-the-ehr", "vagus.yaml": fmt.Sprintf(`
+data_dir: data
+site: north
+listen: 127.0.0.1:0
+max_bytes: 268435456
+journal: { max_bytes: 268435456 }
+feeds:
+  - name: ehr
+    target: odoo
+    mappings:
+      - builtin:admissions/fhir-patient.map.yaml
+      - builtin:admissions/fhir-encounter.map.yaml
+      - builtin:admissions/fhir-deleted.map.yaml
+      - builtin:billing/fhir-charge-item.map.yaml
+    validate: before-ack
+    fhir: { endpoint: { listen: "127.0.0.1:0", path: /fhir, token: { file: token }, transactions: entries } }
+targets:
+  odoo: { odoo: { url: %q, database: demo, user: vagus, key: { file: key } }, retry_min: 50ms, retry_max: 200ms }
+ops: { listen: "127.0.0.1:0" }
+`, url)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := config.NewAll()
+	if err := config.Load(filepath.Join(dir, "vagus.yaml"), cfg); err != nil {
+		t.Fatal(err)
+	}
+	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	defer func() {
+		if err := all.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	send := func(method, path, body string, want int) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+all.Agent.FeedAddr("ehr").String()+"/fhir"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/fhir+json")
+		req.Header.Set("Authorization", "Bearer a-token-of-the-ehr")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if answer, _ := io.ReadAll(resp.Body); resp.StatusCode != want {
+			t.Fatalf("%s %s is answered %d %s", method, path, resp.StatusCode, answer)
+		}
+	}
+	charge := `{"resourceType":"ChargeItem","id":"ci1","meta":{"versionId":"1"},"status":"billable","code":{"coding":[{"system":"http://www.ama-assn.org/go/cpt","code":"99213"}]},"subject":{"reference":"Patient/p1"},"context":{"reference":"Encounter/e1"},"quantity":{"value":2},"priceOverride":{"value":120.5,"currency":"USD"}}`
+	send("PUT", "/ChargeItem/ci1", charge, 200)
+	send("POST", "", `{"resourceType":"Bundle","type":"transaction","entry":[
+		{"resource":{"resourceType":"Patient","id":"p1","meta":{"versionId":"1"},"name":[{"family":"Canaryson","given":["Jane"]}]},"request":{"method":"PUT","url":"Patient/p1"}},
+		{"resource":{"resourceType":"Encounter","id":"e1","meta":{"versionId":"1"},"identifier":[{"value":"V-100"}],"status":"in-progress","class":{"code":"AMB"},"subject":{"reference":"Patient/p1"}},"request":{"method":"PUT","url":"Encounter/e1"}}]}`, 200)
+	send("PUT", "/ChargeItem/ci1", charge, 200) // a resend
+	send("POST", "/Patient", `{"resourceType":"Patient","id":"p2"}`, 422)
+	send("POST", "/Patient", `{"resourceType":"Patient","id":"p2","gender":"Canaryson"}`, 400)
+
+	eventually(t, "the charge in the visit's order", log, func() bool {
+		order, ok := server.ByXID("vagus.fhir_Encounter_e1")
+		return ok && order.Values["client_order_ref"] == "V-100" && len(server.Records("sale.order.line")) == 1
+	})
+	patient, ok := server.ByXID("vagus.fhir_Patient_p1")
+	if !ok || patient.Values["name"] != "Jane Canaryson" {
+		t.Errorf("the patient is %v", patient)
+	}
+	line := server.Records("sale.order.line")[0]
+	if fmt.Sprint(line.Values["product_uom_qty"]) != "2" || fmt.Sprint(line.Values["price_unit"]) != "120.5" {
+		t.Errorf("the line is %v", line)
+	}
+	if _, ok := server.ByXID("vagus.fhir_Patient_p2"); ok || len(server.Records("sale.order")) != 1 {
+		t.Error("what was refused, or sent twice, is in Odoo")
+	}
+	send("DELETE", "/Patient/p1", "", 200)
+	eventually(t, "the patient archived", log, func() bool {
+		p, ok := server.ByXID("vagus.fhir_Patient_p1")
+		return ok && p.Values["active"] == nil // what is false is empty
+	})
+	if strings.Contains(log.String(), "Canaryson") {
+		t.Errorf("the log names the patient:\n%s", log)
+	}
+}
