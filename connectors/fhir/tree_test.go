@@ -137,7 +137,7 @@ func orders(list []string) iter.Seq[[]string] {
 func TestAnEntryThatWasAPlaceOnlyIsGone(t *testing.T) {
 	t.Parallel()
 	m := decode(t, []byte(`{"resourceType":"Bundle","type":"batch","entry":[{"resource":{"resourceType":"Patient","id":"1"}},{"resource":null},{"search":{"mode":"match"}}]}`), nil)
-	want := []string{"Bundle", " type = batch", " entry", "  search", "   mode = match", "Patient", " id = 1"}
+	want := []string{"Bundle", " type = batch", " entry", "  search", "   mode = match", "Patient", " id = 1", "resourceType = Bundle"}
 	if diff := cmp.Diff(want, outline(m.Root, "")); diff != "" {
 		t.Error(diff)
 	}
@@ -182,7 +182,7 @@ func TestDecodeRefusesWhatIsNoResource(t *testing.T) {
 func TestEmptyValuesAreAbsentAndNullIsNull(t *testing.T) {
 	t.Parallel()
 	m := decode(t, []byte(`{"resourceType":"Patient","gender":"","name":[],"birthDate":null,"contact":[{}],"unknown":{"x":1}}`), nil)
-	if got := outline(m.Root, ""); !slices.Equal(got, []string{"Patient", " birthDate null"}) {
+	if got := outline(m.Root, ""); !slices.Equal(got, []string{"Patient", " birthDate null", "resourceType = Patient"}) {
 		t.Errorf("it is %q", got)
 	}
 }
