@@ -75,7 +75,7 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	sinks := map[string]broker.Target{}
 	for name, c := range a.cfg.Sinks {
-		if sinks[name], err = newSink(name, c, a.base); err != nil {
+		if sinks[name], err = newSink(name, c, a.cfg.DataDir, a.base); err != nil {
 			return fmt.Errorf("sink %s: %w", name, err)
 		}
 		a.closeAtTheEnd("sink "+name, sinks[name])

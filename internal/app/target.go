@@ -12,8 +12,11 @@ import (
 	"github.com/vagus-health/vagus/broker/link"
 	"github.com/vagus-health/vagus/broker/worker"
 	"github.com/vagus-health/vagus/connectors/fhir"
+	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
+	"github.com/vagus-health/vagus/connectors/sftp"
+	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 )
 
@@ -32,11 +35,12 @@ func newTarget(name string, cfg config.Target, nc *nats.Conn, b *base) (broker.T
 	case cfg.At != "":
 		return link.NewRemote(nc, cfg.Site, cfg.At)
 	}
-	return newSink(name, cfg.Outlet, b)
+	return newSink(name, cfg.Outlet, "", b)
 }
 
-// newSink is the registry of systems that take documents: one case for each connector.
-func newSink(name string, cfg config.Outlet, b *base) (broker.Target, error) {
+// newSink is the registry of systems that take documents: one case for each
+// connector. dataDir is a site's, "" at a worker, which keeps nothing.
+func newSink(name string, cfg config.Outlet, dataDir string, b *base) (broker.Target, error) {
 	switch {
 	case cfg.HL7 != nil:
 		c := *cfg.HL7
@@ -47,6 +51,22 @@ func newSink(name string, cfg config.Outlet, b *base) (broker.Target, error) {
 		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
 		c.Logger, c.Meter = b.log.With("sink", name), b.meter()
 		return fhir.NewSink(c)
+	case cfg.X12 != nil && dataDir != "":
+		c := cfg.X12.Partner
+		var err error
+		if c.Register, err = b.controlNumbers(dataDir); err != nil {
+			return nil, err
+		}
+		if cfg.X12.SFTP == nil {
+			return x12.NewSink(c, folder.Local(cfg.X12.Folder))
+		}
+		server := cfg.X12.SFTP.Server
+		server.Logger = b.log.With("sink", name)
+		files, err := sftp.New(server, cfg.X12.SFTP.Dir)
+		if err != nil {
+			return nil, err
+		}
+		return x12.NewSink(c, files)
 	}
 	return nil, errors.New(name + " has no connector")
 }

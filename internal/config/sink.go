@@ -6,12 +6,28 @@ import (
 	"github.com/vagus-health/vagus/broker/stream"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
+	"github.com/vagus-health/vagus/connectors/sftp"
+	"github.com/vagus-health/vagus/connectors/x12"
 )
 
 // An Outlet is one system that documents go to. Exactly one connector's settings are given.
 type Outlet struct {
 	HL7  *hl7.SinkConfig  `yaml:"hl7"`  // messages over MLLP
 	FHIR *fhir.SinkConfig `yaml:"fhir"` // resources of a server
+	X12  *X12Sink         `yaml:"x12"`  // interchanges to a partner, of a site only
+}
+
+// An X12Sink is a partner, and where files for it are left: one of the two.
+type X12Sink struct {
+	Partner x12.SinkConfig `yaml:",inline"`
+	Folder  string         `yaml:"folder"` // of this machine
+	SFTP    *SFTPFolder    `yaml:"sftp"`
+}
+
+// An SFTPFolder is a folder of a server.
+type SFTPFolder struct {
+	Server sftp.Config `yaml:",inline"`
+	Dir    string      `yaml:"dir"`
 }
 
 // parts are the connectors' settings and the files that they name.
@@ -26,6 +42,12 @@ func (s *Outlet) parts() (n int, files []*string) {
 		n++
 		files = append(files, &c.CAFile)
 	}
+	if c := s.X12; c != nil {
+		n++
+		if c.Folder != "" {
+			files = append(files, &c.Folder)
+		}
+	}
 	return n, files
 }
 
@@ -33,6 +55,9 @@ func (s *Outlet) validate(at, dir string) error {
 	n, files := s.parts()
 	if n != 1 {
 		return fmt.Errorf("%s: give the settings of one connector, such as hl7: { connect: \"lab.example.org:2575\" }", at)
+	}
+	if c := s.X12; c != nil && (c.Folder == "") == (c.SFTP == nil) {
+		return fmt.Errorf("%s.x12.folder: give one of folder: PATH and sftp: { address, user, …, dir }, where the partner's files are left", at)
 	}
 	for _, file := range files {
 		*file = absolute(dir, *file)
@@ -70,6 +95,8 @@ func (t *Target) validate(name, dir string) error {
 	case t.Odoo != nil:
 		t.Odoo.TLS.CAFile = absolute(dir, t.Odoo.TLS.CAFile)
 		return nil
+	case t.X12 != nil:
+		return fmt.Errorf("%s.x12: its control numbers are a site's: make it a sink of an agent, and the target { site: …, sink: … }", at)
 	case t.Site == "" && t.At == "":
 		return t.Outlet.validate(at, dir)
 	}

@@ -1,0 +1,93 @@
+package x12
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vagus-health/vagus/broker"
+)
+
+var _ broker.Target = (*Sink)(nil)
+
+// A Carrier takes interchanges to a partner: a folder, here or on a server.
+type Carrier interface {
+	// Write makes a file or replaces it: whole, or not at all.
+	Write(ctx context.Context, name string, body []byte) error
+	// MakeDir makes a folder that is not there yet.
+	MakeDir(ctx context.Context, dir string) error
+}
+
+// SinkConfig configures a [Sink].
+type SinkConfig struct {
+	Partner `yaml:",inline"`
+	Version string `yaml:"version"` // GS-08 of what is sent, "004010"
+
+	Register *Register `yaml:"-"` // of the site
+}
+
+// A Sink puts the transaction set of a unit into an interchange of its own and
+// leaves it with the carrier, as a file that is named for its control number,
+// "850-000000007.edi". A unit that is applied again has the same number and the
+// same name, and replaces its file. That the partner took it is told by the 997
+// or 999 that comes back.
+type Sink struct {
+	conf    SinkConfig
+	carrier Carrier
+	turn    chan struct{} // the carrier is called by one at a time
+}
+
+// NewSink returns the sink of a partner.
+func NewSink(c SinkConfig, to Carrier) (*Sink, error) {
+	if c.Version == "" {
+		return nil, errors.New("x12: version: say which is sent, such as 004010")
+	}
+	if _, err := c.Seal("850", c.Version, []byte("BEG*00~"), Numbers{Interchange: 1, Group: 1}); err != nil {
+		return nil, err
+	}
+	return &Sink{conf: c, carrier: to, turn: make(chan struct{}, 1)}, nil
+}
+
+// Apply writes the units' interchanges in their order. An error is one of the
+// carrier.
+func (s *Sink) Apply(ctx context.Context, units []*broker.Unit) ([]broker.Outcome, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	out := make([]broker.Outcome, len(units))
+	for i, u := range units {
+		doc, format, ok := u.Emission()
+		if !ok || format != NewFormat().Name() {
+			out[i] = broker.Outcome{Result: broker.Rejected, Class: "x12.not_a_document", Reason: "the unit has no X12 document: its mapping is for another target"}
+			continue
+		}
+		n, err := s.conf.Register.Issue(s.conf.Partner, u.ID)
+		if err != nil {
+			return nil, err
+		}
+		set := u.Ops[0].Model
+		sealed, err := s.conf.Seal(set, s.conf.Version, doc, n)
+		if err != nil { // its number stays the document's
+			out[i] = broker.Outcome{Result: broker.Rejected, Class: "x12.document", Reason: err.Error()}
+			continue
+		}
+		if err := s.carrier.Write(ctx, fmt.Sprintf("%s-%09d.edi", set, n.Interchange), sealed); err != nil {
+			return nil, fmt.Errorf("leave an interchange with the partner: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// Check asks whether the carrier's folder is there.
+func (s *Sink) Check(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.carrier.MakeDir(ctx, ".")
+}
