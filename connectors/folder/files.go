@@ -108,8 +108,8 @@ func (i irregular) Mode() fs.FileMode { return i.FileInfo.Mode() | fs.ModeIrregu
 
 func (l local) Read(ctx context.Context, name string, limit int64) (body []byte, err error) {
 	err = l.in(ctx, func(root *os.Root) error {
-		// A pipe in its place would wait for a writer for ever, a link may lead anywhere.
-		f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		// A pipe that took its place would wait for a writer for ever.
+		f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,11 @@ func (l local) Read(ctx context.Context, name string, limit int64) (body []byte,
 		if err != nil {
 			return err
 		}
-		if !info.Mode().IsRegular() {
+		there, err := root.Lstat(name)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() || !os.SameFile(info, there) { // or a link
 			return errors.New("read: it is no regular file any more")
 		}
 		body, err = readAll(io.LimitReader(f, limit+1), min(info.Size(), limit), limit+1)

@@ -353,6 +353,61 @@ func TestAFileIsNotTouchedUntilItHasSettled(t *testing.T) {
 	w.until(t, "archive/1.txt", "a")
 }
 
+func TestAFileInHandIsNotReplacedByTheNextOfItsName(t *testing.T) {
+	t.Parallel()
+	busy := &busy{}
+	busy.looks.Add(1)
+	w := watch(t, folder.Config{}, func(f folder.Files) folder.Files { busy.Files = f; return busy })
+	w.drop(t, "1.txt", "a\n")
+	until(t, "it is in hand and does not settle", func() bool { return busy.looks.Add(0) > 4 })
+	w.drop(t, "1.txt", "b\n")
+	w.drop(t, "2.txt", "c\n")
+	w.until(t, "archive/2.txt", "c")
+	busy.still.Add(1)
+	until(t, "both are received", func() bool { return len(w.got()) == 3 })
+	w.stop()
+	if got := w.got(); !slices.Equal(got, []string{"c\n", "a\n", "b\n"}) {
+		t.Errorf("accepted: %q", got)
+	}
+}
+
+// busy is a folder in which somebody still writes the file that is in hand.
+type busy struct {
+	folder.Files
+	looks, still counter
+}
+
+func (b *busy) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
+	info, err := b.Files.Stat(ctx, name)
+	if err == nil && name == "work/1.txt" && b.still.Add(0) == 0 {
+		info = later{info, time.Duration(b.looks.Add(1))}
+	}
+	return info, err
+}
+
+func TestWhatTookAFilesPlaceIsNotRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), nil, 0o600), os.Symlink("file", filepath.Join(dir, "link")), syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{"file": true, "link": false, "pipe": false, ".": false} {
+		read := make(chan error, 1)
+		go func() {
+			_, err := folder.Local(dir).Read(context.Background(), name, 10)
+			read <- err
+		}()
+		select {
+		case err := <-read:
+			if (err == nil) != ok {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s is waited for", name)
+		}
+	}
+}
+
 // restless is a folder whose files change with each look.
 type restless struct {
 	folder.Files

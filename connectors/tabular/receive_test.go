@@ -354,6 +354,29 @@ func TestAWorkbookIsReadByTheSameMapping(t *testing.T) {
 	}
 }
 
+func TestADateIsAsExcelShowsItWhereItsNotationIsDeclared(t *testing.T) {
+	t.Parallel()
+	decl := tree.Declaration{Columns: []tree.Column{
+		{Name: "shown", Type: "date", Layout: "DD.MM.YYYY", Labels: tree.Staff}, {Name: "at", Type: "datetime", Labels: tree.Staff}, {Name: "time", Type: "time", Labels: tree.Staff},
+	}}
+	at := time.Date(2026, 3, 14, 9, 15, 22, 0, time.UTC)
+	body := workbook(t, func(f *excelize.File) {
+		rowOf(t, f, "A1", "shown", "at", "time")
+		rowOf(t, f, "A2", at, at, 0.5)
+		style, err := f.NewStyle(&excelize.Style{CustomNumFmt: ptr("dd.mm.yyyy")})
+		if err := errors.Join(err, f.SetCellStyle("Sheet1", "A2", "A2", style)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	k := &taken{}
+	if _, _, err := receive(t, receiver(t, tabular.Config{Format: "xlsx"}, decl), k, "x.xlsx", body); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := dialect(t, tabular.CSV{}, decl).Decode(k.ms[0].Body, nil); err != nil || treetest.Dump(m.Root) != "shown=14.03.2026\nat=2026-03-14T09:15:22\ntime=12:00:00" {
+		t.Errorf("%v %s", err, treetest.Dump(m.Root))
+	}
+}
+
 func ptr[T any](v T) *T { return &v }
 
 func TestAWorkbookOfAnotherShapeIsRefused(t *testing.T) {

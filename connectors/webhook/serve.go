@@ -35,6 +35,8 @@ type problem struct {
 
 // serve answers one request. stopping is done when the source stops.
 func (s *Source) serve(stopping context.Context, w http.ResponseWriter, r *http.Request, accept broker.Accept) {
+	// Also of a request that is refused the server reads what is left of its body.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.conf.ReadTimeout))
 	defer s.inHand.Add(-1)
 	if s.inHand.Add(1) > int64(s.conf.MaxRequests) {
 		s.refuse(r.Context(), w, problem{Status: http.StatusTooManyRequests, reason: "busy", retry: soon})
@@ -106,7 +108,6 @@ func (s *Source) tooLarge() string {
 // body reads a request's body.
 func (s *Source) body(stopping context.Context, w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
 	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(s.conf.ReadTimeout))
 	stop := context.AfterFunc(stopping, func() { _ = conn.SetReadDeadline(time.Now().Add(min(stopGrace, s.conf.ReadTimeout))) })
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.conf.MaxBody))
 	stop()

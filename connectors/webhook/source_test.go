@@ -33,9 +33,11 @@ const (
 type posted struct {
 	url string
 
+	stop     context.CancelFunc // and do not wait
 	mu       sync.Mutex
 	accepted []*broker.Message
 	refuse   func(*broker.Message) error
+	during   func(context.Context) // accept; nil: nothing
 }
 
 func post(t *testing.T, conf webhook.Config, format webhook.JSON) *posted {
@@ -57,6 +59,7 @@ func serve(t *testing.T, conf webhook.Config, r broker.Receiver) *posted {
 	p := &posted{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
+	p.stop = cancel
 	go func() { ended <- src.Run(ctx, p.accept) }()
 	t.Cleanup(func() {
 		cancel()
@@ -73,7 +76,10 @@ func serve(t *testing.T, conf webhook.Config, r broker.Receiver) *posted {
 	return p
 }
 
-func (p *posted) accept(_ context.Context, ms ...*broker.Message) error {
+func (p *posted) accept(ctx context.Context, ms ...*broker.Message) error {
+	if p.during != nil {
+		p.during(ctx)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range ms {
@@ -277,10 +283,42 @@ func TestABodyWithoutALengthIsBounded(t *testing.T) {
 	}
 }
 
+func TestABodyThatSaysItIsTooLargeIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := post(t, webhook.Config{Open: true, MaxBody: 100}, webhook.JSON{})
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, len("HTTP/1.1 413"))
+	if _, err := io.ReadFull(c, line); err != nil || string(line) != "HTTP/1.1 413" {
+		t.Errorf("%q %v", line, err)
+	}
+}
+
+func TestAStopDoesNotTakeAMessageFromWhoStoresIt(t *testing.T) {
+	t.Parallel()
+	p := post(t, webhook.Config{Open: true}, webhook.JSON{})
+	p.during = func(ctx context.Context) {
+		p.stop()
+		if _, bounded := ctx.Deadline(); ctx.Err() != nil || !bounded {
+			t.Errorf("what stores it is told %v", ctx.Err())
+		}
+	}
+	if res, answer := p.do(t, "POST", "/", `{}`); res.StatusCode != http.StatusAccepted {
+		t.Errorf("%s %s", res.Status, answer)
+	}
+}
+
 func TestASlowBodyIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	p := post(t, webhook.Config{Open: true, ReadTimeout: 50 * time.Millisecond}, webhook.JSON{})
-	for _, begin := range []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "POST / HTT"} {
+	for _, begin := range []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "POST / HTT"} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 		if err != nil {
 			t.Fatal(err)
