@@ -42,12 +42,12 @@ func TestEveryServicesMessagesBecomeTheirRecords(t *testing.T) {
 	}
 	files := t.TempDir()
 	cfg.Feeds = []config.Feed{
-		mllp("adt", "admissions"),
-		mllp("billing", "billing"),
-		mllp("lab", "lab"),
-		mllp("front", "scheduling", "documents"),
-		{Name: "imaging", Target: "odoo", Mappings: builtins("imaging"), HL7: &hl7.Config{}, HTTP: &webhook.Config{Listen: "127.0.0.1:0", Open: true, Types: []string{"application/hl7-v2"}}},
-		{Name: "supply", Target: "odoo", Mappings: builtins("procurement"), HL7: &hl7.Config{}, Folder: &folder.Config{Dir: files, In: "in", Every: 20 * time.Millisecond, Settle: time.Millisecond}},
+		mllp("adt", "admissions/adt-patient", "admissions/adt-coverage", "admissions/adt-encounter", "admissions/adt-merge"),
+		mllp("billing", "billing/dft-charges", "billing/bar-account"),
+		mllp("lab", "lab/orm-oml-order", "lab/oru-charge"),
+		mllp("front", "scheduling/siu-appointment", "documents/mdm-notice"),
+		{Name: "imaging", Target: "odoo", Mappings: builtins("imaging/orm-omi-order", "imaging/oru-charge"), HL7: &hl7.Config{}, HTTP: &webhook.Config{Listen: "127.0.0.1:0", Open: true, Types: []string{"application/hl7-v2"}}},
+		{Name: "supply", Target: "odoo", Mappings: builtins("procurement/mfn-items", "procurement/mfn-locations", "procurement/mfn-inventory", "procurement/omn-requisition"), HL7: &hl7.Config{}, Folder: &folder.Config{Dir: files, In: "in", Every: 20 * time.Millisecond, Settle: time.Millisecond}},
 	}
 	target := cfg.Targets["odoo"]
 	target.RetryMin, target.RetryMax = 20*time.Millisecond, 200*time.Millisecond
@@ -208,7 +208,7 @@ func checkServices(t *testing.T, sim *simulated.Server) {
 func builtins(names ...string) []string {
 	out := make([]string, len(names))
 	for i, n := range names {
-		out[i] = config.Builtin + n
+		out[i] = config.Builtin + n + ".map.yaml"
 	}
 	return out
 }
