@@ -134,3 +134,9 @@ class TestTogether(LinkCase):
         merge = self.unit("m", {"op": "m", "model": "res.partner", "do": "merge", "xid": "t.x", "on": "y"})
         self.assertEqual(names(a, merge, b), [["a"], ["m"], ["b"]])
         self.assertEqual(names(a, {"id": "x", "ops": [{"model": []}]}, b), [["a"], ["x"], ["b"]])
+
+        def tag(name, **context):
+            return self.unit(name, {"op": "t", "model": "res.partner.category", "do": "update", "by": {"name": name}, "vals": {"color": 1}, "context": context})
+
+        self.assertEqual(names(tag("a"), tag("b")), [["a", "b"]])
+        self.assertEqual(names(tag("a"), tag("b", lang="fr_FR")), [["a"], ["b"]], "two names of one record, perhaps")
