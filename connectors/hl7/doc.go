@@ -3,6 +3,7 @@
 //
 //   - [Source] listens for MLLP connections and hands messages to a
 //     broker.Accept; it answers after Accept and never before.
+//   - [Receiver] does the same with what another transport brings: HTTP, files.
 //   - [Parse] gives a view of a message without copying it.
 //   - [Format] decodes a message to the tree that mappings read, and holds the
 //     dictionary of segments and data types.
