@@ -250,7 +250,11 @@ func (x *examiner) byPolicy(s *ModelState, need *modelNeed) {
 		if policy["write"] == true {
 			right = yes
 		} else {
-			x.find(Broken, s.Model, "no policy of the addon lets Vagus create and write it (odoo.not_allowed)", "in Odoo under Vagus / Policies add the model, with May create and write")
+			fix := "in Odoo under Vagus / What Vagus may do add the model, with May write"
+			if strings.HasPrefix(s.Model, "ir.") {
+				fix = "the addon never opens Odoo's own models (ir.*): leave the mapping out, or apply its feed through a target with addon: off"
+			}
+			x.find(Broken, s.Model, "no policy of the addon lets Vagus create and write it (odoo.not_allowed)", fix)
 		}
 		if need.Write {
 			s.Write = right
@@ -273,6 +277,6 @@ func (x *examiner) byPolicy(s *ModelState, need *modelNeed) {
 	s.Calls = yes
 	if len(closed) > 0 {
 		s.Calls = no
-		x.find(Broken, s.Model, "no policy of the addon lets Vagus call "+strings.Join(closed, ", ")+" (odoo.not_allowed)", "in Odoo under Vagus / Policies add the methods to the model's May call")
+		x.find(Broken, s.Model, "no policy of the addon lets Vagus call "+strings.Join(closed, ", ")+" (odoo.not_allowed)", "in Odoo under Vagus / What Vagus may do add the methods to the model's May call")
 	}
 }
