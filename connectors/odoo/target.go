@@ -1,4 +1,4 @@
-// Package odoo applies units to an Odoo database (13 to 18; see README.md)
+// Package odoo applies units to an Odoo database (17 to 19; see README.md)
 // through its external API, so that applying one twice changes nothing, and
 // makes messages of what changes in one.
 package odoo
