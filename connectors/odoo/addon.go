@@ -239,7 +239,9 @@ func (s *state) answered(a map[string]any) {
 		r.Model, _ = m["model"].(string)
 		r.ID, _ = asInt(m["id"])
 		r.Made = m["made"] == true && !again
-		s.records = append(s.records, r)
+		if dottedName(r.Model) && slices.ContainsFunc(s.unit.Ops, func(op broker.Operation) bool { return op.ID == r.Op }) {
+			s.records = append(s.records, r)
+		}
 	}
 	if a["result"] == "applied" {
 		s.warning = s.overwritten(a["overwrote"])
@@ -315,7 +317,7 @@ var addonReasons = map[string]string{
 	"odoo.changed_since":        "somebody else changed the record in Odoo after the time that the message goes by (only_if: unchanged_since); compare the two: discard this, or enter it by hand and replay",
 	"odoo.SerializationFailure": "somebody else changes the same rows",
 	"odoo.missing_model":        "the database has no such model; install the module or correct the mapping",
-	"odoo.other_model":          "the external id belongs to a record of another model; give the operation an id of its own",
+	"odoo.other_model":          "the record of the external id, or of the reference, is of another model; correct the mapping",
 	"odoo.ambiguous":            "more than one record matches; make them differ in Odoo, or match by an external id",
 	"odoo.missing_record":       "the record does not exist; let its feed bring it",
 	"odoo.missing_reference":    "the record that it refers to does not exist; create it in Odoo, or let its feed bring it",

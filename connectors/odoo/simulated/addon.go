@@ -63,12 +63,16 @@ func (s *Server) addon(t *tx, u *User, c call) (any, *exception) {
 		case e != nil && strings.HasPrefix(e.class, "psycopg2.errors.Ser"):
 			return nil, e
 		case e != nil:
-			class, result := "odoo.bad_value", "rejected"
+			class, result := "odoo.unknown", "retry"
 			switch e.class {
+			case "builtins.ValueError", "builtins.TypeError", "builtins.KeyError", "psycopg2.errors.InvalidTextRepresentation", "psycopg2.errors.NumericValueOutOfRange":
+				class, result = "odoo.bad_value", "rejected"
+			case "psycopg2.errors.CheckViolation":
+				class, result = "odoo.constraint", "rejected"
 			case "odoo.exceptions.MissingError":
 				class, result = "odoo.missing_record", "retry"
 			case "odoo.exceptions.ValidationError", "odoo.exceptions.UserError", "odoo.exceptions.AccessError":
-				class = "odoo." + strings.TrimPrefix(e.class, "odoo.exceptions.")
+				class, result = "odoo."+strings.TrimPrefix(e.class, "odoo.exceptions."), "rejected"
 			}
 			refused = &refusal{result, class, ""}
 		case refused == nil:
@@ -317,15 +321,8 @@ func (a *applying) write(model string, id int64, xid string, vals map[string]any
 		}
 		e = a.change(model, id, n)
 	}
-	for _, d := range a.later {
-		d.id = id
-		a.deferred = append(a.deferred, d)
-		a.undo = append(a.undo, func() { a.deferred = a.deferred[:len(a.deferred)-1] })
-	}
-	for _, d := range a.deferred {
-		if e == nil && made && xid != "" && d.xid == xid && a.tables[d.model].rows[d.id] != nil {
-			e = a.change(d.model, d.id, map[string]any{d.field: id})
-		}
+	if e == nil {
+		e = a.wait(model, id, vals, xid)
 	}
 	if e != nil {
 		return nil, e
@@ -337,6 +334,31 @@ func (a *applying) write(model string, id int64, xid string, vals map[string]any
 	}
 	a.touched(model, id, made)
 	return nil, nil
+}
+
+// wait notes the references of a record that are still to come, in the place of what
+// its fields waited for before, and writes those that waited for the record itself.
+func (a *applying) wait(model string, id int64, vals map[string]any, xid string) (e *exception) {
+	old := a.deferred
+	a.undo = append(a.undo, func() { a.deferred = old })
+	a.deferred = nil
+	for _, d := range old {
+		_, named := vals[d.field]
+		switch {
+		case xid != "" && d.xid == xid:
+			if e == nil && a.tables[d.model].rows[d.id] != nil {
+				e = a.change(d.model, d.id, map[string]any{d.field: id})
+			}
+		case d.model != model || d.id != id || !named:
+			a.deferred = append(a.deferred, d)
+		}
+	}
+	for _, d := range a.later {
+		d.id = id
+		a.deferred = append(a.deferred, d)
+	}
+	a.later = nil
+	return e
 }
 
 // unchanged takes out what the record holds already.

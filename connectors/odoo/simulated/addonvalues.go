@@ -35,7 +35,7 @@ func (a *applying) values(model string, id int64, vals map[string]any) (out, lin
 			}
 			list, _ := m[key].([]any)
 			for _, it := range list {
-				one, refused := a.ref(name, it)
+				one, refused := a.ref(name, f.Relation, it)
 				if refused != nil {
 					return nil, nil, refused
 				}
@@ -49,7 +49,7 @@ func (a *applying) values(model string, id int64, vals map[string]any) (out, lin
 			list, _ := m["$distribution"].([]any)
 			for _, it := range list {
 				share, _ := it.(map[string]any)
-				account, refused := a.ref(name, share["account"])
+				account, refused := a.ref(name, "account.analytic.account", share["account"])
 				if refused != nil {
 					return nil, nil, refused
 				}
@@ -57,7 +57,7 @@ func (a *applying) values(model string, id int64, vals map[string]any) (out, lin
 			}
 			out[name] = shares
 		case symbolic:
-			one, refused := a.ref(name, v)
+			one, refused := a.ref(name, f.Relation, v)
 			if refused != nil {
 				return nil, nil, refused
 			}
@@ -73,17 +73,19 @@ func (a *applying) values(model string, id int64, vals map[string]any) (out, lin
 	return out, lines, nil
 }
 
-func (a *applying) ref(name string, v any) (int64, *refusal) {
+// ref is the record of a reference, which has to be of the model relation.
+func (a *applying) ref(name, relation string, v any) (int64, *refusal) {
 	m, _ := v.(map[string]any)
 	var id int64
 	var refused *refusal
+	model := text(m, "$ref")
 	if op, ok := m["$op"].(string); ok {
-		return a.done[op], nil
+		id, model = a.done[op], a.models[op]
 	} else if xid, ok := m["$xid"].(string); ok {
 		if x := a.xids[xid]; x != nil {
-			id = x.res
+			id, model = x.res, x.model
 		}
-	} else if model := text(m, "$ref"); a.tx.models[model] != nil {
+	} else if a.tx.models[model] != nil {
 		if id, refused = a.find(model, "", object(m, "by")); refused != nil {
 			if text(m, "on_many") == "skip" {
 				return 0, nil
@@ -91,7 +93,10 @@ func (a *applying) ref(name string, v any) (int64, *refusal) {
 			return 0, &refusal{refused.result, refused.class, name}
 		}
 	}
-	if id != 0 {
+	switch {
+	case id != 0 && relation != "" && model != relation:
+		return 0, &refusal{"rejected", "odoo.other_model", name}
+	case id != 0 || m["$op"] != nil:
 		return id, nil
 	}
 	switch text(m, "on_none") {

@@ -40,6 +40,7 @@ class Batch:
         self.changing = set().union(*(u.models for u in units))
         self.effects = {}  # unit → its effects
         self.failed = {}  # unit → exception, of those with nothing in effect
+        self.deferred = self.env["vagus.deferred"]._models()  # of which records have references that wait
 
     def run(self):
         """Apply the units. Those in `failed` were left out."""

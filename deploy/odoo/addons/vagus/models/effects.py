@@ -171,6 +171,7 @@ class Effects(Lines):
 
     def change(self, record, op):
         vals, lines, later = self.values(record, {**(op.get("vals") or {}), **(op.get("on_update") or {})})
+        self.overtake(record, [*vals, *later])
         differ = [name for name, value in vals.items() if not self.same(record, name, value)]
         if not differ:
             vals = {}  # else all: one that is left out may be computed anew from one that is not
@@ -204,6 +205,12 @@ class Effects(Lines):
         elif record.write_date.replace(microsecond=0) > fields.Datetime.to_datetime(since):
             raise Refusal("rejected", "odoo.changed_since")
 
+    def overtake(self, record, names):
+        """What a field waited for is out of date when it is named again."""
+        if record._name in self.batch.deferred:
+            self.env["vagus.deferred"]._of(record, names).unlink()
+
     def defer(self, record, later):
         for name, xid in later.items():
+            self.batch.deferred.add(record._name)
             self.env["vagus.deferred"].create({"model": record._name, "res_id": record.id, "field": name, "xid": xid})

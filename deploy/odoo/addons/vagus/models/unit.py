@@ -17,9 +17,14 @@ _logger = logging.getLogger(__name__)
 # Odoo runs the whole request again for these.
 CONCURRENCY = (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED)
 
+
 MAX_UNITS = 200
 MAX_OPERATIONS = 500
 MAX_TEXT = 300
+
+
+def concurrent(e):
+    return isinstance(e, psycopg2.OperationalError) or getattr(e, "pgcode", None) in CONCURRENCY
 
 
 def is_unit(unit):
@@ -87,6 +92,7 @@ class Unit(models.Model):
         for unit in units:
             if is_unit(unit):
                 bodies.setdefault(unit["id"], unit)
+        self._settle()
         rows = self._claim(bodies)
         answers = self._done(rows)
         plans = [Plan(body, rows[i]) for i, body in bodies.items() if i not in answers]
@@ -103,6 +109,20 @@ class Unit(models.Model):
             seen.add(unit["id"])
         return out
 
+    def _settle(self):
+        """Write the references whose record is there, which its own unit did not
+        see waiting: their transactions ran at the same time, or it was made by hand."""
+        deferred = Batch(self.env, []).env["vagus.deferred"]
+        for xid, record in deferred._come().items():
+            try:
+                with quiet(), self.env.cr.savepoint():
+                    deferred._arrived({xid: record})
+            except Exception as e:  # a rule of Odoo's: it holds up nobody else
+                if concurrent(e):
+                    raise
+                deferred.search([("xid", "=", xid)]).unlink()
+                _logger.warning("vagus: a reference that waited was not written: %s", type(e).__name__)
+
     def _apply_together(self, plans, answers, one_call=True):
         """Apply units that do not depend on each other under one savepoint, and
         when that fails in smaller parts, down to a savepoint for each."""
@@ -111,7 +131,7 @@ class Unit(models.Model):
             with quiet(), self.env.cr.savepoint():
                 batch.run()
         except Exception as e:  # every fault of one unit is that unit's answer
-            if isinstance(e, psycopg2.OperationalError) or getattr(e, "pgcode", None) in CONCURRENCY:
+            if concurrent(e):
                 raise
             # What was remembered of what is taken back: groups of users, say.
             if self.env.registry.cache_invalidated:
@@ -232,7 +252,7 @@ class Unit(models.Model):
         if isinstance(e, (psycopg2.DataError, ValueError, TypeError, KeyError)):
             return {"result": "rejected", "class": "odoo.bad_value"}
         _logger.warning("vagus: a fault of class %s", type(e).__name__)
-        return {"result": "rejected", "class": "odoo.unknown"}
+        return {"result": "retry", "class": "odoo.unknown"}
 
 
 class Record(models.Model):

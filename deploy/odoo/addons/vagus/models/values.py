@@ -34,13 +34,13 @@ class Values:
             raise Refusal("rejected", "odoo.missing_operation")
         return self.done[name]
 
-    def ref(self, name, value):
+    def ref(self, name, value, comodel=None):
         """The id of a record; 0 to leave the value out; None to defer it."""
         if not isinstance(value, dict):
             raise invalid(name)
         if "$op" in value:
-            return self.earlier(value["$op"]).id
-        if "$xid" in value:
+            record = self.earlier(value["$op"])
+        elif "$xid" in value:
             record = self.by_xid(value["$xid"])
         elif value.get("$ref") in self.env:
             record = self.by_fields(self.env[value["$ref"]], value.get("by") or {})
@@ -50,7 +50,9 @@ class Values:
             if value.get("on_many") == "skip":
                 return 0
             raise Refusal("rejected", "odoo.ambiguous", name)
-        if record:
+        if record and comodel and record._name != comodel:
+            raise Refusal("rejected", "odoo.other_model", name)
+        if record or "$op" in value:
             return record.id
         what = value.get("on_none") or "dead_letter"
         if what == "defer" and "$xid" in value:
@@ -79,13 +81,13 @@ class Values:
             if field.type == "one2many":
                 lines[name] = value
             elif field.type == "many2many":
-                commands = self.many(name, value)
+                commands = self.many(name, value, field.comodel_name)
                 if commands:
                     out[name] = commands
             elif isinstance(value, dict) and "$distribution" in value:
-                out[name] = {str(self.ref(name, share["account"])): float(share["percent"]) for share in value["$distribution"]}
+                out[name] = {str(self.ref(name, share["account"], "account.analytic.account")): float(share["percent"]) for share in value["$distribution"]}
             elif isinstance(value, dict):
-                found = self.ref(name, value)
+                found = self.ref(name, value, getattr(field, "comodel_name", None))
                 if found is None:
                     later[name] = value["$xid"]
                 elif found:
@@ -101,13 +103,13 @@ class Values:
             return self.ref(name, value) or False
         return value
 
-    def many(self, name, value):
+    def many(self, name, value, comodel):
         if value is None:
             return [(6, 0, [])]
         if not isinstance(value, dict) or ("$add" in value) == ("$replace" in value):
             raise invalid(name)
         items = value.get("$add", value.get("$replace"))
-        ids = [i for i in (self.ref(name, item) for item in items) if i]
+        ids = [i for i in (self.ref(name, item, comodel) for item in items) if i]
         if "$add" in value:
             return [(4, i, 0) for i in ids]
         return [(6, 0, ids)] if ids or not items else []

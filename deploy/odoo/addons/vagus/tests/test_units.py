@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 from odoo.tools.safe_eval import safe_eval
@@ -79,6 +81,66 @@ class TestUnits(LinkCase):
         self.one(self.patient(2), uid="u2")
         self.assertEqual(self.record("vagus_test.patient_1").parent_id, self.record("vagus_test.patient_2"))
         self.assertFalse(self.env["vagus.deferred"].search([("xid", "=", "vagus_test.patient_2")]))
+
+    def test_the_last_message_says_what_a_reference_is(self):
+        wait = lambda n: {"$xid": "vagus_test.patient_%d" % n, "on_none": "defer"}
+        parent = lambda: self.record("vagus_test.patient_1").parent_id
+        self.one(self.patient(2), uid="u2")
+        self.one(self.patient(1, parent_id={"$xid": "vagus_test.patient_2"}))
+        self.one(self.patient(1, parent_id=wait(3)), uid="u3")
+        self.assertEqual(parent(), self.record("vagus_test.patient_2"))
+        self.one(self.patient(3), uid="u4")
+        self.assertEqual(parent(), self.record("vagus_test.patient_3"), "one that was there gives way")
+        self.one(self.patient(1, parent_id=wait(4)), uid="u5")
+        self.one(self.patient(1, parent_id=wait(5)), uid="u6")
+        self.one(self.patient(4), uid="u7")
+        self.one(self.patient(5), uid="u8")
+        self.assertEqual(parent(), self.record("vagus_test.patient_5"), "the later of two that wait")
+        self.one(self.patient(1, parent_id=wait(6)), uid="u9")
+        self.one(self.patient(1, parent_id=None), uid="u10")
+        self.one(self.patient(6), uid="u11")
+        self.assertFalse(parent(), "one that was cleared meanwhile")
+        self.assertFalse(self.env["vagus.deferred"].search([]))
+
+    def test_a_reference_whose_record_came_unseen_is_written_with_the_next_call(self):
+        for number, model, expected in ((3, "res.partner", True), (4, "res.partner.category", False)):
+            self.one(self.patient(1, parent_id={"$xid": "vagus_test.patient_%d" % number, "on_none": "defer"}), uid="w%d" % number)
+            there = self.env[model].create({"name": "by hand"})  # as of a transaction that ran at the same time
+            self.env["ir.model.data"].create({"module": "vagus_test", "name": "patient_%d" % number, "model": model, "res_id": there.id})
+            self.one(self.patient(9), uid="n%d" % number)
+            self.assertEqual(self.record("vagus_test.patient_1").parent_id == there, expected)
+            self.assertFalse(self.env["vagus.deferred"].search([]))
+
+    def test_what_somebody_else_wrote_meanwhile_stays(self):
+        self.one(self.patient(1, parent_id={"$xid": "vagus_test.patient_2", "on_none": "defer"}))
+        mine = self.env["res.partner"].create({"name": "mine"})
+        partner = self.record("vagus_test.patient_1")
+        partner.parent_id = mine
+        self.env.flush_all()
+        self.env.cr.execute("UPDATE res_partner SET write_date = write_date + interval '1 minute' WHERE id = %s", [partner.id])
+        partner.invalidate_recordset()
+        self.one(self.patient(2), uid="u2")
+        self.assertEqual(partner.parent_id, mine)
+
+    def test_a_reference_to_a_record_of_another_model_is_refused(self):
+        self.one({"op": "tag", "model": "res.partner.category", "do": "upsert", "xid": "vagus_test.tag", "vals": {"name": "vagus"}}, uid="t")
+        for field, value in (
+            ("parent_id", {"$xid": "vagus_test.tag"}),
+            ("parent_id", {"$ref": "res.country", "by": {"code": "US"}}),
+            ("country_id", {"$op": "other"}),
+            ("category_id", {"$add": [{"$xid": "base.us"}]}),
+        ):
+            with self.subTest(field=field, value=value):
+                other = {**self.patient(7), "op": "other"}
+                answer = self.one(other, self.patient(8, **{field: value}), uid="r-%s-%s" % (field, value))
+                self.assertEqual((answer["result"], answer.get("class"), answer.get("field")), ("rejected", "odoo.other_model", field))
+
+    def test_a_fault_that_is_not_known_is_tried_again(self):
+        self.one(self.patient(1))
+        with patch.object(type(self.env["res.partner"]), "write", side_effect=ZeroDivisionError("Doe")):
+            answer = self.one(self.patient(1, ref="new"), uid="u2")
+        self.assertEqual((answer["result"], answer["class"]), ("retry", "odoo.unknown"))
+        self.assertNotIn("Doe", str(answer))
 
     def test_lines_are_known_by_their_key(self):
         def kin(*names, mode="$merge"):
