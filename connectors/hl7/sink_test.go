@@ -128,6 +128,24 @@ func TestTheAnswerDecides(t *testing.T) {
 	}
 }
 
+func TestWhatWasAnsweredBeforeACutIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	r.Script(func(n int) sink.Answer {
+		if n == 1 {
+			return sink.CutBefore
+		}
+		return sink.Take
+	})
+	out, err := newSink(t, SinkConfig{Connect: r.addr}).Apply(t.Context(), []*broker.Unit{connector.Unit(0), connector.Unit(1), connector.Unit(2)})
+	if err != nil || out[0].Result != broker.Applied || out[1].Result != broker.Retry || out[2].Result != broker.Retry || out[1].Class != "hl7.unreachable" {
+		t.Errorf("%v %v", out, err)
+	}
+	if ids, _ := r.Came(); len(ids) != 2 {
+		t.Errorf("%d messages came, want 2: none behind the one that was cut off", len(ids))
+	}
+}
+
 func TestALateAnswerIsNotTakenForTheNextMessages(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t)
