@@ -22,6 +22,18 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// BenchmarkParseAgain parses as Decode does, into memory of earlier messages.
+func BenchmarkParseAgain(b *testing.B) {
+	body, m := []byte(sampleADT), &Message{}
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.read(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkEnvelope(b *testing.B) {
 	body := []byte(sampleADT)
 	b.SetBytes(int64(len(body)))

@@ -80,26 +80,36 @@ type segment struct {
 // or CRLF; a line that does not begin with a segment's name continues the
 // field before it. Errors name places, never values.
 func Parse(body []byte) (*Message, error) {
-	m := &Message{body: body}
+	m := &Message{}
+	if err := m.read(body); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// read is Parse into a message that nobody looks at any more: its memory is used
+// again.
+func (m *Message) read(body []byte) error {
+	*m = Message{body: body, segs: m.segs[:0], fields: m.fields[:0]}
 	if cs, ok := wideCharset(body); ok {
 		text, err := cs.decodeAll(body)
 		if err != nil {
-			return nil, &syntaxError{errDataType, "MSH", 18, "the message is not in its character set"}
+			return &syntaxError{errDataType, "MSH", 18, "the message is not in its character set"}
 		}
 		m.body, m.chars, m.wide = text, cs, true
 	}
 	start, d, err := readDelimiters(m.body)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.delims = d
 	if err := m.index(start); err != nil {
-		return nil, err
+		return err
 	}
 	if !m.wide {
 		m.chars = charsetNamed(m.Segment(0).Field(18).Repetition(1).raw)
 	}
-	return m, nil
+	return nil
 }
 
 // Body returns the bytes that the message's views point into: those that
@@ -210,8 +220,10 @@ func (m *Message) index(start int) error {
 	b = b[:end]
 	var stop [256]bool
 	stop[sep], stop['\r'], stop['\n'] = true, true, true
-	m.segs = make([]segment, 0, 8+len(b)/128)
-	m.fields = make([]uint32, 0, 32+len(b)/5)
+	if m.segs == nil {
+		m.segs = make([]segment, 0, 8+len(b)/128)
+		m.fields = make([]uint32, 0, 32+len(b)/5)
+	}
 	s := segment{start: uint32(start)}
 	for i := start; i < len(b); i++ {
 		c := b[i]

@@ -230,3 +230,21 @@ func TestEnvelopeReadDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestParsingIntoUsedMemoryDoesNotAllocateAndForgetsWhatWasThere(t *testing.T) {
+	body, m := []byte(sampleADT), &Message{}
+	if err := m.read(body); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if err := m.read(body); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	short := []byte("MSH|^~\\&|A\rPID|1\r")
+	if err := m.read(short); err != nil || m.Len() != 2 || !bytes.Equal(rebuild(m), short) {
+		t.Errorf("a short message after a long one is %q, %v", rebuild(m), err)
+	}
+}

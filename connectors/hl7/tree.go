@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -111,13 +112,25 @@ func (d dialect) Structures(when map[string][]string) []string {
 	return []string{""}
 }
 
+// views are messages whose memory a decoding may use: the tree that it makes holds
+// nothing of them.
+var views = sync.Pool{New: func() any { return &Message{} }}
+
+func (m *Message) putBack() {
+	if cap(m.fields) <= 1<<16 { // not that of an unusually large one
+		m.body = nil
+		views.Put(m)
+	}
+}
+
 // Decode reads one message. Of segments, whose types have their names, it
 // decodes the fields that are selected; the segments themselves are all there,
 // and the groups that the selection does not name only where they cost
 // nothing.
 func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
-	m, err := Parse(body)
-	if err != nil {
+	m := views.Get().(*Message)
+	defer m.putBack()
+	if err := m.read(body); err != nil {
 		return nil, fmt.Errorf("decode hl7v2: %w", err)
 	}
 	if name := m.Segment(0).Name(); name != "MSH" {
