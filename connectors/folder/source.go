@@ -98,7 +98,7 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 func (s *Source) look(ctx context.Context, accept broker.Accept) error {
 	for _, dir := range []string{s.conf.In, s.conf.Work, s.conf.Archive, s.conf.Quarantine, s.conf.Out} {
 		if err := s.files.MakeDir(ctx, dir); err != nil {
-			return fmt.Errorf("make folder %s: %w", dir, err)
+			return fmt.Errorf("open folder %s: %w", dir, err)
 		}
 	}
 	next := map[string]sight{}

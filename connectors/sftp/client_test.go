@@ -212,7 +212,7 @@ func TestFilesSurviveAConnectionThatIsCutAtEachStep(t *testing.T) {
 	p := openssh.Start(t, func(c net.Conn) net.Conn {
 		mu.Lock()
 		defer mu.Unlock()
-		budget += 350
+		budget += 500
 		return &cut{c, budget}
 	})
 	const files = 3
@@ -235,7 +235,7 @@ func TestFilesSurviveAConnectionThatIsCutAtEachStep(t *testing.T) {
 			return nil
 		})
 	}()
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(120 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		archived, _ := filepath.Glob(filepath.Join(p.Dir, "archive", "*.txt"))
 		if len(archived) == files {
 			break
