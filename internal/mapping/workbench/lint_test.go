@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/vagus-health/vagus/internal/mapping"
+	"github.com/vagus-health/vagus/mappings"
 )
 
 func TestLintShowsTheLineAndTheFix(t *testing.T) {
@@ -116,7 +118,21 @@ func TestFilesThatNothingReadsAreNamed(t *testing.T) {
 	}
 	b := shipped()
 	b.FS = os.DirFS(dir)
-	checked := []string{"admissions/adt-patient.map.yaml", "admissions/adt-patient.test.yaml", "fragments/hl7-xad-address.yaml", "fragments/none.yaml"}
+	fragments := []string{"fragments/none.yaml"}
+	var checked []string
+	for _, pattern := range []string{"*/*.map.yaml", "*/*.test.yaml", "*/*/*.map.yaml", "*/*/*.test.yaml"} {
+		names, err := fs.Glob(mappings.FS, pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked = append(checked, names...)
+	}
+	shippedFragments, err := fs.Glob(mappings.FS, "fragments/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fragments = append(fragments, shippedFragments...)
+	checked = append(checked, fragments...)
 	rep, err := b.Lint(t.Context(), checked, []string{"admissions", "fragments", "tables"})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +144,7 @@ func TestFilesThatNothingReadsAreNamed(t *testing.T) {
 	if want := "admissions/golden/none.json admissions/in/none.hl7 fragments/none.yaml tables/none.csv"; strings.Join(got, " ") != want {
 		t.Errorf("got  %v\nwant %s", got, want)
 	}
-	if rep, _ := b.Lint(t.Context(), checked[1:], []string{"fragments"}); len(rep.Issues) != 0 {
+	if rep, _ := b.Lint(t.Context(), fragments, []string{"fragments"}); len(rep.Issues) != 0 {
 		t.Errorf("without a mapping nothing is known to be unused: %v", rep.Issues)
 	}
 }
