@@ -120,3 +120,24 @@ func TestNewReceiverNamesTheSettingAtFault(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFramesOfAFileAreBoundedAndAnsweredUnderTheFirstHeader(t *testing.T) {
+	t.Parallel()
+	r, err := NewReceiver(testFeed, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{}
+	one := "\v" + message("1", "", "", "2.5.1") + "\x1c\r"
+	var reject *broker.RejectError
+	if _, err := r.Receive(t.Context(), broker.Delivery{Body: []byte(strings.Repeat(one, maxBatch+1))}, j.accept); !errors.As(err, &reject) || len(j.messages()) != 0 {
+		t.Errorf("over %d frames: %v, %d stored", maxBatch, err, len(j.messages()))
+	}
+	file := func(id string) string {
+		return "\vFHS|^~\\&|A|B|C|D|2026||||" + id + "\r" + message(id, "", "", "2.5.1") + "\x1c\r"
+	}
+	got, err := r.Receive(t.Context(), broker.Delivery{Body: []byte(file("F1") + file("F2"))}, j.accept)
+	if err != nil || !strings.HasPrefix(string(got.Answer), "FHS|") || !strings.Contains(string(got.Answer), "|F1\r") || got.Accepted != 2 {
+		t.Errorf("%q, %v", got.Answer, err)
+	}
+}
