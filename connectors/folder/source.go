@@ -108,12 +108,13 @@ func (s *Source) look(ctx context.Context, accept broker.Accept) error {
 		return fmt.Errorf("list folder %s: %w", s.conf.Work, err)
 	}
 	s.sort(inHand)
+	now := time.Now()
 	for _, info := range inHand {
 		at := path.Join(s.conf.Work, info.Name())
 		if info.IsDir() || !addressable(info.Name()) {
 			continue
 		}
-		if _, changed := s.seen[at]; changed && !s.settled(at, info, next) {
+		if _, changed := s.seen[at]; changed && !s.settled(at, info, next, now) {
 			continue
 		}
 		if err := s.take(ctx, accept, info, next); err != nil {
@@ -129,6 +130,7 @@ func (s *Source) lookIn(ctx context.Context, accept broker.Accept, next map[stri
 		return fmt.Errorf("list folder %s: %w", s.conf.In, err)
 	}
 	s.sort(infos)
+	now := time.Now()
 	markers := map[string]time.Time{}
 	for _, info := range infos {
 		if name, ok := strings.CutSuffix(info.Name(), s.conf.Marker); ok && s.conf.Marker != "" {
@@ -141,7 +143,7 @@ func (s *Source) lookIn(ctx context.Context, accept broker.Accept, next map[stri
 			continue
 		}
 		if s.conf.Marker == "" {
-			if !s.settled(at, info, next) {
+			if !s.settled(at, info, next, now) {
 				continue
 			}
 		} else if marked, ok := markers[name]; !ok || marked.Before(info.ModTime()) { // an older one was another file's
@@ -176,8 +178,9 @@ func (s *Source) sort(infos []fs.FileInfo) {
 }
 
 // settled says whether a file has looked the same for long enough, by our clock.
-func (s *Source) settled(at string, info fs.FileInfo, next map[string]sight) bool {
-	now := time.Now()
+// Files that were first seen in one look settle in one look, or their order would be
+// by chance: now is the look's.
+func (s *Source) settled(at string, info fs.FileInfo, next map[string]sight, now time.Time) bool {
 	old, ok := s.seen[at]
 	if !ok || old.size != info.Size() || !old.time.Equal(info.ModTime()) {
 		old = sight{info.Size(), info.ModTime(), now}
