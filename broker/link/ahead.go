@@ -48,6 +48,9 @@ func (l *lane) readAhead(ctx context.Context, m mark) (*ahead, error) {
 		case err != nil:
 			return nil, &laneError{"journal", err}
 		default:
+			if e.Position.Seq > m.Seq { // it stands there twice, or the journal is counted anew: Read knows by the id
+				e.Position = m.Position
+			}
 			after = e.Position
 			if !m.complete() {
 				partial = &item{entry: e, skip: m.unit}

@@ -210,6 +210,25 @@ func TestADuplicateInABatchStopsNothing(t *testing.T) {
 	sameAsJournal(t, js, j, mapOne)
 }
 
+func TestALaneGoesOnWhereTheCloudHasAMessageThatStandsInTheJournalTwice(t *testing.T) {
+	t.Parallel()
+	c, j := newCloud(t, hub.Config{}), newMemory()
+	js := c.worker()
+	m := message(1, "same")
+	j.add(m)
+	cfg := Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapOne}
+	l, stop := running(t, cfg)
+	until(t, "the first is sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 1 })
+	stop()
+	j.fill(20, "body")
+	j.add(m)
+	j.fill(20, "body")
+	l, _ = running(t, cfg)
+	until(t, "all are sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 42 })
+	j.entries = append(j.entries[:21], j.entries[22:]...)
+	sameAsJournal(t, js, j, mapOne)
+}
+
 func TestAMappingThatFailsIsTriedAgainAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	c, j := newCloud(t, hub.Config{}), newMemory()
