@@ -230,13 +230,13 @@ func mappingsIn(paths []string) ([]*mapping.Mapping, error) {
 	return out, nil
 }
 
-// isFor says whether a shipped mapping is for a version of Odoo: one in a folder
-// odoo19 is for 19, and there takes the place of that beside the folder.
+// isFor says whether a shipped mapping is for a version of Odoo: one below
+// alternatives/odoo19 is for 19, and there takes the place of that with the same path.
 func isFor(files fs.FS, name, version string) bool {
-	dir, base := path.Split(name)
-	if of, ok := strings.CutPrefix(path.Base(dir), "odoo"); ok {
+	if rest, ok := strings.CutPrefix(name, "alternatives/odoo"); ok {
+		of, _, _ := strings.Cut(rest, "/")
 		return of == version
 	}
-	_, err := fs.Stat(files, path.Join(dir, "odoo"+version, base))
+	_, err := fs.Stat(files, path.Join("alternatives", "odoo"+version, name))
 	return err != nil
 }

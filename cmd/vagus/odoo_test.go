@@ -119,7 +119,7 @@ func TestOdooCheckTellsAllAtOnce(t *testing.T) {
 		{"odoo-check-little", simulated.Config{History: true, Users: []simulated.User{{Login: "few", Key: "simulated", NoModelData: true, ReadOnly: true}}}, right,
 			"--database demo --user few --mappings ../../mappings/examples/north/01-hl7-adt", 2},
 		{"odoo-check-addon", simulated.Config{History: true, Addon: true}, right, "--database demo --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
-		{"odoo-check-19", simulated.Config{History: true, Version: "19.0"}, right, "--database demo --user vagus --mappings ../../mappings/admissions/odoo19", 1},
+		{"odoo-check-19", simulated.Config{History: true, Version: "19.0"}, right, "--database demo --user vagus --mappings ../../mappings/alternatives/odoo19", 1},
 		{"odoo-check-key", simulated.Config{}, wrong, "--database demo --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
 		{"odoo-check-database", simulated.Config{History: true}, right, "--database other --user vagus --mappings ../../mappings/admissions/adt-patient.map.yaml", 2},
 	} {
@@ -154,8 +154,8 @@ func TestTheShippedMappingsOfAnotherVersionAreLeftOut(t *testing.T) {
 		{"admissions/adt-patient.map.yaml", "18", true},
 		{"admissions/adt-patient.map.yaml", "", true}, // the server is not there to be asked
 		{"admissions/adt-patient.map.yaml", "19", false},
-		{"admissions/odoo19/adt-patient.map.yaml", "19", true},
-		{"admissions/odoo19/adt-patient.map.yaml", "18", false},
+		{"alternatives/odoo19/admissions/adt-patient.map.yaml", "19", true},
+		{"alternatives/odoo19/admissions/adt-patient.map.yaml", "18", false},
 		{"billing/claim-837p.map.yaml", "19", true},
 	} {
 		if got := isFor(mappings.FS, c.name, c.version); got != c.want {

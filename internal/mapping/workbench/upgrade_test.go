@@ -76,7 +76,7 @@ var unfit = map[string][]string{
 		"procurement/ship-notice-856.map.yaml", "procurement/supplier-payment-820.map.yaml", // a module's field; a state
 	},
 	"snapshots/odoo19.json": {
-		"admissions/adt-patient.map.yaml",                                         // odoo19/ is there for it
+		"admissions/adt-patient.map.yaml",                                         // alternatives/odoo19 is there for it
 		"procurement/order-850.map.yaml", "procurement/order-cancel-860.map.yaml", // product_uom_id
 		"procurement/ship-notice-856.map.yaml", // a module's field
 	},
