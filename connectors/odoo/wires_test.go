@@ -174,6 +174,27 @@ func TestTheLogTellsOfADeprecatedProtocolOnce(t *testing.T) {
 	}
 }
 
+func TestAVersionThatIsNoneIsGarbage(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{canary, strings.Repeat("1", 1000), ""} {
+		for _, protocol := range []string{"auto", "jsonrpc"} {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := fmt.Sprintf(`{"version":%[1]q,"version_info":[%[1]q,0]}`, said)
+				if r.URL.Path == "/jsonrpc" {
+					answer = fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"result":{"server_serie":%q}}`, said)
+				}
+				_, _ = io.WriteString(w, answer)
+			}))
+			t.Cleanup(srv.Close)
+			var log bytes.Buffer
+			target := connect(t, Config{URL: srv.URL, Database: "d", User: "u", Key: broker.NewSecret("k"), Protocol: protocol, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if err := target.Check(t.Context()); err == nil || said != "" && strings.Contains(log.String()+err.Error(), said) {
+				t.Errorf("%s, %.20q: %v\n%s", protocol, said, err, log.String())
+			}
+		}
+	}
+}
+
 func TestAutoFollowsAServerThatWasUpgraded(t *testing.T) {
 	t.Parallel()
 	older, c := server(t, simulated.Config{Version: "18.0"})
