@@ -114,6 +114,9 @@ func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check
 	}
 	b.server = server
 	b.run("http", server.Run)
+	if err := releaseStart(); err != nil {
+		b.log.Warn("the memory that starting needed is kept", "error", err)
+	}
 	return nil
 }
 
