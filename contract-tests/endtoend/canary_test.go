@@ -221,7 +221,7 @@ func oneTraceFromAcceptToOutcome(t *testing.T, bodies [][]byte) {
 			}
 		}
 	}
-	if !strings.HasPrefix(best, "vagus-agent/mllp.receive") || !strings.HasSuffix(best, "vagus-worker/worker.apply") {
-		t.Errorf("of %d traces the longest way to an outcome is %q: want one from vagus-agent/mllp.receive to vagus-worker/worker.apply", len(traces), best)
+	if !strings.HasPrefix(best, "vagus-agent/hl7.receive") || !strings.HasSuffix(best, "vagus-worker/worker.apply") {
+		t.Errorf("of %d traces the longest way to an outcome is %q: want one from vagus-agent/hl7.receive to vagus-worker/worker.apply", len(traces), best)
 	}
 }

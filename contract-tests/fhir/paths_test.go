@@ -57,7 +57,7 @@ func TestThePathsOfTheReadmeAreThoseOfTheLanguage(t *testing.T) {
 			continue
 		}
 		cell, _, _ = strings.Cut(cell, " | ")
-		for _, path := range regexp.MustCompile("[A-Z][^`]*").FindAllString(strings.SplitN(cell, "`", 2)[0], -1) {
+		for _, path := range regexp.MustCompile("[A-Za-z][^`]*").FindAllString(strings.SplitN(cell, "`", 2)[0], -1) {
 			paths++
 			text := fmt.Sprintf("let: { x: %q }", path)
 			if strings.Contains(path, "[*]") {
