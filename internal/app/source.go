@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net"
 	"path/filepath"
@@ -83,7 +84,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 		server, c := cfg.SFTP.Server, cfg.SFTP.Folder
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
 		server.Logger = b.log.With("feed", cfg.Name)
-		files, err := sftp.New(server, c.Dir)
+		files, err := b.sftp("feed "+cfg.Name, server, c.Dir)
 		if err != nil {
 			return source{}, err
 		}
@@ -102,6 +103,15 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 		return source{s, s.Addr, func() bool { return s.Addr() != nil }, func() string { return "" }, ""}, nil
 	}
 	return source{}, errors.New("feed " + cfg.Name + " has no connector")
+}
+
+// sftp returns a client whose connection ends with the process, after what uses it.
+func (b *base) sftp(whose string, c sftp.Config, dir string) (*sftp.Client, error) {
+	files, err := sftp.New(c, dir)
+	if err == nil {
+		b.onStop(whose+"'s connection", func(context.Context) error { return files.Close() })
+	}
+	return files, err
 }
 
 // A source to which nobody connects.

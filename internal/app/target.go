@@ -15,7 +15,6 @@ import (
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
-	"github.com/vagus-health/vagus/connectors/sftp"
 	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 )
@@ -62,7 +61,7 @@ func newSink(name string, cfg config.Outlet, dataDir string, b *base) (broker.Ta
 		}
 		server := cfg.X12.SFTP.Server
 		server.Logger = b.log.With("sink", name)
-		files, err := sftp.New(server, cfg.X12.SFTP.Dir)
+		files, err := b.sftp("sink "+name, server, cfg.X12.SFTP.Dir)
 		if err != nil {
 			return nil, err
 		}

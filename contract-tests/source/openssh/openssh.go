@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -89,8 +90,16 @@ PidFile none
 		Address: ln.Addr().String(), User: me.Username, Key: broker.NewSecret(userKey), HostKeys: []string{ssh.FingerprintSHA256(host)},
 	}}
 	var running sync.WaitGroup
-	t.Cleanup(running.Wait)
-	t.Cleanup(func() { _ = ln.Close() })
+	t.Cleanup(func() {
+		_ = ln.Close()
+		ended := make(chan struct{})
+		go func() { running.Wait(); close(ended) }()
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Error("a client has left its connection open")
+		}
+	})
 	running.Go(func() {
 		for {
 			c, err := ln.Accept()
