@@ -379,6 +379,9 @@ func (a *All) validate(dir string) error {
 		}
 	}
 	for i, f := range a.Feeds {
+		if _, ok := a.Targets[f.Target]; !ok {
+			return fmt.Errorf("feeds[%d].target: there is no target %s: add it to targets", i, f.Target)
+		}
 		if t := a.Targets[f.Target]; f.Atomic && t.Odoo != nil && t.Odoo.Addon == "off" {
 			return fmt.Errorf("feeds[%d].atomic: targets.%s.odoo.addon is off, and only with the addon are units applied whole", i, f.Target)
 		}

@@ -217,6 +217,7 @@ func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 		{"a target that is two things", "ledger: { sqlite: x.db }\ntargets: { lab: { site: north, sink: lab, hl7: { connect: 'lab:2575' } } }\n", NewWorker(), []string{"targets.lab: it is two things at once"}, ""},
 		{"a target at a site without a sink", "ledger: { sqlite: x.db }\ntargets: { lab: { site: north } }\n", NewWorker(), []string{"targets.lab.sink"}, ""},
 		{"a target without its site", "ledger: { sqlite: x.db }\ntargets: { lab: { sink: lab } }\n", NewWorker(), []string{"targets.lab.site"}, ""},
+		{"a target that is nowhere", feed + strings.Replace(worker, "  odoo:\n", "  other:\n", 1), NewAll(), []string{"feeds[0].target: there is no target odoo: add it to targets"}, ""},
 		{"a sink that the site does not have", feed + worker + "  lab: { sink: lab }\n", NewAll(), []string{"targets.lab.sink: this site has no sink lab"}, ""},
 		{"a target without connector", "targets: { odoo: {} }\nledger: { sqlite: x.db }\n", NewWorker(), []string{"targets.odoo.odoo: missing"}, ""},
 	} {
