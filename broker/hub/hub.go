@@ -336,6 +336,13 @@ func (h *Hub) options() (*server.Options, error) {
 	opts.LameDuckDuration, opts.LameDuckGracePeriod = 2*time.Second, 500*time.Millisecond
 	// Each feed of each site has one batch under way; the server's own limit is 50.
 	opts.JetStreamLimits.MaxBatchInflightPerStream, opts.JetStreamLimits.MaxBatchInflightTotal = 4000, 8000
+	// A reload compares the users of before and of now as deep as they go
+	// (nats-server 2.15.2), and a user's account leads to all that the server
+	// has in hand: it would read, without a lock, the maps of connections
+	// that come and go. The server looks a user's account up by name.
+	for _, u := range opts.Nkeys {
+		u.Account = server.NewAccount(u.Account.Name)
+	}
 	return opts, nil
 }
 

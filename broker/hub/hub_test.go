@@ -335,6 +335,31 @@ func TestARunningHubLetsSitesInAndThrowsThemOut(t *testing.T) {
 }
 
 // serial returns the serial number of the certificate that the hub shows.
+// A reload would else compare, without a lock, what the server has in hand:
+// connections that come and go are in maps.
+func TestTheUsersOfTheOptionsDoNotLeadToTheServersAccounts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	added(t, dir, "north", "")
+	h := opened(t, Config{Dir: dir})
+	opts, err := h.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]*server.Account{}
+	for _, a := range opts.Accounts {
+		named[a.Name] = a
+	}
+	if len(opts.Nkeys) < 3 || len(opts.Users) > 0 {
+		t.Fatalf("%d users with keys and %d with passwords; want site, worker and administrator, all with keys", len(opts.Nkeys), len(opts.Users))
+	}
+	for _, u := range opts.Nkeys {
+		if a := named[u.Account.Name]; a == nil || a == u.Account {
+			t.Errorf("a user of account %s leads to %p, and the server's is %p", u.Account.Name, u.Account, a)
+		}
+	}
+}
+
 func serial(t *testing.T, h *Hub, bundle string) string {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(filepath.Join(bundle, "site.pem"), filepath.Join(bundle, "site.key"))

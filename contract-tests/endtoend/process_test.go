@@ -101,8 +101,9 @@ func (p *process) ended() bool {
 }
 
 // accesses finds the two accesses of a report and who made each: the first frame
-// that is neither sync/atomic nor the runtime (a map).
-var accesses = regexp.MustCompile(`(?m)^(?:Write|Read|Previous write|Previous read) at .*\n(?: +(?:sync/atomic|runtime)\..*\n.*\n)* +(\S+)`)
+// that is none of the standard library (sync/atomic, reflect, the runtime for a
+// map): the first element of its path has no dot.
+var accesses = regexp.MustCompile(`(?m)^(?:Write|Read|Previous write|Previous read) at .*\n(?: +[a-z0-9/]+\.[^/\n]*\n.*\n)* +(\S+)`)
 
 // counts says whether a report is of a race that is not made by the embedded
 // nats-server's own code alone.
