@@ -67,6 +67,11 @@ func TestAMessageKeepsItsIdentityAndNoTwoShareOne(t *testing.T) {
 	if got := broker.ShortID(id); len(got) != 13 || !strings.HasPrefix(id, got) {
 		t.Errorf("short id %q of %q", got, id)
 	}
+	m := broker.Origin{Tenant: "t", Site: "s", Feed: "f"}.Message("hl7v2", "ADT^A08", "1", time.Unix(7, 0), []byte("body"))
+	if m.ID != id || m.Tenant != "t" || m.Site != "s" || m.Feed != "f" || m.SenderID != "1" || m.Format != "hl7v2" || m.Kind != "ADT^A08" ||
+		!m.ReceivedAt.Equal(time.Unix(7, 0)) || string(m.Body) != "body" || m.Group != (broker.Group{}) || m.Trace != "" {
+		t.Errorf("a message of an origin: %+v", m)
+	}
 }
 
 func TestAUnitThatEmitsHasOneOperation(t *testing.T) {

@@ -56,6 +56,24 @@ func NewUnitID(messageID, mappingID string) string {
 	return hashID([]byte(messageID), []byte(mappingID))
 }
 
+// An Origin names where messages come from: one feed of one site of a tenant.
+// Message ids are hashed from it, so what comes by another feed is another
+// message, and a feed that is renamed takes nothing for a repeat of what came before.
+type Origin struct{ Tenant, Site, Feed string }
+
+// MessageID returns [NewMessageID] of what came from here.
+func (o Origin) MessageID(senderID string, body []byte) string {
+	return NewMessageID(o.Tenant, o.Site, o.Feed, senderID, body)
+}
+
+// Message returns the message of bytes that came from here at this time, alone and untraced.
+func (o Origin) Message(format, kind, senderID string, at time.Time, body []byte) *Message {
+	return &Message{
+		ID: o.MessageID(senderID, body), Tenant: o.Tenant, Site: o.Site, Feed: o.Feed,
+		Format: format, Kind: kind, SenderID: senderID, ReceivedAt: at, Body: body,
+	}
+}
+
 // ShortID returns the first 13 characters of an id. It is the last token of
 // every subject: it finds one message among millions by subject.
 func ShortID(id string) string {

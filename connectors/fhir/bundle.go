@@ -78,7 +78,7 @@ func (e *endpoint) bundle(w http.ResponseWriter, r *http.Request, accept broker.
 	stored := ds
 	whole := !apart && e.conf.Transactions == TransactionsWhole
 	if whole {
-		stored = []*delivery{{msg: e.s.feed.resource(body, r.Header.Get("X-Request-Id"), time.Now().UTC())}}
+		stored = []*delivery{{msg: e.s.resource(body, r.Header.Get("X-Request-Id"), time.Now().UTC())}}
 	}
 	e.take(r.Context(), accept, stored, apart)
 	for _, d := range stored {
@@ -106,7 +106,7 @@ func faults(ds []*delivery) (issues []issue) {
 // deliveries makes a delivery of each entry, all of them one group.
 func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 	now := time.Now().UTC()
-	group := broker.Group{ID: broker.NewMessageID(e.s.feed.Tenant, e.s.feed.Site, e.s.feed.Feed, "bundle", body), Count: len(b.Entry)}
+	group := broker.Group{ID: e.s.origin.MessageID("bundle", body), Count: len(b.Entry)}
 	ds := make([]*delivery, len(b.Entry))
 	for i := range b.Entry {
 		d := &delivery{}
@@ -118,7 +118,7 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 		case bad != "":
 			d.reply = reply{http.StatusBadRequest, "unsupported", []issue{{"not-supported", at + ".request", bad}}}
 		case entry.Request.Method == http.MethodDelete:
-			d.msg = e.s.feed.deletion(typ, id, "", fmt.Sprintf("%s.%d", group.ID, i), now)
+			d.msg = e.s.deletion(typ, id, "", fmt.Sprintf("%s.%d", group.ID, i), now)
 		default:
 			if d.reply = e.entryCheck(b, entry, typ, id); d.reply.status != 0 {
 				for n := range d.reply.issues {
@@ -131,7 +131,7 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 				break
 			}
 			// Two creates may have one content: their places tell them apart.
-			d.msg = e.s.feed.resource(entry.Resource, fmt.Sprintf("%s.%d", group.ID, i), now)
+			d.msg = e.s.resource(entry.Resource, fmt.Sprintf("%s.%d", group.ID, i), now)
 			if entry.Request.Method == http.MethodPost {
 				d.place(e, typ)
 			}

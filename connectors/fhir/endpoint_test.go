@@ -88,7 +88,7 @@ func until(t testing.TB, what string, ok func() bool) {
 func serving(t *testing.T, conf Endpoint, accept broker.Accept) (base string) {
 	t.Helper()
 	conf.Listen = "127.0.0.1:0"
-	src, err := New(Feed{"main", "north", "ehr"}, Config{Endpoint: &conf})
+	src, err := New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, Config{Endpoint: &conf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,7 +460,7 @@ func certificate(t *testing.T, dir, name string, parent *x509.Certificate, paren
 func TestANotificationWithoutPayloadLooksAtOnce(t *testing.T) {
 	t.Parallel()
 	server, j := newFHIRServer(t), &journal{}
-	src, err := New(Feed{"main", "north", "ehr"}, Config{Endpoint: &Endpoint{Listen: "127.0.0.1:0"}, Server: &Server{URL: server.URL},
+	src, err := New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, Config{Endpoint: &Endpoint{Listen: "127.0.0.1:0"}, Server: &Server{URL: server.URL},
 		Poll: &Poll{Resources: []PollResource{{Type: "Patient"}}, Every: time.Hour}, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

@@ -106,7 +106,7 @@ func patients(from, n int) string {
 
 func newExportSource(t testing.TB, x *exporter, dir string, conf Export) *Source {
 	t.Helper()
-	src, err := New(Feed{"main", "north", "ehr"}, Config{Server: &Server{URL: x.URL}, Export: &conf, Dir: dir})
+	src, err := New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, Config{Server: &Server{URL: x.URL}, Export: &conf, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func bigExport(t testing.TB, size int) (x *httptest.Server, lines int) {
 func exportOnce(t testing.TB, size int) (before, most int64, took time.Duration) {
 	t.Helper()
 	x, lines := bigExport(t, size)
-	src, err := New(Feed{"main", "north", "ehr"}, Config{Server: &Server{URL: x.URL}, Export: &Export{}, Dir: t.TempDir()})
+	src, err := New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, Config{Server: &Server{URL: x.URL}, Export: &Export{}, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

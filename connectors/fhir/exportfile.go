@@ -60,7 +60,7 @@ func (e *export) readFile(ctx context.Context, accept broker.Accept) error {
 			// What came before is sound; the rest is asked for again.
 			return errors.Join(noAnswer(ctx, http.MethodGet, err), flush())
 		case len(line) > 0 && f.Kind != "error":
-			ms = append(ms, e.s.feed.resource(line, "", time.Now().UTC()))
+			ms = append(ms, e.s.resource(line, "", time.Now().UTC()))
 			size += len(line)
 		}
 		count++

@@ -56,22 +56,10 @@ func isResource(name string) bool {
 	return name != "" && theDictionary().resource.Element(name) != nil
 }
 
-// A Feed names the feed that a source receives for.
-type Feed struct{ Tenant, Site, Feed string }
-
-// message makes a message of the bytes received.
-func (f Feed) message(kind, sender string, body []byte, at time.Time) *broker.Message {
-	return &broker.Message{
-		ID:     broker.NewMessageID(f.Tenant, f.Site, f.Feed, sender, body),
-		Tenant: f.Tenant, Site: f.Site, Feed: f.Feed,
-		Format: formatName, Kind: kind, SenderID: sender, ReceivedAt: at, Body: body,
-	}
-}
-
 // resource makes a message of one resource.
-func (f Feed) resource(body []byte, request string, at time.Time) *broker.Message {
+func (s *Source) resource(body []byte, request string, at time.Time) *broker.Message {
 	h := readHead(body)
-	return f.message(kindOf(h.Type), h.senderID(request), body, at)
+	return s.origin.Message(formatName, kindOf(h.Type), h.senderID(request), at, body)
 }
 
 // kindOf is the type of a resource, "unknown" of what R4 does not have: it
@@ -86,7 +74,7 @@ func kindOf(typ string) string {
 // deletion makes a message of the news that a resource is gone: a Bundle whose
 // only entry is the request; its identifier tells this deletion from another
 // one of the resource. asked is the sender's X-Request-Id.
-func (f Feed) deletion(typ, id, version, asked string, at time.Time) *broker.Message {
+func (s *Source) deletion(typ, id, version, asked string, at time.Time) *broker.Message {
 	type request struct {
 		Method string `json:"method"`
 		URL    string `json:"url"`
@@ -106,5 +94,5 @@ func (f Feed) deletion(typ, id, version, asked string, at time.Time) *broker.Mes
 		Kind       string     `json:"type"`
 		Entry      []entry    `json:"entry"`
 	}{bundleName, identifier{sender}, "transaction", []entry{{request{"DELETE", typ + "/" + id}}}})
-	return f.message(bundleName, sender, body, at)
+	return s.origin.Message(formatName, bundleName, sender, at, body)
 }

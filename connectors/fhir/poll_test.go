@@ -95,7 +95,7 @@ func polled(t *testing.T) source.Peer {
 func newPolling(t *testing.T, server *fhirServer, dir string, poll Poll) *Source {
 	t.Helper()
 	poll.Resources = []PollResource{{Type: "Patient"}}
-	src, err := New(Feed{"main", "north", "ehr"}, Config{Server: &Server{URL: server.URL, MaxPage: 1 << 20}, Poll: &poll, Dir: dir})
+	src, err := New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, Config{Server: &Server{URL: server.URL, MaxPage: 1 << 20}, Poll: &poll, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func (w *watch) message(e *entry, now time.Time) (m *broker.Message, id string, 
 		if w.of.state.Seen[id].Updated.After(v.Updated) { // it is there again
 			return nil, "", v
 		}
-		return w.s.feed.deletion(typ, resource, v.Version, "", now), id, v
+		return w.s.deletion(typ, resource, v.Version, "", now), id, v
 	}
 	if len(e.Resource) == 0 || e.Search.Mode != "" && e.Search.Mode != "match" {
 		return nil, "", v
@@ -154,5 +154,5 @@ func (w *watch) message(e *entry, now time.Time) (m *broker.Message, id string, 
 	}
 	v.Version = h.version()
 	v.Updated, _ = time.Parse(time.RFC3339Nano, h.Meta.Updated)
-	return w.s.feed.resource(e.Resource, "", now), id, v
+	return w.s.resource(e.Resource, "", now), id, v
 }

@@ -69,7 +69,7 @@ func (e *endpoint) instance(w http.ResponseWriter, r *http.Request, accept broke
 	case r.Method == http.MethodPut:
 		e.one(w, r, accept, typ, id)
 	case r.Method == http.MethodDelete:
-		d := &delivery{msg: e.s.feed.deletion(typ, id, "", r.Header.Get("X-Request-Id"), time.Now().UTC())}
+		d := &delivery{msg: e.s.deletion(typ, id, "", r.Header.Get("X-Request-Id"), time.Now().UTC())}
 		e.answer(w, r, accept, d, http.StatusOK)
 	default:
 		e.method(w, r, "PUT, DELETE")
@@ -90,7 +90,7 @@ func (e *endpoint) one(w http.ResponseWriter, r *http.Request, accept broker.Acc
 	}
 	d := &delivery{}
 	if d.reply = e.check(body, typ, id); d.reply.status == 0 {
-		d.msg = e.s.feed.resource(body, r.Header.Get("X-Request-Id"), time.Now().UTC())
+		d.msg = e.s.resource(body, r.Header.Get("X-Request-Id"), time.Now().UTC())
 	}
 	status := http.StatusOK
 	if id == "" {

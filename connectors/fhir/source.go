@@ -20,7 +20,7 @@ var _ broker.Source = (*Source)(nil)
 // endpoint, those that a server has changed, those of a bulk export. It
 // answers, or moves on, after accept has returned and never before.
 type Source struct {
-	feed    Feed
+	origin  broker.Origin
 	conf    Config
 	log     *slog.Logger
 	meters  meters
@@ -35,13 +35,13 @@ type Source struct {
 
 // New returns a source for one feed, or an error that names the setting at
 // fault. It opens no socket and asks nobody: Run does.
-func New(feed Feed, conf Config) (*Source, error) {
+func New(origin broker.Origin, conf Config) (*Source, error) {
 	conf, err := conf.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("fhir: %w", err)
 	}
-	s := &Source{feed: feed, conf: conf, log: conf.Logger.With("feed", feed.Feed, "protocol", "fhir"), firstWait: 5 * time.Second}
-	if s.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+	s := &Source{origin: origin, conf: conf, log: conf.Logger.With("feed", origin.Feed, "protocol", "fhir"), firstWait: 5 * time.Second}
+	if s.meters, err = newMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
 		return nil, fmt.Errorf("fhir: make metrics: %w", err)
 	}
 	if conf.Server != nil {

@@ -20,7 +20,7 @@ import (
 // An intake takes in what came in one piece, a frame, a file or a body, and makes the
 // answer: the one path of [Source] and [Receiver]. Safe for concurrent use.
 type intake struct {
-	feed   Feed
+	origin broker.Origin
 	conf   Config
 	log    *slog.Logger
 	meters meters
@@ -29,10 +29,10 @@ type intake struct {
 	serial atomic.Uint64
 }
 
-func newIntake(feed Feed, conf Config) (*intake, error) {
-	in := &intake{feed: feed, conf: conf, log: conf.Logger.With("feed", feed.Feed), reuse: newReuseWatch(), prefix: rand.Text()[:10]}
+func newIntake(origin broker.Origin, conf Config) (*intake, error) {
+	in := &intake{origin: origin, conf: conf, log: conf.Logger.With("feed", origin.Feed), reuse: newReuseWatch(), prefix: rand.Text()[:10]}
 	var err error
-	if in.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+	if in.meters, err = newMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
 		return nil, fmt.Errorf("make metrics: %w", err)
 	}
 	return in, nil
@@ -133,7 +133,7 @@ func (in *intake) read(body []byte, b batch) []delivery {
 	ds := make([]delivery, 0, b.count)
 	group := broker.Group{}
 	if b.count > 1 || b.file != nil || b.groups[0].header != nil {
-		group = broker.Group{ID: broker.NewMessageID(in.feed.Tenant, in.feed.Site, in.feed.Feed, "batch", body), Count: b.count}
+		group = broker.Group{ID: in.origin.MessageID("batch", body), Count: b.count}
 	}
 	now := time.Now().UTC()
 	for _, g := range b.groups {
@@ -148,13 +148,8 @@ func (in *intake) read(body []byte, b batch) []delivery {
 			d.reply, d.err = replyTo(err), err
 			if err == nil {
 				group.Index = len(ds)
-				sender := d.env.senderID()
-				d.msg = &broker.Message{
-					ID:     broker.NewMessageID(in.feed.Tenant, in.feed.Site, in.feed.Feed, sender, raw),
-					Tenant: in.feed.Tenant, Site: in.feed.Site, Feed: in.feed.Feed,
-					Format: formatName, Kind: d.env.kind(), SenderID: sender,
-					ReceivedAt: now, Group: group, Body: raw,
-				}
+				d.msg = in.origin.Message(formatName, d.env.kind(), d.env.senderID(), now, raw)
+				d.msg.Group = group
 			}
 			ds = append(ds, d)
 		}

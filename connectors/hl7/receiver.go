@@ -20,12 +20,12 @@ type Receiver struct{ *intake }
 
 // NewReceiver returns a receiver for one feed, or an error that names the
 // setting at fault.
-func NewReceiver(feed Feed, conf Config) (*Receiver, error) {
+func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 	conf, err := conf.answering()
 	if err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
-	in, err := newIntake(feed, conf)
+	in, err := newIntake(origin, conf)
 	if err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}

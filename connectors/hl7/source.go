@@ -21,9 +21,6 @@ const (
 	stopGrace        = 5 * time.Second // for a frame that is half read when the source stops
 )
 
-// A Feed names the feed that a source receives for.
-type Feed struct{ Tenant, Site, Feed string }
-
 var _ broker.Source = (*Source)(nil)
 
 // A Source receives HL7 v2 messages over MLLP. It acknowledges a message after
@@ -36,7 +33,7 @@ type Source struct {
 
 // New returns a source for one feed, or an error that names the setting at
 // fault. It opens no socket: Run does.
-func New(feed Feed, conf Config) (*Source, error) {
+func New(origin broker.Origin, conf Config) (*Source, error) {
 	conf, err := conf.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
@@ -46,7 +43,7 @@ func New(feed Feed, conf Config) (*Source, error) {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
 	conf.Logger = conf.Logger.With("protocol", "mllp")
-	if s.intake, err = newIntake(feed, conf); err != nil {
+	if s.intake, err = newIntake(origin, conf); err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
 	return s, nil

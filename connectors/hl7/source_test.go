@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var testFeed = Feed{Tenant: "north", Site: "main", Feed: "adt"}
+var testFeed = broker.Origin{Tenant: "north", Site: "main", Feed: "adt"}
 
 // journal is an Accept that keeps what it takes. refuse, when set, may refuse.
 type journal struct {

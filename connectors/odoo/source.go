@@ -24,9 +24,6 @@ import (
 
 var _ broker.Source = (*Source)(nil)
 
-// A Feed names the feed that a source receives for.
-type Feed struct{ Tenant, Site, Feed string }
-
 // A Source makes messages of the changes of records: format "odoo", one JSON
 // object for one version of one record, see [Format].
 //
@@ -59,7 +56,7 @@ type Feed struct{ Tenant, Site, Feed string }
 //
 // What was sent is remembered in a file for each model, written after accept.
 type Source struct {
-	feed    Feed
+	origin  broker.Origin
 	cfg     SourceConfig
 	client  *client
 	log     *slog.Logger
@@ -94,7 +91,7 @@ type watch struct {
 
 // NewSource returns the source that the configuration describes. It makes no
 // call and opens no socket: Run does.
-func NewSource(feed Feed, c SourceConfig) (*Source, error) {
+func NewSource(origin broker.Origin, c SourceConfig) (*Source, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
@@ -106,8 +103,8 @@ func NewSource(feed Feed, c SourceConfig) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{feed: feed, cfg: c, client: cl, log: c.Logger.With("feed", feed.Feed), now: time.Now, tracer: c.Tracer,
-		attrs: metric.WithAttributeSet(attribute.NewSet(attribute.String("feed", feed.Feed)))}
+	s := &Source{origin: origin, cfg: c, client: cl, log: c.Logger.With("feed", origin.Feed), now: time.Now, tracer: c.Tracer,
+		attrs: metric.WithAttributeSet(attribute.NewSet(attribute.String("feed", origin.Feed)))}
 	if s.tracer == nil {
 		s.tracer = tnoop.Tracer{}
 	}

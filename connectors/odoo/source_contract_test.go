@@ -61,7 +61,7 @@ func keepUp(t *testing.T, b *bench) {
 		Models: []SourceModel{{Model: partner, Fields: []string{"ref", "name", "country_id.code"}, Domain: []any{[]any{"ref", "in", names}}}}}
 	j := &journal{ids: map[string]bool{}}
 	start := func() (stop func()) {
-		src, err := NewSource(Feed{"main", "cloud", "erp"}, cfg)
+		src, err := NewSource(broker.Origin{Tenant: "main", Site: "cloud", Feed: "erp"}, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,11 +245,11 @@ func TestASourceSaysWhatIsWrongWithItsSettings(t *testing.T) {
 	} {
 		cfg := good()
 		c.change(&cfg)
-		if _, err := NewSource(Feed{}, cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := NewSource(broker.Origin{}, cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: the error is %v, want %s", name, err, c.want)
 		}
 	}
-	if _, err := NewSource(Feed{}, good()); err != nil {
+	if _, err := NewSource(broker.Origin{}, good()); err != nil {
 		t.Error(err)
 	}
 }

@@ -19,7 +19,7 @@ func TestAWebhookMakesASourceLookAtOnce(t *testing.T) {
 		c.Hints = &Hints{Listen: "127.0.0.1:0", Secret: broker.NewSecret("0123456789abcdef")}
 	})
 	st.server.SetClock(time.Now)
-	src, err := NewSource(Feed{"main", "cloud", "erp"}, st.cfg)
+	src, err := NewSource(broker.Origin{Tenant: "main", Site: "cloud", Feed: "erp"}, st.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func (st *site) as(user, key string) *client {
 
 // start begins with what the files remember.
 func (st *site) start() {
-	src, err := NewSource(Feed{"main", "cloud", "erp"}, st.cfg)
+	src, err := NewSource(broker.Origin{Tenant: "main", Site: "cloud", Feed: "erp"}, st.cfg)
 	if err != nil {
 		st.t.Fatal(err)
 	}

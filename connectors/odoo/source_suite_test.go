@@ -81,7 +81,7 @@ func asked(t *testing.T, version, addon string) source.Peer {
 		Late:  10 * time.Minute, // settle
 		Clock: server.SetClock,
 		Source: func(t *testing.T, dir string) source.Polling {
-			src, err := NewSource(Feed{"main", "cloud", "erp"}, SourceConfig{
+			src, err := NewSource(broker.Origin{Tenant: "main", Site: "cloud", Feed: "erp"}, SourceConfig{
 				Config: Config{URL: front.URL, Database: "demo", User: "vagus", Key: broker.NewSecret("simulated"), Addon: addon, Batch: 8}, Dir: dir,
 				Models: []SourceModel{{Model: model, Fields: []string{"ref", "name"}, Domain: []any{[]any{"ref", "!=", false}}}}})
 			if err != nil {

@@ -148,9 +148,7 @@ func (r *reading) message(change string, id int64, name string, rec map[string]a
 	if err != nil {
 		return nil, err
 	}
-	f, sender := r.s.feed, fmt.Sprintf("%s,%d,%s", r.model, id, name)
-	return &broker.Message{ID: broker.NewMessageID(f.Tenant, f.Site, f.Feed, sender, body), Tenant: f.Tenant, Site: f.Site, Feed: f.Feed,
-		Format: formatName, Kind: r.model + ":" + change, SenderID: sender, ReceivedAt: time.Now().UTC(), Body: body}, nil
+	return r.s.origin.Message(formatName, r.model+":"+change, fmt.Sprintf("%s,%d,%s", r.model, id, name), time.Now().UTC(), body), nil
 }
 
 // offerDeleted hands on deletions of records that are remembered.

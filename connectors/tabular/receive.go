@@ -28,9 +28,6 @@ const (
 	summaryCSV  = "csv"
 )
 
-// A Feed names the feed that rows are received for.
-type Feed struct{ Tenant, Site, Feed string }
-
 // Config says how files of rows become messages. The zero value is CSV. Columns,
 // delimiter and charset are what the feed's mappings declare.
 type Config struct {
@@ -114,7 +111,7 @@ var _ broker.Receiver = (*Receiver)(nil)
 
 // A Receiver receives files of rows.
 type Receiver struct {
-	feed     Feed
+	origin   broker.Origin
 	conf     Config
 	declared func() []tree.Dialect
 }
@@ -122,12 +119,12 @@ type Receiver struct {
 // NewReceiver returns a receiver for one feed, or an error that names the setting at fault.
 // declared returns what the feed's mappings of the format [Config.FormatName] that are in force
 // now declare: a file must be as all of them say.
-func NewReceiver(feed Feed, conf Config, declared func() []tree.Dialect) (*Receiver, error) {
+func NewReceiver(origin broker.Origin, conf Config, declared func() []tree.Dialect) (*Receiver, error) {
 	conf, err := conf.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("tabular: %w", err)
 	}
-	return &Receiver{feed, conf, declared}, nil
+	return &Receiver{origin, conf, declared}, nil
 }
 
 // Receive implements [broker.Receiver]. A file that is not as declared (header,
@@ -272,7 +269,7 @@ func (r *Receiver) messages(ctx context.Context, d broker.Delivery, rows []row) 
 	if r.conf.Identity == byName {
 		id = d.Name + "\x00" + id
 	}
-	whole := broker.NewMessageID(r.feed.Tenant, r.feed.Site, r.feed.Feed, id, d.Body)
+	whole := r.origin.MessageID(id, d.Body)
 	file := broker.ShortID(whole)
 	received, traced := d.At.UTC(), traceparent(trace.SpanContextFromContext(ctx))
 	if received.IsZero() {
@@ -283,12 +280,9 @@ func (r *Receiver) messages(ctx context.Context, d broker.Delivery, rows []row) 
 			continue
 		}
 		sender := file + "/" + strconv.Itoa(i+1) // the row's place: a key may be a patient's
-		ms = append(ms, &broker.Message{
-			ID:     broker.NewMessageID(r.feed.Tenant, r.feed.Site, r.feed.Feed, sender, row.body),
-			Tenant: r.feed.Tenant, Site: r.feed.Site, Feed: r.feed.Feed,
-			Format: r.conf.FormatName(), Kind: r.conf.Kind, SenderID: sender, ReceivedAt: received, Trace: traced,
-			Group: broker.Group{ID: whole, Index: i, Count: len(rows)}, Body: row.body,
-		})
+		m := r.origin.Message(r.conf.FormatName(), r.conf.Kind, sender, received, row.body)
+		m.Trace, m.Group = traced, broker.Group{ID: whole, Index: i, Count: len(rows)}
+		ms = append(ms, m)
 		at = append(at, i)
 	}
 	return ms, at

@@ -37,7 +37,7 @@ func receiver(t testing.TB, conf tabular.Config, decls ...tree.Declaration) *tab
 	for _, d := range decls {
 		ds = append(ds, dialect(t, format, d))
 	}
-	r, err := tabular.NewReceiver(tabular.Feed{Tenant: "main", Site: "north", Feed: "staff"}, conf, func() []tree.Dialect { return ds })
+	r, err := tabular.NewReceiver(broker.Origin{Tenant: "main", Site: "north", Feed: "staff"}, conf, func() []tree.Dialect { return ds })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func TestSettingsOfTables(t *testing.T) {
 		"trailer: give start and width":    {Format: "fixed", Trailer: &tabular.Trailer{Begins: "T", Cell: 1}},
 		"summary: use json or csv":         {Summary: "xml"},
 	} {
-		if _, err := tabular.NewReceiver(tabular.Feed{}, conf, nil); err == nil || !strings.HasPrefix(err.Error(), "tabular: ") || !strings.Contains(err.Error(), want) {
+		if _, err := tabular.NewReceiver(broker.Origin{}, conf, nil); err == nil || !strings.HasPrefix(err.Error(), "tabular: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -15,9 +15,6 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// A Feed names the feed that messages are received for.
-type Feed struct{ Tenant, Site, Feed string }
-
 // JSON says how the objects of a delivery become messages. The zero value takes one
 // object, whose id is the delivery's.
 type JSON struct {
@@ -41,14 +38,14 @@ var _ broker.Receiver = (*Receiver)(nil)
 
 // A Receiver receives deliveries of JSON objects.
 type Receiver struct {
-	feed Feed
-	conf JSON
-	root *tree.Type // the id and the kind; nil when neither is read
+	origin broker.Origin
+	conf   JSON
+	root   *tree.Type // the id and the kind; nil when neither is read
 }
 
 // NewReceiver returns a receiver for one feed, or an error that names the setting at fault.
-func NewReceiver(feed Feed, conf JSON) (*Receiver, error) {
-	r := &Receiver{feed: feed, conf: conf}
+func NewReceiver(origin broker.Origin, conf JSON) (*Receiver, error) {
+	r := &Receiver{origin: origin, conf: conf}
 	var columns []tree.Column
 	for _, s := range []struct{ name, path string }{{"id", conf.ID}, {"kind", conf.Kind}} {
 		if s.path == "" {
@@ -154,7 +151,7 @@ func (r *Receiver) messages(ctx context.Context, d broker.Delivery) ([]*broker.M
 	}
 	group := broker.Group{}
 	if len(parts) > 1 {
-		group = broker.Group{ID: broker.NewMessageID(r.feed.Tenant, r.feed.Site, r.feed.Feed, d.ID, d.Body), Count: len(parts)}
+		group = broker.Group{ID: r.origin.MessageID(d.ID, d.Body), Count: len(parts)}
 	}
 	delivery := d.ID
 	if delivery == "" {
@@ -174,11 +171,8 @@ func (r *Receiver) messages(ctx context.Context, d broker.Delivery) ([]*broker.M
 			}
 		}
 		group.Index = i
-		ms[i] = &broker.Message{
-			ID:     broker.NewMessageID(r.feed.Tenant, r.feed.Site, r.feed.Feed, id, body),
-			Tenant: r.feed.Tenant, Site: r.feed.Site, Feed: r.feed.Feed,
-			Format: formatName, Kind: kind, SenderID: id, ReceivedAt: d.At.UTC(), Trace: traced, Group: group, Body: broker.PHI(body),
-		}
+		ms[i] = r.origin.Message(formatName, kind, id, d.At.UTC(), body)
+		ms[i].Trace, ms[i].Group = traced, group
 		if ms[i].ReceivedAt.IsZero() {
 			ms[i].ReceivedAt = time.Now().UTC()
 		}

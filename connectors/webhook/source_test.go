@@ -42,7 +42,7 @@ type posted struct {
 
 func post(t *testing.T, conf webhook.Config, format webhook.JSON) *posted {
 	t.Helper()
-	r, err := webhook.NewReceiver(webhook.Feed{Tenant: "main", Site: "north", Feed: "orders"}, format)
+	r, err := webhook.NewReceiver(broker.Origin{Tenant: "main", Site: "north", Feed: "orders"}, format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -450,17 +450,17 @@ func TestSeveralObjectsAreMessagesOfOneGroup(t *testing.T) {
 func TestSettingsOfJSON(t *testing.T) {
 	t.Parallel()
 	for _, conf := range []webhook.JSON{{ID: "."}, {ID: "a", Kind: "a.b"}, {ID: "a.b", Kind: "a"}} {
-		if _, err := webhook.NewReceiver(webhook.Feed{}, conf); err == nil || !strings.HasPrefix(err.Error(), "json: ") {
+		if _, err := webhook.NewReceiver(broker.Origin{}, conf); err == nil || !strings.HasPrefix(err.Error(), "json: ") {
 			t.Errorf("%+v: %v", conf, err)
 		}
 	}
-	if _, err := webhook.NewReceiver(webhook.Feed{}, webhook.JSON{ID: "a.id", Kind: "a.type"}); err != nil {
+	if _, err := webhook.NewReceiver(broker.Origin{}, webhook.JSON{ID: "a.id", Kind: "a.type"}); err != nil {
 		t.Error(err)
 	}
 }
 
 func ExampleReceiver() {
-	r, err := webhook.NewReceiver(webhook.Feed{Tenant: "main", Site: "north", Feed: "orders"}, webhook.JSON{ID: "id"})
+	r, err := webhook.NewReceiver(broker.Origin{Tenant: "main", Site: "north", Feed: "orders"}, webhook.JSON{ID: "id"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -201,7 +201,7 @@ func TestFeedsOfOnePartnerCountTogether(t *testing.T) {
 	t.Parallel()
 	register := openRegister(t, t.TempDir())
 	claims, orders := open(t, Config{Register: register}), open(t, Config{Register: register})
-	orders.feed.Feed = "orders"
+	orders.origin.Feed = "orders"
 	body := sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~")
 	for i, r := range []*Receiver{claims, orders, claims, orders} { // each knows the interchange again by itself
 		receipt, err := r.Receive(t.Context(), broker.Delivery{Body: body}, new(store).accept)

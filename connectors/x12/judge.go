@@ -91,11 +91,11 @@ func (j *judged) saysTA1() bool {
 
 // A judge makes the messages of a feed's interchanges.
 type judge struct {
-	feed Feed
-	conf *Config
-	body []byte
-	d    broker.Delivery
-	left int // bytes that claims may still have, all together: each repeats what it shares
+	origin broker.Origin
+	conf   *Config
+	body   []byte
+	d      broker.Delivery
+	left   int // bytes that claims may still have, all together: each repeats what it shares
 }
 
 // interchange compares one interchange with what was agreed upon with its partner.
@@ -297,11 +297,7 @@ func (b *bars) claim(c *claim) bool {
 }
 
 func (g *judge) message(kind, sender string, body []byte) *broker.Message {
-	return &broker.Message{
-		ID:     broker.NewMessageID(g.feed.Tenant, g.feed.Site, g.feed.Feed, sender, body),
-		Tenant: g.feed.Tenant, Site: g.feed.Site, Feed: g.feed.Feed,
-		Format: formatName, Kind: kind, SenderID: sender, ReceivedAt: g.d.At, Body: body,
-	}
+	return g.origin.Message(formatName, kind, sender, g.d.At, body)
 }
 
 // conclude sets the verdicts of sets and groups when it is known which messages were accepted.

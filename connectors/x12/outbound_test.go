@@ -29,7 +29,7 @@ func TestWhatMappingsWriteGoesOutAndIsTakenAtTheOtherEnd(t *testing.T) {
 	t.Cleanup(func() { _ = register.Close() })
 	supplier := x12.Partner{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}
 	us := x12.Partner{Name: "north", ID: "ZZ:NORTHHOSP", Own: "ZZ:MERID"}
-	end, err := x12.NewReceiver(x12.Feed{Tenant: "t", Site: "s", Feed: "f"}, x12.Config{Register: register, Partners: []x12.Partner{us}})
+	end, err := x12.NewReceiver(broker.Origin{Tenant: "t", Site: "s", Feed: "f"}, x12.Config{Register: register, Partners: []x12.Partner{us}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,15 +13,12 @@ import (
 	"github.com/vagus-health/vagus/broker"
 )
 
-// A Feed names the feed that a receiver receives for.
-type Feed struct{ Tenant, Site, Feed string }
-
 var _ broker.Receiver = (*Receiver)(nil)
 
 // A Receiver takes interchanges apart into messages and answers each with what
 // was agreed upon with its partner: TA1, 997, 999. Deliveries are received one after the other.
 type Receiver struct {
-	feed     Feed
+	origin   broker.Origin
 	conf     Config
 	register *Register
 	log      *slog.Logger
@@ -30,13 +27,13 @@ type Receiver struct {
 }
 
 // NewReceiver returns a receiver, or an error that names the setting at fault.
-func NewReceiver(feed Feed, conf Config) (*Receiver, error) {
+func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 	conf, err := conf.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("x12: %w", err)
 	}
-	r := &Receiver{feed: feed, conf: conf, register: conf.Register, log: conf.Logger.With("feed", feed.Feed, "protocol", "x12")}
-	if r.meters, err = newMeters(conf.Meter, conf.Tracer, feed.Feed); err != nil {
+	r := &Receiver{origin: origin, conf: conf, register: conf.Register, log: conf.Logger.With("feed", origin.Feed, "protocol", "x12")}
+	if r.meters, err = newMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
 		return nil, fmt.Errorf("x12: make metrics: %w", err)
 	}
 	return r, nil
@@ -93,7 +90,7 @@ const maxRepeated = 16 << 20
 
 // judge reads a delivery. Nothing has been taken when it returns.
 func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
-	g := judge{feed: r.feed, conf: &r.conf, body: d.Body, d: d, left: maxRepeated + 4*len(d.Body)}
+	g := judge{origin: r.origin, conf: &r.conf, body: d.Body, d: d, left: maxRepeated + 4*len(d.Body)}
 	envs, err := scanEnvelopes(g.body)
 	if err != nil {
 		return nil, err
@@ -117,7 +114,7 @@ func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
 		key := j.key()
 		before := came[key]
 		if before == "" {
-			before = r.register.came(r.feed.Feed, key)
+			before = r.register.came(r.origin.Feed, key)
 		}
 		if before != "" && before != j.hash && j.verdict != refused {
 			f := fault{code: "025", class: never}
@@ -161,7 +158,7 @@ func (r *Receiver) take(ctx context.Context, accept broker.Accept, all []*judged
 	}
 	group := broker.Group{Count: len(ms)}
 	if len(ms) > 1 {
-		group.ID = groupID(r.feed, all)
+		group.ID = groupID(r.origin, all)
 	}
 	messages := make([]*broker.Message, len(ms))
 	for i, m := range ms {
@@ -191,12 +188,12 @@ func (r *Receiver) take(ctx context.Context, accept broker.Accept, all []*judged
 	return nil
 }
 
-func groupID(f Feed, all []*judged) string {
+func groupID(o broker.Origin, all []*judged) string {
 	var hashes []byte
 	for _, j := range all {
 		hashes = append(hashes, j.hash...)
 	}
-	return broker.NewMessageID(f.Tenant, f.Site, f.Feed, "interchanges", hashes)
+	return o.MessageID("interchanges", hashes)
 }
 
 // numbers gives an answer its control numbers, and remembers in the same step
@@ -206,7 +203,7 @@ func (r *Receiver) numbers(j *judged, groups int) (Numbers, error) {
 	if j.partner != nil {
 		counter, first = j.partner.counter(), j.partner.First
 	}
-	return r.register.issue(counter, "answer/"+r.feed.Feed+"/"+j.key()+"/"+j.hash, groups, first, r.arrival(j))
+	return r.register.issue(counter, "answer/"+r.origin.Feed+"/"+j.key()+"/"+j.hash, groups, first, r.arrival(j))
 }
 
 func (r *Receiver) remember(j *judged) error {
@@ -220,7 +217,7 @@ func (r *Receiver) arrival(j *judged) *line {
 	if j.partner == nil || j.verdict == refused {
 		return nil
 	}
-	return &line{Feed: r.feed.Feed, Control: j.key(), Hash: j.hash}
+	return &line{Feed: r.origin.Feed, Control: j.key(), Hash: j.hash}
 }
 
 // tell logs what became of an interchange, by codes and numbers.

@@ -50,7 +50,7 @@ func open(t testing.TB, c Config) *Receiver {
 	if c.Register == nil {
 		c.Register = openRegister(t, t.TempDir())
 	}
-	r, err := NewReceiver(Feed{"t", "s", "claims"}, c)
+	r, err := NewReceiver(broker.Origin{Tenant: "t", Site: "s", Feed: "claims"}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func TestSettingsThatAreWrongAreNamed(t *testing.T) {
 		"partners[0].code":     with(func(p *Partner) { p.Code = "A*B" }),
 		"register":             {Partners: []Partner{good}},
 	} {
-		if _, err := NewReceiver(Feed{}, c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewReceiver(broker.Origin{}, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}

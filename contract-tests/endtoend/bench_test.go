@@ -117,7 +117,7 @@ func newIntake(b *testing.B) intake {
 	if err != nil {
 		b.Fatal(err)
 	}
-	src, err := hl7.New(hl7.Feed{Tenant: "main", Site: "north", Feed: "adt"}, hl7.Config{Listen: "127.0.0.1:0"})
+	src, err := hl7.New(broker.Origin{Tenant: "main", Site: "north", Feed: "adt"}, hl7.Config{Listen: "127.0.0.1:0"})
 	if err != nil {
 		b.Fatal(err)
 	}

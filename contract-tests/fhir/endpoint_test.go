@@ -43,7 +43,7 @@ func (s *store) last() *broker.Message {
 func listening(t *testing.T, conf fhir.Endpoint) (base string, taken *store) {
 	t.Helper()
 	conf.Listen = "127.0.0.1:0"
-	src, err := fhir.New(fhir.Feed{Tenant: "main", Site: "north", Feed: "ehr"}, fhir.Config{Endpoint: &conf})
+	src, err := fhir.New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, fhir.Config{Endpoint: &conf})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func TestTheFHIREndpointKeepsWhatASourcePromises(t *testing.T) {
 	t.Parallel()
 	source.Run(t, source.Connector{
 		New: func(t *testing.T) (broker.Source, func(*testing.T) source.Client) {
-			src, err := fhir.New(fhir.Feed{Tenant: "main", Site: "north", Feed: "ehr"}, fhir.Config{Endpoint: &fhir.Endpoint{Listen: "127.0.0.1:0", MaxBody: 64 << 10}})
+			src, err := fhir.New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, fhir.Config{Endpoint: &fhir.Endpoint{Listen: "127.0.0.1:0", MaxBody: 64 << 10}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -38,7 +38,7 @@ func TestMLLPKeepsWhatASourcePromises(t *testing.T) {
 			t.Parallel()
 			source.Run(t, source.Connector{
 				New: func(t *testing.T) (broker.Source, func(*testing.T) source.Client) {
-					src, err := hl7.New(hl7.Feed{Tenant: "main", Site: "north", Feed: "adt"}, hl7.Config{Listen: "127.0.0.1:0", MaxFrame: 64 << 10})
+					src, err := hl7.New(broker.Origin{Tenant: "main", Site: "north", Feed: "adt"}, hl7.Config{Listen: "127.0.0.1:0", MaxFrame: 64 << 10})
 					if err != nil {
 						t.Fatal(err)
 					}

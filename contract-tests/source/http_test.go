@@ -64,7 +64,7 @@ func TestHTTPKeepsWhatASourcePromises(t *testing.T) {
 	t.Parallel()
 	source.Run(t, source.Connector{
 		New: func(t *testing.T) (broker.Source, func(*testing.T) source.Client) {
-			r, err := webhook.NewReceiver(webhook.Feed{Tenant: "main", Site: "north", Feed: "orders"}, webhook.JSON{ID: "id"})
+			r, err := webhook.NewReceiver(broker.Origin{Tenant: "main", Site: "north", Feed: "orders"}, webhook.JSON{ID: "id"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,7 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	var names []string
 	for _, c := range a.cfg.Feeds {
-		if a.sources[c.Name], err = newSource(c, a.site, a.cfg.DataDir, func() []tree.Dialect { return a.feed(c.Name).dialects() }, a.base); err != nil {
+		if a.sources[c.Name], err = newSource(c, broker.Origin{Tenant: a.site.Tenant, Site: a.site.Name, Feed: c.Name}, a.cfg.DataDir, func() []tree.Dialect { return a.feed(c.Name).dialects() }, a.base); err != nil {
 			return fmt.Errorf("feed %s: %w", c.Name, err)
 		}
 		a.heard[c.Name] = new(atomic.Int64)

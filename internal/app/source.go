@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/vagus-health/vagus/broker"
-	"github.com/vagus-health/vagus/broker/link"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
@@ -32,12 +31,12 @@ type source struct {
 
 // newSource is the registry of sources and transports: one case for each. What carries
 // any format brings it to the feed's receiver. declared returns what the feed's mappings declare.
-func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func() []tree.Dialect, b *base) (source, error) {
+func newSource(cfg config.Feed, origin broker.Origin, dataDir string, declared func() []tree.Dialect, b *base) (source, error) {
 	switch {
 	case cfg.HL7 != nil && cfg.HL7.Listen != "":
 		c := *cfg.HL7
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-		s, err := hl7.New(hl7.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		s, err := hl7.New(origin, c)
 		if err != nil {
 			return source{}, err
 		}
@@ -47,7 +46,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
 		c.Dir = filepath.Join(dataDir, "odoo", cfg.Name)
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-		s, err := odoo.NewSource(odoo.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		s, err := odoo.NewSource(origin, c)
 		if err != nil {
 			return source{}, err
 		}
@@ -57,7 +56,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 		c.UserAgent = cmp.Or(c.UserAgent, "vagus/"+b.version)
 		c.Dir = filepath.Join(dataDir, "fhir", cfg.Name)
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-		s, err := fhir.New(fhir.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		s, err := fhir.New(origin, c)
 		if err != nil {
 			return source{}, err
 		}
@@ -67,7 +66,7 @@ func newSource(cfg config.Feed, who *link.Bundle, dataDir string, declared func(
 		}
 		return source{s, s.Addr, s.Ready, s.Problem, reads}, nil
 	}
-	receiver, err := newReceiver(cfg, who, dataDir, b, declared)
+	receiver, err := newReceiver(cfg, origin, dataDir, b, declared)
 	if err != nil {
 		return source{}, err
 	}
@@ -121,18 +120,18 @@ func nobody() net.Addr { return nil }
 func always() bool { return true }
 
 // newReceiver is the registry of formats that any transport carries: one case for each.
-func newReceiver(cfg config.Feed, who *link.Bundle, dataDir string, b *base, declared func() []tree.Dialect) (broker.Receiver, error) {
+func newReceiver(cfg config.Feed, origin broker.Origin, dataDir string, b *base, declared func() []tree.Dialect) (broker.Receiver, error) {
 	switch {
 	case cfg.HL7 != nil:
 		c := *cfg.HL7
 		c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-		return hl7.NewReceiver(hl7.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+		return hl7.NewReceiver(origin, c)
 	case cfg.Tabular != nil:
-		return tabular.NewReceiver(tabular.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.Tabular, declared)
+		return tabular.NewReceiver(origin, *cfg.Tabular, declared)
 	case cfg.JSON != nil:
-		return webhook.NewReceiver(webhook.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, *cfg.JSON)
+		return webhook.NewReceiver(origin, *cfg.JSON)
 	case cfg.X12 != nil:
-		return newX12(cfg, who, dataDir, b)
+		return newX12(cfg, origin, dataDir, b)
 	}
 	return nil, errors.New("feed " + cfg.Name + " has no format that a transport carries")
 }

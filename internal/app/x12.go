@@ -4,20 +4,20 @@ import (
 	"context"
 	"path/filepath"
 
-	"github.com/vagus-health/vagus/broker/link"
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 )
 
 // newX12 makes the receiver of a feed.
-func newX12(cfg config.Feed, who *link.Bundle, dataDir string, b *base) (*x12.Receiver, error) {
+func newX12(cfg config.Feed, origin broker.Origin, dataDir string, b *base) (*x12.Receiver, error) {
 	c := *cfg.X12
 	var err error
 	if c.Register, err = b.controlNumbers(dataDir); err != nil {
 		return nil, err
 	}
 	c.Logger, c.Tracer, c.Meter = b.log, b.tracer(), b.meter()
-	return x12.NewReceiver(x12.Feed{Tenant: who.Tenant, Site: who.Name, Feed: cfg.Name}, c)
+	return x12.NewReceiver(origin, c)
 }
 
 // controlNumbers is the register of the site, opened for the first that needs it:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/connectors/odoo"
 )
 
@@ -138,7 +139,7 @@ feeds:
 	}
 	o.Dir = t.TempDir()
 	o.TLS.CAFile = ""
-	if _, err := odoo.NewSource(odoo.Feed{}, *o); err != nil {
+	if _, err := odoo.NewSource(broker.Origin{}, *o); err != nil {
 		t.Error(err)
 	}
 	for name, c := range map[string]struct{ old, new, want string }{
