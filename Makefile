@@ -15,7 +15,7 @@ help: ## list the targets
 build: ## bin/vagus
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/vagus ./cmd/vagus
 
-demo: build ## the main job on this machine: HL7 admissions to a simulated Odoo, over a link that is cut
+demo: build ## the main jobs on this machine: HL7, FHIR, X12, CSV, webhook and back, over a link that is cut
 	@bin/vagus demo
 
 setup: ## what the tests need: PostgreSQL, a C compiler for the race detector, peers (installs from Debian when root)

@@ -5,13 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/app/demo"
 )
 
 type demoCmd struct {
-	Messages int    `default:"60" help:"Messages to send."`
-	Patients int    `default:"12" help:"Patients that they are about."`
+	Messages int    `default:"30" help:"Admissions to send before the samples."`
+	Patients int    `default:"8" help:"Patients that they are about."`
 	Output   string `short:"o" enum:"table,json" default:"table" help:"table or json."`
 	Log      string `type:"path" help:"File for the processes' logs (default: one in the temporary directory)." placeholder:"FILE"`
 }
@@ -28,12 +29,13 @@ func (cmd demoCmd) Run(c *console) error {
 		return err
 	}
 	defer log.Close()
-	bar := &progress{c: c, total: cmd.Messages, start: c.now()}
+	bar := &progress{c: c, start: c.now()}
 	fates, err := demo.Run(c.ctx, demo.Config{
 		Messages: cmd.Messages, Patients: cmd.Patients, Version: version, Log: log,
 		Say: func(format string, args ...any) { bar.end(); c.note(format, args...) },
-		Progress: func(done int) {
+		Progress: func(done, of int) {
 			if c.live { // elsewhere the story's own lines are enough
+				bar.total = of
 				bar.show(done)
 			}
 		},
@@ -44,41 +46,57 @@ func (cmd demoCmd) Run(c *console) error {
 			return perr
 		}
 	} else {
+		c.note("")
 		c.fates(fates)
 	}
 	if err != nil {
 		return fmt.Errorf("the demo did not come out as promised: %w (logs: %s)", err, cmd.Log)
 	}
-	c.note("\nAll %d messages: acknowledged after they were on disk, applied once, in the order of each patient and account. Logs: %s", len(fates), cmd.Log)
+	c.note("\nAll %d came to what they should: acknowledged when on disk and applied once, in order, or refused\nwith the reason. Logs: %s", len(fates), cmd.Log)
 	return nil
 }
 
 func (c *console) fates(fates []demo.Fate) {
 	rows := make([][]cell, 0, len(fates))
-	for _, f := range fates {
-		link, record := "", "-"
+	for i := range fates {
+		f := &fates[i]
+		units, record, took, ack, attempts := "-", "-", "-", f.Ack, 0
+		for _, u := range f.Units {
+			attempts = max(attempts, u.Attempts)
+		}
+		if n := len(f.Units); n > 0 {
+			units = f.Units[0].ID[:min(len(f.Units[0].ID), 8)] + more(n)
+		}
+		if n := len(f.Records); n > 0 {
+			record = f.Records[0] + more(n)
+		}
+		if f.Took > 0 {
+			took = age(f.Took)
+		}
 		if f.LinkCut {
-			link = "cut"
+			ack += ", cut"
 		}
-		if len(f.Unit.Records) > 0 {
-			r := f.Unit.Records[0]
-			record = fmt.Sprintf("%s(%d)", r.Model, r.ID)
-			if r.Made {
-				record += " new"
-			}
-		}
-		unit := f.Unit.ID
-		if len(unit) > 10 {
-			unit = unit[:10]
-		}
-		status := cell{string(f.Unit.Status), green}
-		if f.Unit.Status != f.Want {
+		status := cell{f.Status(), green}
+		if !f.AsWanted() {
 			status.ink = red
 		}
-		row := texts(f.ControlID, f.Event, f.Ack, fmt.Sprintf("%.1fms", f.AckTook.Seconds()*1e3), link, unit, "", strconv.Itoa(f.Unit.Attempts), age(f.Took), record)
-		row[6] = status
-		rows = append(rows, row)
+		rows = append(rows, append(append(texts(f.Source, shorten(f.SenderID, 19), ack, units), status), texts(strconv.Itoa(attempts), took, record)...))
 	}
-	c.table([]column{{head: "SENT"}, {head: "EVENT"}, {head: "ACK"}, {head: "AFTER", right: true, drop: 1}, {head: "LINK"}, {head: "UNIT", drop: 2}, {head: "STATUS"}, {head: "ATTEMPTS", right: true, drop: 3},
-		{head: "TOOK", right: true}, {head: "ODOO RECORD"}}, rows)
+	c.table([]column{{head: "SOURCE"}, {head: "SENDER'S ID"}, {head: "ACK"}, {head: "UNIT"}, {head: "STATUS"}, {head: "TRIES", right: true}, {head: "TOOK", right: true}, {head: "ODOO RECORD"}}, rows)
+}
+
+// more says how many there are beside the one that is shown.
+func more(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" +%d", n-1)
+}
+
+// shorten cuts a text that is wider than this, and says so.
+func shorten(text string, width int) string {
+	if utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:width-1]) + "…"
 }

@@ -1,61 +1,85 @@
-// Package demo runs the main job on one machine for somebody who sees Vagus for
-// the first time: every part is the real one over real sockets, only the
-// hospital and Odoo are invented. Tests use its hospital and its link as well.
+// Package demo runs the main jobs on one machine for somebody who sees Vagus for
+// the first time: every part is the real one over real sockets and files, only the
+// hospital, its partners and Odoo are invented. Tests use its hospital and its link as well.
 package demo
 
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
-	"github.com/vagus-health/vagus/connectors/hl7"
-	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/internal/app"
-	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
 
 // A Fate is one message of the demo and what became of it.
 type Fate struct {
-	ControlID string        `json:"control_id"`
-	Event     string        `json:"event"`
-	Want      ledger.Status `json:"-"`
-	Ack       string        `json:"ack"` // MSA-1
-	AckTook   time.Duration `json:"ack_took_ns"`
-	LinkCut   bool          `json:"sent_while_link_was_cut"`
-	Unit      ledger.Unit   `json:"unit"`
-	Took      time.Duration `json:"received_to_applied_ns"`
+	Source   string        `json:"source"` // what it is and how it came: "HL7 MLLP"
+	Feed     string        `json:"feed"`
+	SenderID string        `json:"sender_id"` // as the ledger has it; of what was refused, where it stood
+	Kind     string        `json:"kind"`
+	Ack      string        `json:"ack"` // what its sender was told: MSA-1, an HTTP status, the code in a 999
+	AckTook  time.Duration `json:"ack_took_ns"`
+	LinkCut  bool          `json:"sent_while_link_was_cut,omitempty"`
+	Units    []ledger.Unit `json:"units"`                  // one by each mapping that takes it; none of what was refused
+	Records  []string      `json:"odoo_records,omitempty"` // what they made or wrote, "sale.order(3) new"; of what goes out, whose change it is
+	Took     time.Duration `json:"received_to_applied_ns,omitempty"`
+
+	want ledger.Status // of each unit
+	n    int           // of them
+}
+
+// Status is what became of the message: "refused", "applied" or what else became of one of its units.
+func (f *Fate) Status() string {
+	if len(f.Units) == 0 {
+		return cmp.Or(map[bool]string{true: "refused"}[f.n == 0], "waits")
+	}
+	for _, u := range f.Units {
+		if u.Status != ledger.Applied {
+			return string(u.Status)
+		}
+	}
+	return string(ledger.Applied)
+}
+
+// AsWanted says whether that is what the demo promised.
+func (f *Fate) AsWanted() bool {
+	for _, u := range f.Units {
+		if u.Status != f.want {
+			return false
+		}
+	}
+	return len(f.Units) == f.n
 }
 
 // Config says how much of a demo it is to be.
 type Config struct {
-	Messages, Patients int
+	Messages, Patients int // admissions, and whom they are about
 	Version            string
 	Say                func(format string, args ...any) // a line of the story; nil: silence
-	Progress           func(settled int)
+	Progress           func(settled, of int)
 	Log                io.Writer // of the processes
 }
 
 // Run sends invented admissions while the link between site and cloud is cut in
-// the middle, waits until all are applied, checks Odoo against what was sent,
-// and returns the fate of every message in the order of sending. The error
-// says what did not come out as promised.
+// the middle, then one sample by each other way in, and one out; waits until
+// all are applied, checks Odoo against what was sent, and returns the fate of every
+// message in the order of sending. The error says what did not come out as promised.
 func Run(ctx context.Context, c Config) (_ []Fate, err error) {
 	if c.Say == nil {
 		c.Say = func(string, ...any) {}
 	}
 	if c.Progress == nil {
-		c.Progress = func(int) {}
+		c.Progress = func(int, int) {}
 	}
 	dir, err := os.MkdirTemp("", "vagus-demo-")
 	if err != nil {
@@ -67,210 +91,119 @@ func Run(ctx context.Context, c Config) (_ []Fate, err error) {
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.send(ctx); err != nil {
-		return d.fates, err
+	for _, part := range []func(context.Context) error{d.tariffOut, d.outage, d.story, d.visit, d.claims, d.items, d.price, d.priceOut} {
+		if err := part(ctx); err != nil {
+			return d.fates, err
+		}
 	}
-	if err := d.settle(ctx); err != nil {
-		return d.fates, err
-	}
-	if err := d.check(); err != nil {
-		return d.fates, err
-	}
-	err = d.tell(ctx)
-	return d.fates, err
+	return d.fates, nil
 }
 
 type demo struct {
 	Config
 	dir    string
 	odoo   *simulated.Server
+	buyer  broker.Target // a person who works in Odoo
 	link   *Link
+	ward   *receiver
 	hub    *app.Hub
 	worker *app.Worker
 	agent  *app.Agent
 	token  broker.Secret
-	last   map[string]Admission // each patient's last message
+	hook   []byte // the key of the webhook's signatures
 	fates  []Fate
 }
 
-func (d *demo) start(ctx context.Context) error {
-	key := rand.Text()
-	d.token = broker.NewSecret(rand.Text())
-	d.odoo = simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: key, Seeds: tariff})
-	url, err := d.odoo.Start("127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("start the simulated Odoo: %w", err)
-	}
-	o := app.Options{Version: d.Version, Log: d.Log}
-	anyPort := config.Process{Ops: config.Ops{Listen: "127.0.0.1:0", Token: d.token}, Log: config.Log{Level: "info"}}
-
-	hub := config.NewHub()
-	hub.DataDir, hub.Name, hub.Listen, hub.MaxBytes, hub.Process = filepath.Join(d.dir, "hub"), "hub-1", "127.0.0.1:0", 1<<30, anyPort
-	if d.hub, err = app.StartHub(ctx, hub, o); err != nil {
-		return err
-	}
-	d.Say("hub         %s (TLS 1.3, one account for the tenant, one user for the site)", d.hub.URL())
-	if d.link, err = NewLink(strings.TrimPrefix(d.hub.URL(), "tls://")); err != nil {
-		return err
-	}
-	bundle, err := d.hub.AddSite(ctx, "north", "tls://"+d.link.Addr())
-	if err != nil {
-		return err
-	}
-
-	worker := config.NewWorker()
-	worker.Name, worker.Bundle, worker.Process = "worker-1", d.hub.WorkerBundle(), anyPort
-	worker.Ledger.SQLite = filepath.Join(d.dir, "ledger.db")
-	worker.Targets = map[string]config.Target{"odoo": {Odoo: &odoo.Config{URL: url, Database: "demo", User: "vagus", Key: broker.NewSecret(key)}}}
-	if _, err := app.MigrateLedger(ctx, worker.Ledger); err != nil {
-		return err
-	}
-	if d.worker, err = app.StartWorker(ctx, worker, o); err != nil {
-		return err
-	}
-	d.Say("worker      64 partitions by lease, ledger in SQLite, target %s (simulated Odoo 18)", url)
-
-	agent := config.NewAgent()
-	agent.DataDir, agent.Bundle, agent.Process = filepath.Join(d.dir, "agent"), bundle, anyPort
-	agent.Journal.MaxBytes = 1 << 30
-	feed := func(name string, mappings ...string) config.Feed {
-		f := config.Feed{Name: name, Target: "odoo", HL7: &hl7.Config{Listen: "127.0.0.1:0"}}
-		for _, m := range mappings {
-			f.Mappings = append(f.Mappings, config.Builtin+m+".map.yaml")
-		}
-		return f
-	}
-	agent.Feeds = []config.Feed{
-		feed("adt", "admissions/adt-patient"),
-		feed("stay", "admissions/adt-patient", "admissions/adt-encounter", "admissions/adt-merge", "lab/orm-oml-order", "lab/oru-charge", "billing/dft-charges"),
-	}
-	if d.agent, err = app.StartAgent(ctx, agent, o); err != nil {
-		return err
-	}
-	d.Say("site north  MLLP on %s, journal on disk, link through %s", d.agent.FeedAddr("adt"), d.link.Addr())
-	return nil
+// sent notes a message of which so many units are to be applied.
+func (d *demo) sent(source, feed, sender, kind, ack string, began time.Time, units int) *Fate {
+	d.fates = append(d.fates, Fate{Source: source, Feed: feed, SenderID: sender, Kind: kind, Ack: ack, AckTook: time.Since(began), want: ledger.Applied, n: units})
+	return &d.fates[len(d.fates)-1]
 }
 
-// send sends a third of the messages, cuts the link, sends a third, restores
-// the link, and sends the rest.
-func (d *demo) send(ctx context.Context) error {
-	sender, err := Dial(ctx, d.agent.FeedAddr("adt").String())
-	if err != nil {
-		return err
-	}
-	defer sender.Close()
-	hospital := NewAdmissions(1, d.Patients)
-	d.last = map[string]Admission{}
-	cutAt, restoreAt, isCut := d.Messages/3, 2*d.Messages/3, false
-	for n := range d.Messages {
-		switch n {
-		case cutAt:
-			d.link.Cut()
-			isCut = true
-			d.Say("            link cut after %d messages; the hospital goes on sending", n)
-		case restoreAt:
-			if err := d.waiting(ctx, restoreAt-cutAt); err != nil {
-				return err
+// note takes what the ledger says of the message.
+func (f *Fate) note(units []ledger.Unit) {
+	f.Units = units
+	for _, u := range units {
+		f.Took = max(f.Took, u.SettledAt.Sub(u.ReceivedAt))
+		for _, r := range u.Records {
+			name := fmt.Sprintf("%s(%d)", r.Model, r.ID)
+			if slices.ContainsFunc(f.Records, func(s string) bool { return strings.TrimSuffix(s, " new") == name }) {
+				continue
 			}
-			d.link.Restore()
-			isCut = false
-			d.Say("            link restored")
+			if r.Made {
+				name += " new"
+			}
+			f.Records = append(f.Records, name)
 		}
-		m := hospital.Next()
-		began := time.Now()
-		attempt, cancel := context.WithTimeout(ctx, 30*time.Second)
-		ack, answered, err := sender.Send(attempt, m.Body)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("send %s: %w", m.ControlID, err)
-		}
-		d.fates = append(d.fates, Fate{ControlID: m.ControlID, Event: m.Event, Want: ledger.Applied, Ack: ack, AckTook: time.Since(began), LinkCut: isCut})
-		if ack != "CA" || answered != m.ControlID { // enhanced mode: the messages ask for a commit acknowledgement
-			return fmt.Errorf("%s was answered %s for %s", m.ControlID, ack, answered)
-		}
-		d.last[m.MRN] = m
 	}
-	return nil
-}
-
-// waiting tells what the site says of itself while its link is down.
-func (d *demo) waiting(ctx context.Context, atLeast int) error {
-	site, err := ops.NewClient("http://"+d.agent.OpsAddr(), d.token, "demo")
-	if err != nil {
-		return err
-	}
-	return d.until(ctx, 20*time.Second, "the site to notice that its link is down", func() (bool, error) {
-		s, err := site.Status(ctx)
-		if err != nil || s.Sites[0].LinkUp || s.Sites[0].Feeds[0].Waiting < atLeast {
-			return false, err
-		}
-		d.Say("            the site says: %s; %s", s.Sites[0].Verdict.Text, s.Sites[0].Feeds[0].Verdict.Text)
-		return true, nil
+	// What a contact is charged tells more than that there is a contact.
+	slices.SortStableFunc(f.Records, func(a, b string) int {
+		contact := func(s string) int { return map[bool]int{true: 1}[strings.HasPrefix(s, "res.partner(")] }
+		return contact(a) - contact(b)
 	})
 }
 
 // settle waits until of every message has become what should, and notes what the ledger says.
 func (d *demo) settle(ctx context.Context) error {
-	api, err := ops.NewClient("http://"+d.worker.OpsAddr(), d.token, "demo")
-	if err != nil {
-		return err
-	}
-	return d.until(ctx, time.Minute, "all messages to be settled", func() (bool, error) {
-		page, err := api.Messages(ctx, ops.Query{Limit: 1000})
+	var late *Fate
+	err := d.until(ctx, time.Minute, "all messages to be settled", func() (bool, error) {
+		units, err := d.units(ctx, "")
 		if err != nil {
 			return false, err
 		}
-		units := map[string]ledger.Unit{}
-		for _, u := range page.Messages {
-			if before, more := units[u.SenderID]; !more || before.Status == ledger.Applied { // a message may have several
-				units[u.SenderID] = u
-			}
+		of := map[[2]string][]ledger.Unit{}
+		for _, u := range units {
+			of[[2]string{u.Feed, u.SenderID}] = append(of[[2]string{u.Feed, u.SenderID}], u)
 		}
 		settled := 0
+		late = nil
 		for i := range d.fates {
 			f := &d.fates[i]
-			f.Unit = units[f.ControlID]
-			if f.Unit.Status == f.Want {
-				f.Took = f.Unit.SettledAt.Sub(f.Unit.ReceivedAt)
+			f.note(of[[2]string{f.Feed, f.SenderID}])
+			if f.AsWanted() {
 				settled++
+			} else {
+				late = cmp.Or(late, f)
 			}
 		}
-		d.Progress(settled)
+		d.Progress(settled, len(d.fates))
 		return settled == len(d.fates), nil
 	})
+	if err != nil && late != nil {
+		why := ""
+		for _, u := range late.Units {
+			why = cmp.Or(why, u.Reason)
+		}
+		err = fmt.Errorf("%s %s: %s, %d of %d units %s: %w", late.Feed, late.SenderID, late.Status(), len(late.Units), late.n, why, err)
+	}
+	return err
 }
 
-// check holds Odoo against what was sent.
-func (d *demo) check() error {
-	patients := map[string]simulated.Record{}
-	for _, r := range d.odoo.Records("res.partner") {
-		ref, _ := r.Values["ref"].(string)
-		if _, twice := patients[ref]; ref != "" && twice {
-			return errors.New("a patient is twice in Odoo")
-		}
-		patients[ref] = r
+// units are those of a feed, or all, the oldest first.
+func (d *demo) units(ctx context.Context, feed string) (all []ledger.Unit, err error) {
+	api, err := ops.NewClient("http://"+d.worker.OpsAddr(), d.token, "demo")
+	if err != nil {
+		return nil, err
 	}
-	for mrn, m := range d.last {
-		street2, _ := patients[mrn].Values["street2"].(string)
-		if !strings.HasSuffix(street2, fmt.Sprintf(" v%d", m.Version)) {
-			return fmt.Errorf("the patient of %s is not in Odoo as that message, its last one, says", m.ControlID)
+	q := ops.Query{Feed: feed, Limit: 1000}
+	for {
+		page, err := api.Messages(ctx, q)
+		if err != nil {
+			return nil, err
 		}
-	}
-	calls := d.odoo.Calls()
-	total := 0
-	for name, n := range calls {
-		if name != "authenticate" {
-			total += n.Calls
+		all = append(all, page.Messages...)
+		if q.Before = page.Next; q.Before == "" {
+			break
 		}
 	}
-	d.Say("            Odoo has %d patients, each once and as its last message says; %d calls for %d messages", len(d.last), total, len(d.fates))
-	return nil
+	slices.SortStableFunc(all, func(a, b ledger.Unit) int { return cmp.Compare(a.Seq, b.Seq) })
+	return all, nil
 }
 
 func (d *demo) until(ctx context.Context, limit time.Duration, what string, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		done, err := ok()
@@ -280,31 +213,9 @@ func (d *demo) until(ctx context.Context, limit time.Duration, what string, ok f
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waited %v for %s: %w", limit, what, cmp.Or(err, context.Cause(ctx)))
-		case err := <-d.failed():
+		case err := <-d.agent.Failed():
 			return err
 		case <-tick.C:
 		}
 	}
-}
-
-func (d *demo) failed() <-chan error { return d.agent.Failed() }
-
-func (d *demo) stop() error {
-	var errs []error
-	if d.agent != nil {
-		errs = append(errs, d.agent.Stop())
-	}
-	if d.worker != nil {
-		errs = append(errs, d.worker.Stop())
-	}
-	if d.link != nil {
-		d.link.Close()
-	}
-	if d.hub != nil {
-		errs = append(errs, d.hub.Stop())
-	}
-	if d.odoo != nil {
-		errs = append(errs, d.odoo.Close())
-	}
-	return errors.Join(errs...)
 }
