@@ -89,7 +89,7 @@ func (e *endpoint) bundle(w http.ResponseWriter, r *http.Request, accept broker.
 		}
 	}
 	write(w, http.StatusOK, responses(b.Type+"-response", &b, ds))
-	e.s.meters.answered(r.Context(), began)
+	e.s.meters.Answered(r.Context(), began)
 }
 
 func taken(d *delivery) bool { return d.reply.reason == "" }

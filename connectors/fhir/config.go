@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // A Config configures a [Source]: at least one of its ways in.
@@ -46,7 +47,7 @@ const (
 type Endpoint struct {
 	Listen         string        `yaml:"listen"`          // "host:port"; port 0 takes a free one
 	Path           string        `yaml:"path"`            // of the service base: "/fhir"; default none
-	TLS            TLS           `yaml:"tls"`             // zero: plain HTTP, on loopback only
+	TLS            reception.TLS `yaml:"tls"`             // zero: plain HTTP, on loopback only
 	Plain          bool          `yaml:"plain"`           // something before us encrypts
 	Token          broker.Secret `yaml:"token"`           // that senders show as a bearer; none: whoever connects may send
 	Transactions   string        `yaml:"transactions"`    // "whole" (default) or "entries"
@@ -57,13 +58,6 @@ type Endpoint struct {
 	IdleTimeout    time.Duration `yaml:"idle_timeout"`    // between requests; default 2 min
 	WriteTimeout   time.Duration `yaml:"write_timeout"`   // from the request's head to the end of its answer; default 90 s
 	AcceptTimeout  time.Duration `yaml:"accept_timeout"`  // of storing one request; default 30 s
-}
-
-// TLS names the files of a TLS listener: version 1.2 or newer, PEM.
-type TLS struct {
-	CertFile     string `yaml:"cert_file"`
-	KeyFile      string `yaml:"key_file"`
-	ClientCAFile string `yaml:"client_ca_file"` // set: senders must show a certificate that one of these signed
 }
 
 // A Server is a FHIR server that we ask.
@@ -200,9 +194,7 @@ func (e Endpoint) withDefaults() (*Endpoint, error) {
 		return nil, errors.New("read_timeout, idle_timeout, write_timeout, accept_timeout: use 1ms or more")
 	case !e.Token.IsZero() && len(e.Token.Reveal()) < minToken:
 		return nil, fmt.Errorf("token: at least %d characters, from a file or the environment", minToken)
-	case (e.TLS.CertFile == "") != (e.TLS.KeyFile == ""), e.TLS.ClientCAFile != "" && e.TLS.CertFile == "":
-		return nil, errors.New("tls: cert_file and key_file are both needed")
-	case e.TLS.CertFile == "" && !e.Plain && !loopback(host):
+	case e.TLS == reception.TLS{} && !e.Plain && !loopback(host):
 		return nil, errors.New("listen: patients' data would come in the clear; listen on 127.0.0.1, give tls: { cert_file, key_file }, or say plain: true when something before it encrypts")
 	}
 	return &e, nil

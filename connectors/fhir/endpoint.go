@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,24 +41,12 @@ type endpoint struct {
 
 func newEndpoint(s *Source) (*endpoint, error) {
 	e := &endpoint{s: s, conf: s.conf.Endpoint, large: make(chan struct{}, largeSlots)}
-	t := e.conf.TLS
-	if t.CertFile == "" {
-		return e, nil
+	var err error
+	if e.tls, err = e.conf.TLS.Load(); err != nil {
+		return nil, err
 	}
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls: read cert_file and key_file: %w", err)
-	}
-	e.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
-	if t.ClientCAFile != "" {
-		pem, err := os.ReadFile(t.ClientCAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls: read client_ca_file: %w", err)
-		}
-		e.tls.ClientCAs, e.tls.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !e.tls.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls: client_ca_file %s holds no PEM certificate", t.ClientCAFile)
-		}
+	if e.tls != nil {
+		e.tls.NextProtos = []string{"http/1.1"}
 	}
 	return e, nil
 }
@@ -123,10 +109,10 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	ctx := context.Background()
 	switch state {
 	case http.StateNew:
-		c.e.s.meters.open.Add(ctx, 1, c.e.s.meters.feed)
+		c.e.s.meters.Connected(ctx, 1)
 		c.fresh[conn] = struct{}{}
 		if c.open++; c.open > c.limit {
-			c.e.s.meters.turnedAway.Add(ctx, 1, c.e.s.meters.feed)
+			c.e.s.meters.TurnedAway(ctx)
 			if !c.full {
 				c.e.s.log.Warn("connections are refused: max_connections are open", "max_connections", c.limit)
 			}
@@ -140,7 +126,7 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		delete(c.fresh, conn)
 		c.open--
-		c.e.s.meters.open.Add(ctx, -1, c.e.s.meters.feed)
+		c.e.s.meters.Connected(ctx, -1)
 	}
 }
 
@@ -196,7 +182,7 @@ func (e *endpoint) allowed(r *http.Request) bool {
 
 // refuse answers what was not taken.
 func (e *endpoint) refuse(w http.ResponseWriter, r *http.Request, reply reply) {
-	e.s.meters.received(r.Context(), reply.reason)
+	e.s.count(r.Context(), reply.reason)
 	e.s.log.WarnContext(r.Context(), "refused", "status", reply.status, "reason", reply.reason, "detail", reply.detail())
 	e.send(w, reply)
 }

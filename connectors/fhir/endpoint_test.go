@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // A journal keeps what it accepts, in steps, unless answer says otherwise.
@@ -397,7 +398,7 @@ func TestTLSWithCertificatesOfSenders(t *testing.T) {
 	ca, caKey := certificate(t, dir, "ca", nil, nil)
 	certificate(t, dir, "server", ca, caKey)
 	certificate(t, dir, "client", ca, caKey)
-	base := serving(t, Endpoint{TLS: TLS{CertFile: filepath.Join(dir, "server.pem"), KeyFile: filepath.Join(dir, "server.key"), ClientCAFile: filepath.Join(dir, "ca.pem")}}, (&journal{}).accept)
+	base := serving(t, Endpoint{TLS: reception.TLS{CertFile: filepath.Join(dir, "server.pem"), KeyFile: filepath.Join(dir, "server.key"), ClientCAFile: filepath.Join(dir, "ca.pem")}}, (&journal{}).accept)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
 	mine, err := tls.LoadX509KeyPair(filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"))

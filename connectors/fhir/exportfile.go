@@ -54,7 +54,7 @@ func (e *export) readFile(ctx context.Context, accept broker.Accept) error {
 		case errors.Is(err, io.EOF):
 			return flush()
 		case errors.Is(err, errLong):
-			e.s.meters.received(ctx, "too_large")
+			e.s.meters.Refused(ctx, 1, "too_large")
 			e.s.log.Error("left out: a line of the export is too large, and stays at the server", "line", f.Line+count+1, "limit", maxLine)
 		case err != nil:
 			// What came before is sound; the rest is asked for again.

@@ -115,7 +115,7 @@ func (w *watch) news(b *bundle, now time.Time) (ms []*broker.Message, seen map[s
 			latest = v.Updated
 		}
 		if id != "" && v.Version != "" && (w.state.Seen[id].Version == v.Version || seen[id].Version == v.Version) {
-			w.s.meters.again.Add(context.Background(), 1, w.s.meters.feed)
+			w.s.again.Add(context.Background(), 1)
 			continue
 		}
 		if id != "" && len(w.state.Seen)+len(seen) < maxSeen {

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // A delivery is one resource, or one Bundle, on its way to its answer.
@@ -136,7 +137,7 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, accept broker.
 		}
 	}
 	e.send(w, d.reply)
-	e.s.meters.answered(r.Context(), began)
+	e.s.meters.Answered(r.Context(), began)
 }
 
 // take hands the sound messages of a request to accept in one call. Where each
@@ -146,9 +147,9 @@ func (e *endpoint) take(ctx context.Context, accept broker.Accept, ds []*deliver
 	// A stop must not leave a message stored and not acknowledged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.conf.AcceptTimeout)
 	defer cancel()
-	ctx, span := e.s.meters.tracer.Start(ctx, "fhir.receive", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := e.s.meters.Tracer.Start(ctx, "fhir.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
-	parent := traceparent(span.SpanContext())
+	parent := reception.Traceparent(ctx)
 
 	var ms []*broker.Message
 	for _, d := range ds {
@@ -176,7 +177,7 @@ func (e *endpoint) take(ctx context.Context, accept broker.Accept, ds []*deliver
 		}
 	}
 	for _, d := range ds {
-		e.s.meters.received(ctx, d.reply.reason)
+		e.s.count(ctx, d.reply.reason)
 		if d.reply.reason == "" {
 			continue
 		}

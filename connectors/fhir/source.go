@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 var _ broker.Source = (*Source)(nil)
@@ -23,7 +24,8 @@ type Source struct {
 	origin  broker.Origin
 	conf    Config
 	log     *slog.Logger
-	meters  meters
+	meters  *reception.Meters
+	again   reception.Counter
 	door    *endpoint // nil: none
 	client  *client   // nil: nobody is asked
 	watches []*watch
@@ -41,7 +43,10 @@ func New(origin broker.Origin, conf Config) (*Source, error) {
 		return nil, fmt.Errorf("fhir: %w", err)
 	}
 	s := &Source{origin: origin, conf: conf, log: conf.Logger.With("feed", origin.Feed, "protocol", "fhir"), firstWait: 5 * time.Second}
-	if s.meters, err = newMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
+	if s.meters, err = reception.NewMeters(conf.Meter, conf.Tracer, origin.Feed); err == nil {
+		s.again, err = s.meters.Counter("vagus.source.unchanged", "versions that were read again and made no message")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("fhir: make metrics: %w", err)
 	}
 	if conf.Server != nil {
@@ -61,6 +66,15 @@ func New(origin broker.Origin, conf Config) (*Source, error) {
 		}
 	}
 	return s, nil
+}
+
+// count counts one message and what was said to it.
+func (s *Source) count(ctx context.Context, reason string) {
+	if reason == "" {
+		s.meters.Accepted(ctx, 1)
+		return
+	}
+	s.meters.Refused(ctx, 1, reason)
 }
 
 // Addr returns the address that the endpoint listens on, or nil while it does not.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // Bounds of what is stored in one step.
@@ -38,9 +39,9 @@ func (s *Source) store(ctx context.Context, accept broker.Accept, ms []*broker.M
 func (s *Source) step(ctx context.Context, accept broker.Accept, ms []*broker.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	ctx, span := s.meters.tracer.Start(ctx, "fhir.read")
+	ctx, span := s.meters.Tracer.Start(ctx, "fhir.read")
 	defer span.End()
-	parent := traceparent(span.SpanContext())
+	parent := reception.Traceparent(ctx)
 	for _, m := range ms {
 		m.Trace = parent
 	}
@@ -48,8 +49,7 @@ func (s *Source) step(ctx context.Context, accept broker.Accept, ms []*broker.Me
 	var reject *broker.RejectError
 	switch {
 	case err == nil:
-		s.meters.in.Add(ctx, int64(len(ms)), s.meters.feed)
-		s.meters.ok.Add(ctx, int64(len(ms)), s.meters.feed)
+		s.meters.Accepted(ctx, len(ms))
 		return nil
 	case !errors.As(err, &reject):
 		return err
@@ -59,7 +59,7 @@ func (s *Source) step(ctx context.Context, accept broker.Accept, ms []*broker.Me
 		if err != nil && !errors.As(err, &reject) {
 			return err
 		}
-		s.meters.received(ctx, replyTo(err).reason)
+		s.count(ctx, replyTo(err).reason)
 		if err != nil {
 			s.log.Error("left out: it can not be stored, and stays at the server", "message", broker.ShortID(m.ID), "kind", m.Kind, "error", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // maxPause bounds the time between two looks at a folder that can not be read.
@@ -27,8 +28,9 @@ type Source struct {
 	files    Files
 	receiver broker.Receiver
 	log      *slog.Logger
-	meters   meters
-	seen     map[string]sight // of the last look, by path
+	meters   *reception.Meters
+	outcomes reception.Counter // of files
+	seen     map[string]sight  // of the last look, by path
 	problem  atomic.Pointer[string]
 }
 
@@ -47,7 +49,10 @@ func New(feed string, conf Config, files Files, receiver broker.Receiver) (*Sour
 		return nil, fmt.Errorf("folder: %w", err)
 	}
 	s := &Source{conf: conf, files: files, receiver: receiver, log: conf.Logger.With("feed", feed, "protocol", "file")}
-	if s.meters, err = newMeters(conf.Meter, conf.Tracer, feed); err != nil {
+	if s.meters, err = reception.NewMeters(conf.Meter, conf.Tracer, feed); err == nil {
+		s.outcomes, err = s.meters.Counter("vagus.source.files", "files by what became of them: taken, duplicate, changed, quarantined")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("folder: make metrics: %w", err)
 	}
 	return s, nil

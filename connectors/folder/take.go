@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
@@ -51,14 +52,18 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, info fs.FileInf
 	// What is stored is finished, whoever stops: else it would only be done again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.conf.AcceptTimeout+finishTimeout)
 	defer cancel()
-	ctx, span := s.meters.tracer.Start(ctx, "file.receive", trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := s.meters.Tracer.Start(ctx, "file.receive", trace.WithSpanKind(trace.SpanKindConsumer))
 	defer span.End()
 	var refusal *broker.RejectError
 	for _, p := range parts {
 		receipt, err := s.receive(ctx, accept, p)
 		reject := (*broker.RejectError)(nil)
 		if err != nil && !errors.As(err, &reject) {
-			s.meters.failed(ctx, err)
+			reason := "error"
+			if errors.Is(err, broker.ErrFull) {
+				reason = "full"
+			}
+			s.meters.Postponed(ctx, reason)
 			return fmt.Errorf("receive file %s: %w", short, err)
 		}
 		if refusal == nil && reject != nil {
@@ -72,7 +77,7 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, info fs.FileInf
 				return fmt.Errorf("write the answer of file %s: %w", short, err)
 			}
 		}
-		s.meters.took(ctx, receipt, reject)
+		s.count(ctx, receipt, reject)
 		if reject == nil {
 			s.log.InfoContext(ctx, "file received", "file", short, "content", shortHash(p.body), "accepted", receipt.Accepted, "refused", receipt.Refused)
 		}
@@ -86,6 +91,21 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, info fs.FileInf
 		return s.quarantine(ctx, at, name, shortHash(body), refusal)
 	}
 	return s.finish(ctx, at, name, body)
+}
+
+// count counts what a receiver took or refused for good.
+func (s *Source) count(ctx context.Context, r broker.Receipt, reject *broker.RejectError) {
+	if reject != nil { // a file at fault counts as one message, whatever is in it
+		s.meters.Refused(ctx, 1, "rejected")
+		return
+	}
+	s.meters.Accepted(ctx, r.Accepted)
+	s.meters.Refused(ctx, r.Refused, "rejected")
+	s.became(ctx, "taken")
+}
+
+func (s *Source) became(ctx context.Context, outcome string) {
+	s.outcomes.Add(ctx, 1, attribute.String("outcome", outcome))
 }
 
 func (s *Source) receive(ctx context.Context, accept broker.Accept, p part) (broker.Receipt, error) {
@@ -107,7 +127,7 @@ func (s *Source) unchanged(ctx context.Context, at string, before fs.FileInfo, s
 	if now.Size() == size && before.Size() == size && now.ModTime().Equal(before.ModTime()) && now.Mode() == before.Mode() {
 		return true, nil
 	}
-	s.meters.changed(ctx)
+	s.became(ctx, "changed")
 	s.log.WarnContext(ctx, "file changed while it was read: it waits until it has settled", "file", shortHash([]byte(path.Base(at))))
 	return false, nil
 }
@@ -145,7 +165,7 @@ func (s *Source) finish(ctx context.Context, at, name string, body []byte) error
 			again = err == nil && string(there) == string(body)
 		}
 		if again {
-			s.meters.duplicate(ctx)
+			s.became(ctx, "duplicate")
 			s.log.InfoContext(ctx, "file is one that came before", "file", short)
 		} else {
 			to = path.Join(s.conf.Archive, beside(name, shortHash(body)))
@@ -186,7 +206,7 @@ func (s *Source) quarantine(ctx context.Context, at, name, hash string, reason e
 		}
 		return fmt.Errorf("move file %s to %s: %w", short, s.conf.Quarantine, err)
 	}
-	s.meters.quarantined(ctx)
+	s.became(ctx, "quarantined")
 	s.log.WarnContext(ctx, "file refused", "file", short, "code", reject.Code, "reason", reject.Err.Error())
 	return nil
 }

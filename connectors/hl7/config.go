@@ -2,17 +2,16 @@ package hl7
 
 import (
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // Ack modes of [Config].
@@ -25,7 +24,7 @@ const (
 // what is not YAML. The zero value of every field but Listen means its default.
 type Config struct {
 	Listen         string        `yaml:"listen"`          // "host:port"; port 0 takes a free one
-	TLS            TLS           `yaml:"tls"`             // zero: plain TCP
+	TLS            reception.TLS `yaml:"tls"`             // zero: plain TCP
 	MaxFrame       int           `yaml:"max_frame"`       // bytes of one frame's content; default 16 MiB
 	MaxConnections int           `yaml:"max_connections"` // more are closed at once; default 256
 	ReadTimeout    time.Duration `yaml:"read_timeout"`    // from a frame's first byte to its last; default 30 s
@@ -37,13 +36,6 @@ type Config struct {
 	Logger *slog.Logger `yaml:"-"` // nil discards
 	Tracer trace.Tracer `yaml:"-"` // nil is a no-op
 	Meter  metric.Meter `yaml:"-"` // nil is a no-op
-}
-
-// TLS names the files of a TLS listener: version 1.2 or newer, PEM.
-type TLS struct {
-	CertFile     string `yaml:"cert_file"`
-	KeyFile      string `yaml:"key_file"`
-	ClientCAFile string `yaml:"client_ca_file"` // set: clients must show a certificate that one of these signed
 }
 
 // withDefaults returns the settings with the defaults filled in, or an error
@@ -92,32 +84,4 @@ func (c Config) answering() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
-}
-
-// load returns the listener's TLS settings, or nil when TLS is not wanted.
-func (t TLS) load() (*tls.Config, error) {
-	if t == (TLS{}) {
-		return nil, nil
-	}
-	if t.CertFile == "" || t.KeyFile == "" {
-		return nil, errors.New("tls: cert_file and key_file are both needed")
-	}
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls: read cert_file and key_file: %w", err)
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if t.ClientCAFile == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(t.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls: read client_ca_file: %w", err)
-	}
-	conf.ClientCAs = x509.NewCertPool()
-	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls: client_ca_file %s holds no PEM certificate", t.ClientCAFile)
-	}
-	conf.ClientAuth = tls.RequireAndVerifyClientCert
-	return conf, nil
 }

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // An intake takes in what came in one piece, a frame, a file or a body, and makes the
@@ -23,7 +24,9 @@ type intake struct {
 	origin broker.Origin
 	conf   Config
 	log    *slog.Logger
-	meters meters
+	meters *reception.Meters
+	reused reception.Counter
+	behind bool // a transport: it counts the messages
 	reuse  *reuseWatch
 	prefix string // of control ids of acknowledgements: differs between starts
 	serial atomic.Uint64
@@ -32,7 +35,10 @@ type intake struct {
 func newIntake(origin broker.Origin, conf Config) (*intake, error) {
 	in := &intake{origin: origin, conf: conf, log: conf.Logger.With("feed", origin.Feed), reuse: newReuseWatch(), prefix: rand.Text()[:10]}
 	var err error
-	if in.meters, err = newMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
+	if in.meters, err = reception.NewMeters(conf.Meter, conf.Tracer, origin.Feed); err == nil {
+		in.reused, err = in.meters.Counter("vagus.source.reused_control_ids", "sender's ids that came again with other content")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make metrics: %w", err)
 	}
 	return in, nil
@@ -164,9 +170,9 @@ func (in *intake) take(ctx context.Context, accept broker.Accept, ds []delivery)
 	// A stop must not leave a message stored and not acknowledged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.conf.AcceptTimeout)
 	defer cancel()
-	ctx, span := in.meters.tracer.Start(ctx, "hl7.receive", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := in.meters.Tracer.Start(ctx, "hl7.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
-	parent := traceparent(span.SpanContext())
+	parent := reception.Traceparent(ctx)
 
 	ms := make([]*broker.Message, 0, len(ds))
 	for i := range ds {
@@ -194,13 +200,23 @@ func (in *intake) take(ctx context.Context, accept broker.Accept, ds []delivery)
 	}
 	for i := range ds {
 		d := &ds[i]
-		in.meters.received(ctx, d.reply)
+		in.count(ctx, d.reply)
 		if d.reply.verdict != taken {
 			span.SetStatus(codes.Error, d.reply.reason)
 			if d.msg == nil {
 				in.log.WarnContext(ctx, "message refused", "reason", d.reply.reason, "detail", d.reply.text)
 			}
 		}
+	}
+}
+
+func (in *intake) count(ctx context.Context, r reply) {
+	switch {
+	case in.behind:
+	case r.verdict == taken:
+		in.meters.Accepted(ctx, 1)
+	default:
+		in.meters.Refused(ctx, 1, r.reason)
 	}
 }
 
@@ -212,7 +228,7 @@ func (in *intake) record(ctx context.Context, d *delivery, err error) {
 		return
 	}
 	if before := in.reuse.seen(&d.env, d.msg.ID); before != "" {
-		in.meters.reused(ctx)
+		in.reused.Add(ctx, 1)
 		in.log.WarnContext(ctx, "control id used again with other content: taken as a new message", "message", broker.ShortID(d.msg.ID), "before", before)
 	}
 }
@@ -221,7 +237,7 @@ func (in *intake) record(ctx context.Context, d *delivery, err error) {
 // can be read of it allows.
 func (in *intake) refuse(ctx context.Context, dst, frame []byte, err error) []byte {
 	r := replyTo(err)
-	in.meters.received(ctx, r)
+	in.count(ctx, r)
 	in.log.WarnContext(ctx, "refused as a whole", "reason", r.reason, "detail", r.text, "bytes", len(frame))
 	env, envErr := readEnvelope(frame)
 	switch {

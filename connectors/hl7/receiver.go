@@ -29,6 +29,7 @@ func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
+	in.behind = true
 	return &Receiver{in}, nil
 }
 

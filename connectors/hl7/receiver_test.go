@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/vagus-health/vagus/broker"
 )
 
@@ -92,6 +94,23 @@ func TestWhatATransportBringsIsTakenAndAnsweredAsOverMLLP(t *testing.T) {
 
 // One message of a batch can not be stored now: all of it is to come again, and
 // what was stored is the same message then.
+func TestTheTransportCountsWhatItBrings(t *testing.T) {
+	t.Parallel()
+	reader := metric.NewManualReader()
+	r, err := NewReceiver(testFeed, Config{Meter: metric.NewMeterProvider(metric.WithReader(reader)).Meter("test")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{message("1", "", "", "2.5.1"), message("1", "", "", "2.4"), "a letter"} {
+		_, _ = r.Receive(t.Context(), broker.Delivery{Body: []byte(body)}, (&journal{}).accept)
+	}
+	for name, want := range map[string]int64{"received": 0, "accepted": 0, "refused": 0, "reused_control_ids": 1} {
+		if got := counter(t, reader, "vagus.source."+name); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+}
+
 func TestABatchThatWasHalfStoredIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	r, err := NewReceiver(testFeed, Config{})

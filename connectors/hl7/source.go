@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // Bounds of time that no site needs to choose.
@@ -27,8 +28,9 @@ var _ broker.Source = (*Source)(nil)
 // accept has returned and never before.
 type Source struct {
 	*intake
-	tls  *tls.Config
-	addr atomic.Pointer[net.Addr]
+	tls   *tls.Config
+	noise reception.Counter
+	addr  atomic.Pointer[net.Addr]
 }
 
 // New returns a source for one feed, or an error that names the setting at
@@ -39,12 +41,15 @@ func New(origin broker.Origin, conf Config) (*Source, error) {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
 	s := &Source{}
-	if s.tls, err = conf.TLS.load(); err != nil {
+	if s.tls, err = conf.TLS.Load(); err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
 	conf.Logger = conf.Logger.With("protocol", "mllp")
 	if s.intake, err = newIntake(origin, conf); err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
+	}
+	if s.noise, err = s.meters.Counter("vagus.source.discarded_bytes", "bytes outside frames"); err != nil {
+		return nil, fmt.Errorf("hl7: make metrics: %w", err)
 	}
 	return s, nil
 }
@@ -101,7 +106,7 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 		c := &conn{Conn: nc}
 		if !conns.add(c, s.conf.MaxConnections) {
 			_ = nc.Close()
-			s.meters.connectionRefused(ctx)
+			s.meters.TurnedAway(ctx)
 			if !full {
 				s.log.Warn("connections are refused: max_connections are open", "max_connections", s.conf.MaxConnections)
 			}
@@ -119,8 +124,8 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 // serve answers the frames of one connection, one after the other, so that
 // answers have the order of the questions.
 func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
-	s.meters.connectionOpen(ctx, 1)
-	defer s.meters.connectionOpen(ctx, -1)
+	s.meters.Connected(ctx, 1)
+	defer s.meters.Connected(ctx, -1)
 	defer c.Close()
 	if s.tls != nil {
 		t := tls.Server(c.Conn, s.tls)
@@ -134,7 +139,7 @@ func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
 		}
 	}
 	frames := newFrameReader(c, s.conf.MaxFrame)
-	defer func() { s.meters.outside(ctx, frames.discarded) }()
+	defer func() { s.noise.Add(ctx, frames.discarded) }()
 	var out []byte
 	for c.idle(s.conf.IdleTimeout) {
 		frame, err := frames.next(func() { c.begin(s.conf.ReadTimeout) })
@@ -161,7 +166,7 @@ func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
 				s.log.Warn("write acknowledgement", "error", err)
 				return
 			}
-			s.meters.answered(ctx, time.Since(began))
+			s.meters.Answered(ctx, began)
 		}
 		if hangUp {
 			return

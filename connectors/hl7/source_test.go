@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -595,8 +596,8 @@ func TestNewNamesTheSettingAtFault(t *testing.T) {
 		"max_connections": {Listen: "127.0.0.1:0", MaxConnections: -1},
 		"read_timeout":    {Listen: "127.0.0.1:0", ReadTimeout: -1},
 		"ack_mode":        {Listen: "127.0.0.1:0", AckMode: "never"},
-		"key_file":        {Listen: "127.0.0.1:0", TLS: TLS{CertFile: "x"}},
-		"cert_file":       {Listen: "127.0.0.1:0", TLS: TLS{CertFile: "/nowhere", KeyFile: "/nowhere"}},
+		"key_file":        {Listen: "127.0.0.1:0", TLS: reception.TLS{CertFile: "x"}},
+		"cert_file":       {Listen: "127.0.0.1:0", TLS: reception.TLS{CertFile: "/nowhere", KeyFile: "/nowhere"}},
 	} {
 		if _, err := New(testFeed, conf); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 func TestTLS(t *testing.T) {
@@ -22,7 +24,7 @@ func TestTLS(t *testing.T) {
 	ca, caKey := certificate(t, dir, "ca", nil, nil)
 	certificate(t, dir, "server", ca, caKey)
 	certificate(t, dir, "client", ca, caKey)
-	addr, _ := run(t, Config{TLS: TLS{CertFile: filepath.Join(dir, "server.pem"), KeyFile: filepath.Join(dir, "server.key"), ClientCAFile: filepath.Join(dir, "ca.pem")}}, (&journal{}).accept)
+	addr, _ := run(t, Config{TLS: reception.TLS{CertFile: filepath.Join(dir, "server.pem"), KeyFile: filepath.Join(dir, "server.key"), ClientCAFile: filepath.Join(dir, "ca.pem")}}, (&journal{}).accept)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
 	mine, err := tls.LoadX509KeyPair(filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"))

@@ -13,13 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
-	mnoop "go.opentelemetry.io/otel/metric/noop"
-	"go.opentelemetry.io/otel/trace"
-	tnoop "go.opentelemetry.io/otel/trace/noop"
-
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 var _ broker.Source = (*Source)(nil)
@@ -61,13 +56,12 @@ type Source struct {
 	client  *client
 	log     *slog.Logger
 	now     func() time.Time
-	tracer  trace.Tracer
 	watches []*watch
 	addr    atomic.Pointer[net.Addr]
 	running atomic.Bool
 
-	received, accepted, unchanged metric.Int64Counter
-	attrs                         metric.MeasurementOption
+	meters    *reception.Meters
+	unchanged reception.Counter
 }
 
 // A watch is the work on one model. It is done by one goroutine.
@@ -103,20 +97,11 @@ func NewSource(origin broker.Origin, c SourceConfig) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{origin: origin, cfg: c, client: cl, log: c.Logger.With("feed", origin.Feed), now: time.Now, tracer: c.Tracer,
-		attrs: metric.WithAttributeSet(attribute.NewSet(attribute.String("feed", origin.Feed)))}
-	if s.tracer == nil {
-		s.tracer = tnoop.Tracer{}
+	s := &Source{origin: origin, cfg: c, client: cl, log: c.Logger.With("feed", origin.Feed), now: time.Now}
+	if s.meters, err = reception.NewMeters(c.Meter, c.Tracer, origin.Feed); err == nil {
+		s.unchanged, err = s.meters.Counter("vagus.source.unchanged", "records that were read and made no message: nothing changed that is read, or it was our own change")
 	}
-	meter := c.Meter
-	if meter == nil {
-		meter = mnoop.Meter{}
-	}
-	var errs [3]error
-	s.received, errs[0] = meter.Int64Counter("vagus.source.received", metric.WithDescription("messages received"))
-	s.accepted, errs[1] = meter.Int64Counter("vagus.source.accepted", metric.WithDescription("messages stored and acknowledged"))
-	s.unchanged, errs[2] = meter.Int64Counter("vagus.source.unchanged", metric.WithDescription("records that were read and made no message: nothing changed that is read, or it was our own change"))
-	if err := errors.Join(errs[:]...); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("odoo: metrics: %w", err)
 	}
 	for _, m := range c.Models {

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 type acceptFunc = broker.Accept
@@ -42,7 +43,7 @@ func (r *reading) offer(records []map[string]any) error {
 		}
 		batch = append(batch, s)
 		if s.message == nil {
-			r.s.unchanged.Add(r.ctx, 1, r.s.attrs)
+			r.s.unchanged.Add(r.ctx, 1)
 		} else if size += len(s.message.Body); size >= maxOffered {
 			if err := r.hand(batch); err != nil {
 				return err
@@ -191,14 +192,12 @@ func (r *reading) take(batch []sending, accepted func(sending)) error {
 	// A stop must not leave a message stored and not remembered.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), acceptTimeout)
 	defer cancel()
-	ctx, span := r.s.tracer.Start(ctx, "odoo.changes", trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := r.s.meters.Tracer.Start(ctx, "odoo.changes", trace.WithSpanKind(trace.SpanKindConsumer))
 	defer span.End()
 	var ms []*broker.Message
 	for _, s := range batch {
 		if s.message != nil {
-			if sc := span.SpanContext(); sc.IsValid() {
-				s.message.Trace = "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
-			}
+			s.message.Trace = reception.Traceparent(ctx)
 			ms = append(ms, s.message)
 		}
 	}
@@ -219,9 +218,10 @@ func (r *reading) take(batch []sending, accepted func(sending)) error {
 			return err
 		}
 		r.found += len(ms)
-		r.s.received.Add(ctx, int64(len(ms)), r.s.attrs)
 		if refused == nil {
-			r.s.accepted.Add(ctx, int64(len(ms)), r.s.attrs)
+			r.s.meters.Accepted(ctx, len(ms))
+		} else {
+			r.s.meters.Refused(ctx, len(ms), "rejected")
 		}
 	}
 	for _, s := range batch {

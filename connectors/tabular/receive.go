@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -271,7 +270,7 @@ func (r *Receiver) messages(ctx context.Context, d broker.Delivery, rows []row) 
 	}
 	whole := r.origin.MessageID(id, d.Body)
 	file := broker.ShortID(whole)
-	received, traced := d.At.UTC(), traceparent(trace.SpanContextFromContext(ctx))
+	received, traced := d.At.UTC(), reception.Traceparent(ctx)
 	if received.IsZero() {
 		received = time.Now().UTC()
 	}
@@ -312,12 +311,4 @@ func take(ctx context.Context, accept broker.Accept, ms []*broker.Message, refus
 		}
 	}
 	return nil
-}
-
-// traceparent returns the W3C header of a span, or "".
-func traceparent(sc trace.SpanContext) string {
-	if !sc.IsValid() {
-		return ""
-	}
-	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
 }

@@ -1,14 +1,11 @@
 package webhook
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,13 +14,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // Config configures a [Source]. The zero value of every field but Listen means its
 // default; one of Signatures, Bearer, Basic, TLS.ClientCAFile and Open is needed.
 type Config struct {
-	Listen string `yaml:"listen"` // "host:port"; port 0 takes a free one
-	TLS    TLS    `yaml:"tls"`
+	Listen string        `yaml:"listen"` // "host:port"; port 0 takes a free one
+	TLS    reception.TLS `yaml:"tls"`
 	// Plain says that something before us encrypts: without it and without TLS
 	// it listens on loopback only.
 	Plain   bool     `yaml:"plain"`
@@ -48,13 +46,6 @@ type Config struct {
 	Logger *slog.Logger `yaml:"-"` // nil discards
 	Tracer trace.Tracer `yaml:"-"` // nil is a no-op
 	Meter  metric.Meter `yaml:"-"` // nil is a no-op
-}
-
-// TLS names the files of a TLS listener: version 1.2 or newer, PEM.
-type TLS struct {
-	CertFile     string `yaml:"cert_file"`
-	KeyFile      string `yaml:"key_file"`
-	ClientCAFile string `yaml:"client_ca_file"` // set: clients must show a certificate that one of these signed
 }
 
 // Signatures are those of Standard Webhooks (version 1, symmetric).
@@ -124,32 +115,4 @@ func orTime(v *time.Duration, def time.Duration) {
 	if *v == 0 {
 		*v = def
 	}
-}
-
-// load returns the listener's TLS settings, or nil when TLS is not wanted.
-func (t TLS) load() (*tls.Config, error) {
-	if t == (TLS{}) {
-		return nil, nil
-	}
-	if t.CertFile == "" || t.KeyFile == "" {
-		return nil, errors.New("tls: cert_file and key_file are both needed")
-	}
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls: read cert_file and key_file: %w", err)
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if t.ClientCAFile == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(t.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls: read client_ca_file: %w", err)
-	}
-	conf.ClientCAs = x509.NewCertPool()
-	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls: client_ca_file %s holds no PEM certificate", t.ClientCAFile)
-	}
-	conf.ClientAuth = tls.RequireAndVerifyClientCert
-	return conf, nil
 }

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -157,7 +156,7 @@ func (r *Receiver) messages(ctx context.Context, d broker.Delivery) ([]*broker.M
 	if delivery == "" {
 		delivery = broker.ShortID(broker.NewMessageID("", "", "", "", d.Body))
 	}
-	traced := traceparent(trace.SpanContextFromContext(ctx))
+	traced := reception.Traceparent(ctx)
 	ms := make([]*broker.Message, len(parts))
 	for i, body := range parts {
 		id, kind, err := r.read(body)
@@ -215,12 +214,4 @@ func text(n *tree.Node, path string) string {
 		return ""
 	}
 	return n.Text
-}
-
-// traceparent returns the W3C header of a span, or "".
-func traceparent(sc trace.SpanContext) string {
-	if !sc.IsValid() {
-		return ""
-	}
-	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
 }

@@ -67,11 +67,11 @@ func (s *Source) serve(stopping context.Context, w http.ResponseWriter, r *http.
 	// A stop, or a sender that hangs up, must not leave a message stored and not acknowledged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.conf.AcceptTimeout)
 	defer cancel()
-	ctx, span := s.meters.tracer.Start(ctx, "http.receive", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := s.meters.Tracer.Start(ctx, "http.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
 	receipt, err := s.receiver.Receive(ctx, d, accept)
 	s.answer(ctx, w, receipt, err)
-	s.meters.latency.Record(ctx, time.Since(now).Seconds(), s.meters.feed)
+	s.meters.Answered(ctx, now)
 }
 
 // checkHeaders returns what is wrong with a request before its body is read.
@@ -130,7 +130,8 @@ func (s *Source) answer(ctx context.Context, w http.ResponseWriter, receipt brok
 	var p problem
 	switch {
 	case err == nil:
-		s.meters.took(ctx, receipt)
+		s.meters.Accepted(ctx, receipt.Accepted)
+		s.meters.Refused(ctx, receipt.Refused, "rejected")
 		if receipt.Answer == nil {
 			w.WriteHeader(http.StatusAccepted)
 			return
@@ -177,8 +178,9 @@ func (p problem) setRetry(w http.ResponseWriter) {
 	}
 }
 
+// count counts a request that was not taken: as one message, whatever is in it.
 func (s *Source) count(ctx context.Context, p problem) {
-	s.meters.refused(ctx, p.reason)
+	s.meters.Refused(ctx, 1, p.reason)
 	s.log.WarnContext(ctx, "request refused", "status", p.Status, "reason", p.reason, "code", p.Code)
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 const (
@@ -29,7 +30,7 @@ type Source struct {
 	guard    guard
 	receiver broker.Receiver
 	log      *slog.Logger
-	meters   meters
+	meters   *reception.Meters
 	addr     atomic.Pointer[net.Addr]
 	inHand   atomic.Int64
 }
@@ -45,10 +46,10 @@ func New(feed string, conf Config, receiver broker.Receiver) (*Source, error) {
 	if s.guard, err = newGuard(conf); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	if s.tls, err = conf.TLS.load(); err != nil {
+	if s.tls, err = conf.TLS.Load(); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	if s.meters, err = newMeters(conf.Meter, conf.Tracer, feed); err != nil {
+	if s.meters, err = reception.NewMeters(conf.Meter, conf.Tracer, feed); err != nil {
 		return nil, fmt.Errorf("http: make metrics: %w", err)
 	}
 	return s, nil
@@ -89,13 +90,13 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
-			s.meters.open.Add(ctx, 1, s.meters.feed)
+			s.meters.Connected(ctx, 1)
 			if open.Add(1) > int64(s.conf.MaxConnections) {
-				s.meters.turnedAway.Add(ctx, 1, s.meters.feed)
+				s.meters.TurnedAway(ctx)
 				_ = c.Close()
 			}
 		case http.StateClosed, http.StateHijacked:
-			s.meters.open.Add(ctx, -1, s.meters.feed)
+			s.meters.Connected(ctx, -1)
 			open.Add(-1)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 	"github.com/vagus-health/vagus/connectors/webhook"
 )
 
@@ -396,7 +397,7 @@ func TestSettingsOfHTTP(t *testing.T) {
 		{"path:", webhook.Config{Open: true, Path: "orders"}},
 		{"methods:", webhook.Config{Open: true, Methods: []string{"GET"}}},
 		{"types:", webhook.Config{Open: true, Types: []string{"JSON"}}},
-		{"tls: cert_file and key_file", webhook.Config{TLS: webhook.TLS{ClientCAFile: "ca.pem"}}},
+		{"tls: cert_file and key_file", webhook.Config{TLS: reception.TLS{ClientCAFile: "ca.pem"}}},
 		{"max_body", webhook.Config{Open: true, MaxBody: -1}},
 	} {
 		if tt.conf.Listen == "" {

@@ -45,11 +45,12 @@ func (r *Receiver) match(ctx context.Context, j *judged) {
 }
 
 func (r *Receiver) matched(ctx context.Context, j *judged, set, control, document string, ok bool) {
-	r.meters.acknowledged(ctx, ok)
 	if ok {
+		r.acks.Add(ctx, 1)
 		r.log.Info("acknowledgment of what was sent", "partner", j.partner.Name, "set", set, "control", control, "document", document)
 		return
 	}
+	r.strays.Add(ctx, 1)
 	r.log.Warn("acknowledgment of nothing that was sent from here", "partner", j.partner.Name, "set", set, "control", control)
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 var _ broker.Receiver = (*Receiver)(nil)
@@ -22,7 +23,9 @@ type Receiver struct {
 	conf     Config
 	register *Register
 	log      *slog.Logger
-	meters   meters
+	meters   *reception.Meters
+	acks     reception.Counter // of what was sent
+	strays   reception.Counter // acknowledgments of what was not
 	one      sync.Mutex
 }
 
@@ -33,7 +36,13 @@ func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 		return nil, fmt.Errorf("x12: %w", err)
 	}
 	r := &Receiver{origin: origin, conf: conf, register: conf.Register, log: conf.Logger.With("feed", origin.Feed, "protocol", "x12")}
-	if r.meters, err = newMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
+	if r.meters, err = reception.NewMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
+		return nil, fmt.Errorf("x12: make metrics: %w", err)
+	}
+	if r.acks, err = r.meters.Counter("vagus.x12.acknowledgments", "acknowledgments of what was sent"); err == nil {
+		r.strays, err = r.meters.Counter("vagus.x12.stray_acknowledgments", "acknowledgments of nothing that was sent")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("x12: make metrics: %w", err)
 	}
 	return r, nil
@@ -42,16 +51,15 @@ func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 // Receive implements [broker.Receiver]. The answer is one interchange for each that
 // was delivered and is to be answered, one after the other.
 func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker.Accept) (broker.Receipt, error) {
-	ctx, span := r.meters.tracer.Start(ctx, "x12.receive", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := r.meters.Tracer.Start(ctx, "x12.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
 	r.one.Lock()
 	defer r.one.Unlock()
 	all, err := r.judge(d)
 	if err != nil {
-		r.meters.received(ctx, 0, 1)
 		return broker.Receipt{Refused: 1}, &broker.RejectError{Code: "x12.syntax", Err: err}
 	}
-	if err := r.take(ctx, accept, all, traceparent(span.SpanContext())); err != nil {
+	if err := r.take(ctx, accept, all, reception.Traceparent(ctx)); err != nil {
 		return broker.Receipt{}, err
 	}
 	receipt := broker.Receipt{}
@@ -74,7 +82,6 @@ func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker
 		r.match(ctx, j)
 		r.tell(j, taken, lost)
 	}
-	r.meters.received(ctx, receipt.Accepted, receipt.Refused)
 	if out.Len() > 0 {
 		receipt.Answer, receipt.Type = out.Bytes(), "application/edi-x12"
 	}
