@@ -44,6 +44,8 @@ func (p *Partner) acknowledges(g *groupEnvelope) string {
 // An acker writes the body of one 997 or 999.
 type acker struct {
 	kind     string // "997" or "999"
+	body     []byte // of the delivery
+	isa      *segment
 	d        delimiters
 	out      bytes.Buffer
 	segments int
@@ -154,6 +156,7 @@ func (a *acker) set(g *judgedGroup, t *judgedSet) {
 		ak2[3] = a.echo(t.env.st.element(3), 35)
 	}
 	a.segment(ak2...)
+	sent := copier{s: scanner{body: a.body[:max(t.env.end, t.env.st.end)], d: *a.isa.d, at: t.env.st.end}, position: 1}
 	for i := 0; i < min(len(t.faults), maxTold); {
 		f := &t.faults[i]
 		if f.segment == 0 {
@@ -190,7 +193,7 @@ func (a *acker) set(g *judgedGroup, t *judgedSet) {
 				}
 				place += string(a.d.component) + strconv.Itoa(f.repetition)
 			}
-			a.segment(a.is("4"), place, "", a.code(f.code, olderElement))
+			a.segment(a.is("4"), place, "", a.code(f.code, olderElement), a.echo(sent.value(f), 99))
 		}
 	}
 	codes := a.codes(t.faults, olderSet)
@@ -231,7 +234,7 @@ func (j *judged) answer(numbers func(groups int) (Numbers, error)) (out []byte, 
 			if j.partner.acknowledges(g.env) != kind { // there are groups where there is a partner
 				continue
 			}
-			a := acker{kind: kind, d: w.d}
+			a := acker{kind: kind, d: w.d, body: j.body, isa: &j.env.isa}
 			a.group(g)
 			t := sealedSet{set: kind, body: a.out.Bytes(), segments: a.segments}
 			if kind == Ack999 {

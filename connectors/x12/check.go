@@ -3,6 +3,7 @@ package x12
 import (
 	"bytes"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/vagus-health/vagus/internal/tree"
@@ -17,18 +18,26 @@ type checker struct {
 	d          *delimiters
 	dictionary *dictionary
 	only       map[string]bool // segments that the guide has
+	rules      map[string][]rule
 	faults     []fault
 	levels     []*frame // of a guide whose loops may be gone on with later: they are complete at the end
 	position   int      // of the segment in hand
 }
 
-// checkSet returns the faults of a set's segments in their order. A set of no guide
-// that we have is not compared.
-func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide) []fault {
-	c := &checker{g: g, d: isa.d, only: map[string]bool{}}
+// checkSet returns the faults of a set's segments in their order. Of a set without a guide here only the
+// elements are compared, by the standard that GS-08 names.
+func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version string) []fault {
+	c := &checker{g: g, d: isa.d}
 	var p *placer
-	if g != nil {
-		c.dictionary = dictionaries[g.release]()
+	switch {
+	case g == nil && strings.HasPrefix(version, "004010"):
+		c.dictionary = dictionaries[release4010]()
+	case g == nil && strings.HasPrefix(version, "005010"):
+		c.dictionary = dictionaries[release5010]()
+	case g == nil:
+		c.dictionary = &dictionary{}
+	default:
+		c.dictionary, c.rules, c.only = dictionaries[g.release](), g.rules, map[string]bool{}
 		g.root.segmentIDs(c.only, map[*loop]bool{})
 		b := &builder{only: tree.Selection{}, left: maxNodes, dictionary: c.dictionary}
 		p = newPlacer(b, g, b.node("", tree.Pos{}))
@@ -56,10 +65,13 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide) []fault {
 			}
 			continue
 		}
+		def := c.dictionary.segments[seg.id]
 		if g == nil {
+			if def != nil {
+				c.elements(&seg, def, "")
+			}
 			continue
 		}
-		def := c.dictionary.segments[seg.id]
 		if def == nil || !c.only[seg.id] {
 			code := "6"
 			if def == nil {
@@ -166,10 +178,17 @@ func (c *checker) complete(f *frame) {
 	}
 }
 
-// elements compares a segment with the dictionary.
+// badFunc notes a fault at an element of the segment in hand.
+type badFunc func(of class, code string, element, component, repetition int)
+
+// elements compares a segment with the dictionary and with the rules of the guide.
 func (c *checker) elements(s *segment, def *segmentDef, loop string) {
-	bad := func(code string, element, component, repetition int) {
-		c.note(fault{code: code, class: elements, id: s.id, loop: loop, element: element, component: component, repetition: repetition})
+	have, faulty := uint64(0), uint64(0) // bit n is element n
+	bad := func(of class, code string, element, component, repetition int) {
+		if bit := uint64(1) << min(element, 63); code != "I6" || faulty&bit == 0 { // that it is no code of the list says no more
+			faulty |= bit
+			c.note(fault{code: code, class: of, id: s.id, loop: loop, element: element, component: component, repetition: repetition})
+		}
 	}
 	at, n := len(s.id)+1, 0
 	for at <= len(s.raw) && s.raw != nil {
@@ -182,74 +201,86 @@ func (c *checker) elements(s *segment, def *segmentDef, loop string) {
 		n++
 		if n > len(def.elements) {
 			if len(bytes.TrimSpace(s.raw[at:])) > 0 {
-				bad("3", n, 0, 0)
+				bad(elements, "3", n, 0, 0)
 			}
-			return
+			break
 		}
 		e := &def.elements[n-1]
-		raw := bytes.TrimRight(s.raw[at:end], " ")
+		raw := trimSpaces(s.raw[at:end])
 		at = end + 1
+		if len(raw) > 0 {
+			have |= 1 << n
+		}
 		switch {
 		case s.binary > 0 && e.binary:
 		case len(raw) == 0:
 			if e.required {
-				bad("1", n, 0, 0)
+				bad(elements, "1", n, 0, 0)
 			}
 		case e.repeats && c.d.repetition != 0:
 			for r, part := range bytes.Split(raw, []byte{c.d.repetition}) {
 				c.value(e, part, n, r+1, bad)
 			}
 		case c.d.repetition != 0 && bytes.IndexByte(raw, c.d.repetition) >= 0:
-			bad("12", n, 0, 0)
+			bad(elements, "12", n, 0, 0)
 		default:
 			c.value(e, raw, n, 0, bad)
 		}
 	}
 	for i := n; i < len(def.elements); i++ {
 		if def.elements[i].required {
-			bad("1", i+1, 0, 0)
+			bad(elements, "1", i+1, 0, 0)
 		}
 	}
+	c.conditions(s, def.notes, have, bad)
+}
+
+// trimSpaces takes the spaces at the end away.
+func trimSpaces(v []byte) []byte {
+	for len(v) > 0 && v[len(v)-1] == ' ' {
+		v = v[:len(v)-1]
+	}
+	return v
 }
 
 // value compares one element or repetition with what the dictionary has.
-func (c *checker) value(e *elementDef, raw []byte, n, repetition int, bad func(code string, element, component, repetition int)) {
-	if e.typ.Kind != tree.Composite {
-		if code := leafFault(e.typ.Name, e.max, raw); code != "" {
-			bad(code, n, 0, repetition)
+func (c *checker) value(e *elementDef, raw []byte, n, repetition int, bad badFunc) {
+	if e.parts == nil {
+		if code := leafFault(e.typ.Name, e.least, e.max, raw); code != "" {
+			bad(elements, code, n, 0, repetition)
 		}
 		return
 	}
-	for i := 0; ; i++ {
-		part, rest, more := bytes.Cut(raw, []byte{c.d.component})
-		part = bytes.TrimRight(part, " ")
-		if i == len(e.typ.Elements) {
-			bad("13", n, i+1, repetition)
-			return
+	have := uint64(0)
+	for i, more := 0, true; i < len(e.parts.elements) || more; i++ {
+		var part []byte
+		part, raw, more = bytes.Cut(raw, []byte{c.d.component})
+		if part = trimSpaces(part); i == len(e.parts.elements) {
+			bad(elements, "13", n, i+1, repetition)
+			break
 		}
-		k := e.typ.Elements[i]
-		if len(part) == 0 && k.Required {
-			bad("1", n, i+1, repetition)
-		} else if len(part) > 0 {
-			if code := leafFault(k.Type.Name, k.Max, part); code != "" {
-				bad(code, n, i+1, repetition)
+		k := &e.parts.elements[i]
+		if len(part) == 0 {
+			if k.required {
+				bad(elements, "1", n, i+1, repetition)
 			}
+			continue
 		}
-		if !more {
-			for i++; i < len(e.typ.Elements); i++ {
-				if e.typ.Elements[i].Required {
-					bad("1", n, i+1, repetition)
-				}
-			}
-			return
+		have |= 2 << i
+		if code := leafFault(k.typ.Name, k.least, k.max, part); code != "" {
+			bad(elements, code, n, i+1, repetition)
 		}
-		raw = rest
+	}
+	for i := range e.parts.notes {
+		if k, code := e.parts.notes[i].broken(have); k > 0 {
+			bad(conditions, code, n, k, repetition)
+		}
 	}
 }
 
 // leafFault compares a value with its data type (X12.6 section 3.4) and
 // returns the code for what is wrong, or "".
-func leafFault(kind string, most int, v []byte) string {
+func leafFault(kind string, least, most int, v []byte) string {
 	for _, c := range v {
 		if c < ' ' || c == 0x7f {
 			return "6"
@@ -258,7 +289,7 @@ func leafFault(kind string, most int, v []byte) string {
 	size := len(v)
 	switch {
 	case kind == "DT":
-		if !isDate(v) {
+		if !isDate(v) || len(v) != most {
 			return "8"
 		}
 	case kind == "TM":
@@ -276,6 +307,9 @@ func leafFault(kind string, most int, v []byte) string {
 	}
 	if most > 0 && size > most {
 		return "5"
+	}
+	if size < least {
+		return "4"
 	}
 	return ""
 }

@@ -59,11 +59,79 @@ func TestASetIsComparedWithItsGuide(t *testing.T) {
 		{"too many components", "IK4*1:10**13", claimOf("HI*ABF:1:::::::::9~")},
 		{"a component that is missing", "IK4*1:2**1", claimOf("HI*ABF~")},
 		{"a component that is too long", "IK4*1:1**5", claimOf("HI*ABFX:1~")},
+		{"one of two that need each other", "AK3*N1*3**8 AK4*4**2 AK5", order("N1*ST*NAME*92~")},
+		{"none of two of which one is needed", "AK3*REF*3**8 AK4*2**2 AK5", order("REF*PO~")},
+		{"one without what it needs", "AK3*DTM*3**8 AK4*3**2 AK5", order("DTM*002*20280229**LT~")},
+		{"one of three that need one of two others", "IK3*CAS*28*2320*8 CTX*CLM01:A1 IK4*6**2 IK5", claimOf("SBR*S*18*******CI~CAS*CO*45*1**97~")},
+		{"components that need each other", "IK4*1:4**2 IK5", claimOf("HI*BH:11:D8~")},
+		{"components that exclude each other, of 005010", "IK4*1:9**10*Y", claimOf("HI*BF:1::::::1:Y~")},
+		{"a code that is too short", "AK4*2**4*U", order("CUR*BY*U~")},
+		{"a date of six digits", "AK4*2**8*280229 AK5", order("DTM*002*280229~")},
+		{"what the guide requires and X12 does not", "IK4*9**1 IK5", claimOf("CLM*C*1***11:B:1*Y*A*Y~")},
+		{"a code that is none of the guide's", "IK4*5:2**I6*A IK4*7**I6*Q IK5", claimOf("CLM*C*1***11:A:1*Y*Q*Y*Y~")},
+		{"what is wrong is copied for its sender", "AK4*2**8*20270229", order("DTM*002*20270229~")},
+		{"no copy of what can not stand in an answer", "AK4*2**6 AK5", order("N1*ST*A\x07B~")},
+		{"no copy of more than 99 characters", "AK4*2**5 AK5", order("N1*ST*" + strings.Repeat("A", 100) + "~")},
 		{"a repetition of what does not repeat", "IK4*2**12", claimOf("REF*EA*1^2~")},
 	} {
 		got, _ := verdictOf(t, Config{Split: SplitClaim}, c.body)
 		if !strings.Contains(got, strings.Replace(c.want, "??? ", "???*", 1)) {
 			t.Errorf("%s: %s, and no %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestWithoutAGuideTheElementsAreCompared: of the HIPAA sets of 004010, and of whatever else names a release
+// that is known; a set of another release is not compared.
+func TestWithoutAGuideTheElementsAreCompared(t *testing.T) {
+	t.Parallel()
+	set := "837*0001~BHT*0019*00*1*20260505*0830*CH~NM1*41*2*S*****46~HL*1**20*1~CLM*A1*1OO***11:B:1~CLM*B1*5***11:B:1~HI*ABF:1::::::9:Y~"
+	for version, want := range map[string]string{
+		"004010X098A1": "AK3*NM1*3**8 AK4*9**2 AK3*CLM*5**8 CTX AK4*2**6*1OO AK5*R*5",
+		"005010X999":   "IK3*NM1*3**8 IK4*9**2 IK3*CLM*5**8 CTX*CLM01:A1 IK4*2**6*1OO IK3*HI*7**8 CTX*CLM01:B1 IK4*1:9**10*Y IK5*R*5",
+		"003040":       "AK5*A",
+	} {
+		got, _ := verdictOf(t, Config{Split: SplitClaim}, sent(version, "HC", 11, set))
+		if !strings.Contains(got, strings.Replace(want, " CTX AK4", " AK4", 1)) {
+			t.Errorf("%s: %s, and no %s", version, got, want)
+		}
+	}
+}
+
+func TestNotesSayWhichPartsNeedWhich(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		note string
+		have []int
+		want string
+	}{
+		{"P0304", nil, ""}, {"P0304", []int{3, 4}, ""}, {"P0304", []int{4}, "2 at 3"}, {"P020304", []int{2, 4}, "2 at 3"},
+		{"R0203", []int{3}, ""}, {"R0203", []int{1}, "2 at 2"},
+		{"E0207", []int{7}, ""}, {"E0207", []int{2, 7}, "10 at 7"},
+		{"C0706", []int{6}, ""}, {"C0706", []int{7}, "2 at 6"}, {"C010203", []int{1, 2}, "2 at 3"},
+		{"L050607", []int{6}, ""}, {"L050607", []int{5, 7}, ""}, {"L050607", []int{5}, "2 at 6"},
+	} {
+		notes, err := readConditions(c.note, release5010)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, got := uint64(0), ""
+		for _, n := range c.have {
+			have |= 1 << n
+		}
+		if n, code := notes[0].broken(have); n > 0 {
+			got = fmt.Sprintf("%s at %d", code, n)
+		}
+		if got != c.want {
+			t.Errorf("%s of %v: %q, not %q", c.note, c.have, got, c.want)
+		}
+	}
+	if older, err := readConditions("5010:E0207 C0605", release4010); err != nil || len(older) != 1 {
+		t.Errorf("of 004010: %v, %v", older, err)
+	}
+	for _, bad := range []string{"P03", "X0304", "P0300", "P030", "P03A4"} {
+		if _, err := readConditions(bad, release5010); err == nil {
+			t.Errorf("%s is taken", bad)
 		}
 	}
 }

@@ -33,6 +33,7 @@ type segmentDef struct {
 	id, title string
 	elements  []elementDef
 	codings   []tree.Coding
+	notes     []condition
 }
 
 // An elementDef is one element of a segment, or a component.
@@ -43,7 +44,9 @@ type elementDef struct {
 	binary   bool       // type B
 	required bool
 	repeats  bool
+	least    int // characters, 0: one
 	max      int
+	parts    *segmentDef // of a composite
 	table    string
 	labels   tree.Labels // wherever it stands
 	personal tree.Labels // where it is the patient's
@@ -79,8 +82,9 @@ func kindOf(dataType string) (tree.Kind, bool) {
 func readDictionary(text string, r release) (*dictionary, error) {
 	d := &dictionary{segments: map[string]*segmentDef{}}
 	leaves, composites := map[string]*tree.Type{}, map[string]*tree.Type{}
+	parts := map[string]*segmentDef{} // of composites
 	var composite *tree.Type
-	var segment *segmentDef
+	var segment *segmentDef // or composite
 	for i, line := range strings.Split(text, "\n") {
 		fail := func(what string) error { return fmt.Errorf("line %d: %s", i+1, what) }
 		word, rest, _ := strings.Cut(line, " ")
@@ -89,12 +93,22 @@ func readDictionary(text string, r release) (*dictionary, error) {
 		case "", "#":
 			continue
 		case "type":
-			composite, segment = tree.NewType(name, tree.Composite), nil
-			composites[name] = composite
+			composite, segment = tree.NewType(name, tree.Composite), &segmentDef{id: name}
+			composites[name], parts[name] = composite, segment
+			continue
+		case "note":
+			if segment == nil {
+				return nil, fail("a note of nothing")
+			}
+			notes, err := readConditions(rest, r)
+			if err != nil {
+				return nil, fail(err.Error())
+			}
+			segment.notes = append(segment.notes, notes...)
 			continue
 		case "coded":
 			f := strings.Fields(rest)
-			if segment == nil || len(f) < 4 {
+			if segment == nil || composite != nil || len(f) < 4 {
 				return nil, fail("a coding is PART BY LABEL CODES, below its segment")
 			}
 			l, _, err := readLabels(f[2])
@@ -121,13 +135,14 @@ func readDictionary(text string, r release) (*dictionary, error) {
 				leaves[dataType] = tree.NewType(dataType, kind)
 			}
 			e.typ, e.binary = leaves[dataType], dataType == "B"
-		} else if e.typ = composites[dataType]; e.typ == nil {
+		} else if e.typ, e.parts = composites[dataType], parts[dataType]; e.typ == nil {
 			return nil, fail("unknown data type " + dataType)
 		}
 		switch {
 		case !has:
 		case composite != nil:
 			e.name = strconv.Itoa(len(composite.Elements) + 1)
+			segment.elements = append(segment.elements, e)
 			composite.Add(&tree.Element{Name: e.name, Title: e.title, Type: e.typ, Repeats: e.repeats, Required: e.required, Max: e.max, Table: e.table})
 		case segment != nil:
 			e.name = elementName(len(segment.elements) + 1)
@@ -147,7 +162,14 @@ func readElement(line string, r release) (e elementDef, has bool, err error) {
 		return e, false, fmt.Errorf("an element is TYPE, M or O, MAX and Title")
 	}
 	e.repeats, e.required = strings.HasSuffix(f[0], "*"), f[1] == "M"
-	size, older, differs := strings.Cut(f[2], "/")
+	size := f[2]
+	if least, rest, both := strings.Cut(size, "-"); both && least != "" {
+		if e.least, err = strconv.Atoi(least); err != nil {
+			return e, false, fmt.Errorf("%q is not a length", least)
+		}
+		size = rest
+	}
+	size, older, differs := strings.Cut(size, "/")
 	if differs && r == release4010 {
 		size = older
 	}

@@ -20,12 +20,14 @@ const (
 	headers        class = "headers"         // elements of ISA and GS against their form
 	segments       class = "segments"        // unknown, missing, too many or misplaced
 	elements       class = "elements"        // missing, too long, too many, of the wrong kind
+	conditions     class = "conditions"      // between elements: one needs or excludes another
+	codes          class = "codes"           // none of those that the guide has
 	balance        class = "balance"         // the sums of an 835
 	lineBreaks     class = "line_breaks"     // inside segments, as what wraps files at 80 characters makes
 	never          class = ""                // what was sent can not be read, whatever one wants
 )
 
-var classes = []class{counts, controlNumbers, headers, segments, elements, balance, lineBreaks}
+var classes = []class{counts, controlNumbers, headers, segments, elements, conditions, codes, balance, lineBreaks}
 
 // A fault is one thing that is wrong with an interchange, a group, a
 // transaction set or a segment of it. It says where, and never with what.

@@ -23,12 +23,13 @@ type guide struct {
 	title   string
 	release release
 	root    *loop
+	rules   map[string][]rule // by segment
 	schema  func() *tree.Type
 	begins  func() map[string]bool // ids of the segments that begin its loops
 }
 
 func newGuide(version, set, title string, root *loop) *guide {
-	g := &guide{version: version, set: set, title: title, root: root}
+	g := &guide{version: version, set: set, title: title, root: root, rules: map[string][]rule{}}
 	if !strings.HasPrefix(version, "004010") {
 		g.release = release5010
 	}
@@ -182,6 +183,19 @@ func (r *guideReader) line(line string) error {
 	word, rest, _ := strings.Cut(text, " ")
 	in := &r.open[len(r.open)-1]
 	switch word {
+	case "need", "codes":
+		if len(r.all) == 0 {
+			return fmt.Errorf("a rule of no guide")
+		}
+		rules := r.all[len(r.all)-1].rules
+		for _, text := range ruleTexts(word, rest) {
+			segment, rule, err := readRule(text)
+			if err != nil {
+				return err
+			}
+			rules[segment] = append(rules[segment], rule)
+		}
+		return nil
 	case "like":
 		l := r.named[rest]
 		if l == nil {

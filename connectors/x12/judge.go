@@ -13,6 +13,7 @@ import (
 // A judged is one interchange and what is to become of it.
 type judged struct {
 	env      *envelope
+	body     []byte   // of the delivery
 	partner  *Partner // nil: unknown
 	from, to party
 	hash     string
@@ -101,7 +102,7 @@ type judge struct {
 // interchange compares one interchange with what was agreed upon with its partner.
 func (g *judge) interchange(env *envelope) *judged {
 	isa := &env.isa
-	j := &judged{env: env, from: partyOf(isa, 5), to: partyOf(isa, 7), verdict: accepted}
+	j := &judged{env: env, body: g.body, from: partyOf(isa, 5), to: partyOf(isa, 7), verdict: accepted}
 	sum := sha256.Sum256(g.body[env.start:env.end])
 	j.hash = hex.EncodeToString(sum[:20])
 	var code string
@@ -232,7 +233,7 @@ func (g *judge) set(j *judged, e *groupEnvelope, t *setEnvelope) judgedSet {
 		out.messages = []judgedMessage{{}}
 		return out
 	}
-	places := checkSet(g.body, isa, t, guide)
+	places := checkSet(g.body, isa, t, guide, string(e.gs.element(8)))
 	if kind == "835" {
 		places = append(places, checkBalance(g.body, isa, t)...)
 		sortFaults(places)

@@ -32,7 +32,7 @@ func sent(version, function string, control int, sets ...string) []byte {
 
 // professional is an 837P of two subscribers with these claims.
 func professional(first, second string) string {
-	return "837*0001*005010X222A1~BHT*0019*00*1*20260505*0830*CH~NM1*41*2*S*****46*1~PER*IC*P*TE*5550100~NM1*40*2*R*****46*2~" +
+	return "837*0001*005010X222A1~BHT*0019*00*1*20260505*0830*CH~NM1*41*2*S*****46*S1~PER*IC*P*TE*5550100~NM1*40*2*R*****46*R2~" +
 		"HL*1**20*1~NM1*85*2*CLINIC*****XX*1234567893~N3*1 ST~N4*LA*CA*90001~REF*EI*99~" +
 		"HL*2*1*22*0~SBR*P*18*******CI~NM1*IL*1*DOE*JANE****MI*M1~N3*2 ST~N4*LA*CA*90001~DMG*D8*19800101*F~NM1*PR*2*PAYER*****PI*P1~" + first +
 		"HL*3*1*22*0~SBR*P*18*******CI~NM1*IL*1*ROE*JANE****MI*M2~N3*3 ST~N4*LA*CA*90001~DMG*D8*19810101*F~NM1*PR*2*PAYER*****PI*P1~" + second
@@ -110,9 +110,9 @@ func TestEachInterchangeIsAnsweredAsTheStandardHasIt(t *testing.T) {
 		{"a set", good, Config{}, 1, 0, ack + "IK5*A AK9*A*1*1*1", ""},
 		{"ISA-14 asks for TA1", change(good, "*0*P*", "*1*P*"), Config{}, 1, 0, "TA1*000000011*260505*0830*A*000 " + ack + "IK5*A AK9*A*1*1*1", ""},
 		{"one bad claim does not hold the other", sent("005010X222A1", "HC", 11, professional(claimText("A1", "100"), claimText("B1", "1OO"))), Config{Split: SplitClaim}, 1, 1,
-			ack + "IK3*CLM*30*2300*8 CTX*CLM01:B1 IK4*2**6 IK3*SV1*33*2400*8 CTX*CLM01:B1 IK4*2**6 IK5*E*5 AK9*E*1*1*1", ""},
+			ack + "IK3*CLM*30*2300*8 CTX*CLM01:B1 IK4*2**6*1OO IK3*SV1*33*2400*8 CTX*CLM01:B1 IK4*2**6*1OO IK5*E*5 AK9*E*1*1*1", ""},
 		{"one bad claim holds its set where sets are not split", sent("005010X222A1", "HC", 11, professional(claimText("A1", "100"), claimText("B1", "1OO"))), Config{}, 0, 1,
-			ack + "IK3*CLM*30*2300*8 IK4*2**6 IK3*SV1*33*2400*8 IK4*2**6 IK5*R*5 AK9*R*1*1*0", "segment 30 (CLM-02): code 6"},
+			ack + "IK3*CLM*30*2300*8 IK4*2**6*1OO IK3*SV1*33*2400*8 IK4*2**6*1OO IK5*R*5 AK9*R*1*1*0", "segment 30 (CLM-02): code 6"},
 		{"what is wrong with the provider is wrong with all its claims", change(good, "N3*1 ST~", "N9*1 ST~"), Config{Split: SplitClaim}, 0, 2,
 			ack + "IK3*N3*7**3 IK3*N9*8**6 IK5*R*5 AK9*R*1*1*0", "code"},
 		{"what is wrong with a subscriber is wrong with its own claims only", change(good, "NM1*IL*1*ROE*JANE", "NM1*IL**ROE*JANE"), Config{Split: SplitClaim}, 1, 1, "", ""},
@@ -140,14 +140,14 @@ func TestEachInterchangeIsAnsweredAsTheStandardHasIt(t *testing.T) {
 		{"an empty interchange", []byte("ISA*00*          *00*          *ZZ*MERID          *ZZ*NORTHHOSP      *260505*0830*^*00501*000000011*0*P*:~IEA*0*000000011~"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*024", "TA1 024"},
 		{"two sets of one number", sent("005010X222A1", "HC", 11, two, two), Config{}, 1, 1, ack + "IK5*A AK2*837*0001*005010X222A1 IK5*R*23 AK9*P*2*2*1", ""},
 		{"a purchase order is acknowledged by 997", sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~"), Config{}, 1, 0, "AK1*PO*7 AK2*850*0001 AK5*A AK9*A*1*1*1", ""},
-		{"its faults in the words of 997", sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20261304~CTT*1~"), Config{}, 0, 1, "AK1*PO*7 AK2*850*0001 AK3*PO1*1**3 AK3*BEG*2**8 AK4*5**8 AK5*R*5 AK9*R*1*1*0", "code I7"},
+		{"its faults in the words of 997", sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20261304~CTT*1~"), Config{}, 0, 1, "AK1*PO*7 AK2*850*0001 AK3*PO1*1**3 AK3*BEG*2**8 AK4*5**8*20261304 AK5*R*5 AK9*R*1*1*0", "code I7"},
 		{"997 where it was agreed on", good, Config{Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Ack: Ack997}}}, 1, 0, "AK1*HC*11*005010X222A1 AK2*837*0001*005010X222A1 AK5*A AK9*A*1*1*1", ""},
 		{"no acknowledgment where it was agreed on", good, Config{Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Ack: AckNone}}}, 1, 0, "", ""},
 		{"an acknowledgment is not acknowledged", sent("005010X231A1", "FA", 12, "999*0001*005010X231A1~AK1*HC*1*005010X222A1~AK2*837*0001~IK5*A~AK9*A*1*1*1~"), Config{}, 1, 0, "", ""},
 		{"not even when it is bad", sent("005010X231A1", "FA", 12, "999*0001*005010X231A1~AK1*HC*1*005010X222A1~AK2*837*0001~IK5*~AK9*A*1*1*1~"), Config{}, 0, 1, "TA1*000000012*260505*0830*E*024", "code 1"},
 		{"a TA1", []byte("ISA*00*          *00*          *ZZ*MERID          *ZZ*NORTHHOSP      *260505*0830*^*00501*000000011*0*P*:~TA1*000000001*260505*0830*A*000~IEA*0*000000011~"), Config{}, 1, 0, "", ""},
 		{"grade of service", change(good, "GS*", "ISB*1~ISE*260601*0515*04~GS*"), Config{}, 1, 0, ack + "IK5*A AK9*A*1*1*1", ""},
-		{"an unbalanced remittance", sent("005010X221A1", "HP", 3, remittance("90", "100")), Config{}, 0, 1, "AK1*HP*3*005010X221A1 AK2*835*0001 IK3*BPR*2**8 IK4*2**I12 IK3*CLP*12*2100*8 IK4*4**I12 IK5*R*5 AK9*R*1*1*0", "code I12"},
+		{"an unbalanced remittance", sent("005010X221A1", "HP", 3, remittance("90", "100")), Config{}, 0, 1, "AK1*HP*3*005010X221A1 AK2*835*0001 IK3*BPR*2**8 IK4*2**I12*80 IK3*CLP*12*2100*8 IK4*4**I12*90 IK5*R*5 AK9*R*1*1*0", "code I12"},
 		{"a balanced remittance", sent("005010X221A1", "HP", 3, remittance("80", "100")), Config{Split: SplitClaim}, 1, 0, "AK1*HP*3*005010X221A1 AK2*835*0001 IK5*A AK9*A*1*1*1", ""},
 		{"binary data", sent("005010", "PI", 3, "275*0001~BIN*5*a~*\nb~"), Config{}, 0, 1, "", "code"},
 	} {
@@ -201,7 +201,8 @@ func wellFormed(t testing.TB, answer []byte) {
 			for s := range e.groups[k].sets {
 				set := &e.groups[k].sets[s]
 				faults = append(faults, set.faults...)
-				faults = append(faults, checkSet(answer, &e.isa, set, guideFor(string(set.st.element(1)), string(set.st.element(3)), string(e.groups[k].gs.element(8))))...)
+				version := string(e.groups[k].gs.element(8))
+				faults = append(faults, checkSet(answer, &e.isa, set, guideFor(string(set.st.element(1)), string(set.st.element(3)), version), version)...)
 			}
 		}
 		for _, f := range faults {
@@ -253,7 +254,7 @@ func TestAClaimCarriesItsProviderAndItsSubscriber(t *testing.T) {
 			}
 		}
 		if m.Kind != "837P" || m.SenderID != want.sender || n != 1 || textAt(d.Root, "2000A.2000B.2300.CLM.01") != want.claim ||
-			textAt(d.Root, "2000A.2000B.2010BA.NM1.09") != want.subscriber || textAt(d.Root, "2000A.2010AA.NM1.09") != "1234567893" || textAt(d.Root, "1000A.NM1.09") != "1" {
+			textAt(d.Root, "2000A.2000B.2010BA.NM1.09") != want.subscriber || textAt(d.Root, "2000A.2010AA.NM1.09") != "1234567893" || textAt(d.Root, "1000A.NM1.09") != "S1" {
 			t.Errorf("message %d is %s %s: %s", i, m.Kind, m.SenderID, outline(d.Root))
 		}
 		wellFormed(t, m.Body)

@@ -59,7 +59,7 @@ func TestAFileOfClaimsBecomesInvoicesAndIsAnswered(t *testing.T) {
 		}
 		return len(answer) > 0
 	})
-	for _, want := range []string{"AK1*HC*905*005010X222A1~", "CTX*CLM01:ACC778813~IK4*2**6~", "IK5*E*5~AK9*E*1*1*1~"} {
+	for _, want := range []string{"AK1*HC*905*005010X222A1~", "CTX*CLM01:ACC778813~IK4*2**6*1OO~", "IK5*E*5~AK9*E*1*1*1~"} {
 		if !strings.Contains(string(answer), want) {
 			t.Errorf("no %s in %s", want, answer)
 		}
