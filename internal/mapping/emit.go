@@ -30,7 +30,7 @@ type outBlock struct {
 	each     *boundPath
 	when     *program
 	elements []*outElement // of a segment
-	blocks   []*outBlock   // of a loop
+	blocks   []*outBlock   // of a loop, or within a segment
 	needs    string        // the first segment of a loop that can not be without it
 
 	// The standard has some segments in loops of their own, which a mapping need
@@ -43,7 +43,7 @@ type outBlock struct {
 type outElement struct {
 	rule  *rule
 	names []string // of its node and the nodes inside it: "01", "2"
-	order []int    // where these stand in their types
+	order []int    // where these stand in their types; which one of a list at last
 	elem  *tree.Element
 	leaf  *tree.Type // what is written
 	must  bool       // the standard wants it
@@ -93,6 +93,14 @@ func (l *loader) documentType(d *document, emit *value) *tree.Type {
 		if err != nil {
 			l.c.errorf(where(emit.get("set"), emit.at), "emit", "%v", err)
 			return nil
+		}
+		if d.nests() && d.set != "Bundle" { // one resource, not several beside each other
+			resource := typ.Element(d.set)
+			if resource == nil || len(resource.Type.Elements) == 0 {
+				l.c.errorf(where(emit.get("set"), emit.at), "emit", "set: says which resource is written, such as Organization%s", didYouMean(d.set, elementNames(typ)))
+				return nil
+			}
+			typ = tree.NewType(d.set, tree.Composite, resource)
 		}
 		d.encoder = encoder
 		d.standard, _ = dialect.(tree.Dictionary)
@@ -158,7 +166,7 @@ func (w *outWriter) block(v *value, typ *tree.Type, open *tree.Element, owner st
 	}
 	inner, loop := v.get("segments"), v.get("loop")
 	switch {
-	case segment != nil && (inner != nil || loop != nil):
+	case segment != nil && (loop != nil || inner != nil && !w.d.nests()):
 		l.c.errorf(segment.at, "emit", "%s stands beside segments: or loop: — put it into the list", segment.key)
 		return nil, open
 	case segment != nil:
@@ -166,7 +174,7 @@ func (w *outWriter) block(v *value, typ *tree.Type, open *tree.Element, owner st
 		if !ok {
 			return nil, open
 		}
-		w.segment(b, segment, owner, in, typ, sc)
+		w.segment(b, segment, inner, owner, in, typ, sc)
 		if b.begins == "" && b.in == "" {
 			in = nil
 		}
@@ -260,8 +268,13 @@ func (w *outWriter) id(owner, name string) string {
 	return name
 }
 
-// segment compiles the elements of a segment.
-func (w *outWriter) segment(b *outBlock, e *entry, owner string, in *tree.Element, typ *tree.Type, sc *scope) {
+// nests says whether what is written has elements within elements to any depth,
+// as FHIR has: then a segment is an element that has elements, and more of them,
+// which repeat or need not be there, are blocks within it.
+func (d *document) nests() bool { return d.format == "fhir" }
+
+// segment compiles the elements of a segment, and the blocks within it.
+func (w *outWriter) segment(b *outBlock, e *entry, inner *value, owner string, in *tree.Element, typ *tree.Type, sc *scope) {
 	b.id, b.at = w.id(owner, b.name), e.at
 	if in != nil && (b.begins != "" || b.in != "") {
 		typ = in.Type
@@ -276,6 +289,9 @@ func (w *outWriter) segment(b *outBlock, e *entry, owner string, in *tree.Elemen
 	slices.SortFunc(b.elements, func(o, p *outElement) int { // a tree is in the standard's order
 		return slices.Compare(o.order, p.order)
 	})
+	if inner != nil {
+		b.blocks = w.list(inner, seg, b.id, sc)
+	}
 	if w.l.c.issues[before:].failed() {
 		return
 	}
@@ -284,7 +300,9 @@ func (w *outWriter) segment(b *outBlock, e *entry, owner string, in *tree.Elemen
 		supplied = w.d.sender.Supplied(b.name)
 	}
 	for _, el := range seg.Elements {
-		if el.Required && !slices.Contains(supplied, el.Name) && !slices.ContainsFunc(b.elements, func(o *outElement) bool { return o.names[0] == el.Name }) {
+		writes := slices.ContainsFunc(b.elements, func(o *outElement) bool { return o.names[0] == el.Name }) ||
+			slices.ContainsFunc(b.blocks, func(in *outBlock) bool { return in.name == el.Name })
+		if el.Required && !writes && !slices.Contains(supplied, el.Name) {
 			w.l.c.errorf(e.at, "emit-required", "%s-%s (%s) is mandatory, and no rule writes it", b.name, el.Name, el.Title)
 		}
 	}
@@ -294,8 +312,12 @@ func (w *outWriter) segment(b *outBlock, e *entry, owner string, in *tree.Elemen
 func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *outElement {
 	l := w.l
 	o := &outElement{basic: slices.Contains([]string{"x12", "hl7v2"}, w.d.format), zone: w.d.format != "x12"}
-	typ := seg
-	for i, name := range strings.FieldsFunc(e.key, func(r rune) bool { return r == '.' || r == '-' }) {
+	typ, nth := seg, 0
+	key, number, listed := strings.Cut(strings.TrimSuffix(e.key, "]"), "[")
+	if listed {
+		nth, _ = strconv.Atoi(number) // the grammar has seen to it
+	}
+	for i, name := range strings.FieldsFunc(key, func(r rune) bool { return r == '.' || r == '-' }) {
 		el := lookup(typ, name)
 		if el == nil {
 			l.c.errorf(e.at, "emit-element", "%s", noElement(&scope{typ: typ, ground: &ground{standard: w.d.standard}}, typ, name))
@@ -305,7 +327,20 @@ func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *ou
 		o.names, o.elem, typ = append(o.names, el.Name), el, el.Type
 		o.must = i == 0 && el.Required
 	}
+	o.order = append(o.order, nth)
+	switch {
+	case listed && !o.elem.Repeats:
+		l.c.errorf(e.at, "emit-element", "%s does not repeat: write it without [%d]", o.elem.Name, nth)
+		return nil
+	case w.d.nests() && len(typ.Elements) > 0:
+		names := slices.DeleteFunc(elementNames(typ), func(n string) bool { return n[0] == '_' || n == "id" || n == "extension" })
+		l.c.errorf(e.at, "emit-element", "%s has elements: write %s. and one of %s", key, key, strings.Join(names, ", "))
+		return nil
+	}
 	field := strings.Join(o.names, ".")
+	if listed {
+		field += "[" + number + "]"
+	}
 	if slices.ContainsFunc(b.elements, func(other *outElement) bool { return other.overlaps(o) }) {
 		l.c.errorf(e.at, "emit-element", "%s-%s is written twice", b.name, field)
 		return nil
@@ -348,7 +383,7 @@ func (w *outWriter) element(b *outBlock, seg *tree.Type, e entry, sc *scope) *ou
 // overlaps: an element and a component of it are the same place.
 func (o *outElement) overlaps(p *outElement) bool {
 	n := min(len(o.names), len(p.names))
-	return slices.Equal(o.names[:n], p.names[:n])
+	return slices.Equal(o.names[:n], p.names[:n]) && (len(o.names) != len(p.names) || o.order[n] == p.order[n])
 }
 
 // outAs reads `as:`, which says here how the value is written.

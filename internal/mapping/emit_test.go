@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/mapping"
@@ -53,7 +54,7 @@ func loadShop(segments string) (*mapping.Mapping, error) {
 
 func loadOut(text string) (*mapping.Mapping, error) {
 	fsys := fstest.MapFS{"snap.json": {Data: []byte(shopSnapshot)}, "m.yaml": {Data: []byte(text)}}
-	return mapping.Load(fsys, "m.yaml", []tree.Format{x12.NewFormat(), hl7.NewFormat()})
+	return mapping.Load(fsys, "m.yaml", []tree.Format{x12.NewFormat(), hl7.NewFormat(), fhir.NewFormat()})
 }
 
 func runShop(t *testing.T, m *mapping.Mapping, record string) mapping.Result {
@@ -231,7 +232,7 @@ func TestFaultsOfADocumentAreFoundWhenItLoads(t *testing.T) {
 		{"two segments in one block", shopHead + begin + "  - REF: { \"01\": name }\n    DTM: { \"01\": name }\n", "error[emit]: a block has one segment: begin another with - before DTM"},
 		{"a segment beside segments", shopHead + begin + "  - REF: { \"01\": name }\n    segments: [{ DTM: { \"01\": name } }]\n", "error[emit]: REF stands beside segments: or loop:"},
 		{"an empty block", shopHead + begin + "  - when: \"true\"\n", "error[emit]: a block has a segment and its elements"},
-		{"an unknown output format", strings.Replace(shopHead, "format: x12", "format: x21", 1) + begin, "error[format]: no format \"x21\" (did you mean \"x12\"?); there are: x12, hl7v2"},
+		{"an unknown output format", strings.Replace(shopHead, "format: x12", "format: x21", 1) + begin, "error[format]: no format \"x21\" (did you mean \"x12\"?); there are: x12, hl7v2, fhir"},
 		{"an unknown version", strings.Replace(shopHead, "\"004010\"", "\"4010\"", 1) + begin, "error[emit]: x12: no version \"4010\""},
 		{"an unknown set", strings.Replace(shopHead, "\"850\"", "\"851\"", 1) + begin, "error[emit]: x12: version 004010 has the sets"},
 		{"another source", strings.Replace(shopHead, "format: odoo", "format: x12", 1) + begin, "error[format]: an outbound mapping reads records"},
@@ -241,6 +242,15 @@ func TestFaultsOfADocumentAreFoundWhenItLoads(t *testing.T) {
 		{"a trigger on an unknown option", strings.Replace(shopHead, "state: done", "state: dne", 1) + begin, "error[odoo-selection]: state has no option \"dne\""},
 		{"a version of a record", strings.Replace(shopHead, "format: odoo,", "format: odoo, version: \"18\",", 1) + begin, "error[source]: an Odoo record is described by target.snapshot alone"},
 		{"operations of an outbound mapping", shopHead + begin + "operations: [{ id: a, do: upsert }]\n", "error["},
+		{"an element that has elements, as a value", resourceHead + "  - Invoice: { status: { value: issued }, totalNet: amount }\n", "error[emit-element]: totalNet has elements: write totalNet. and one of "},
+		{"a place in a list that is none", resourceHead + "  - Invoice: { \"status[1]\": { value: issued } }\n", "error[emit-element]: status does not repeat: write it without [1]"},
+		{"a value of a list twice", resourceHead + "  - Invoice: { status: { value: issued }, cancelledReason: name }\n    segments: [{ note: { text: name, \"text\": name } }]\n", "error["},
+		{"an unknown element of a resource", resourceHead + "  - Invoice: { status: { value: issued }, totalNett.value: amount }\n", "error[emit-element]: Invoice has no totalNett"},
+		{"a required element that neither a value nor a block writes", resourceHead + "  - Invoice: { date: date }\n", "error[emit-required]: Invoice-status"},
+		{"another resource than is said", resourceHead + "  - Patient: { active: urgent }\n", "error[emit-segment]: Invoice has no segment Patient"},
+		{"an unknown resource", strings.Replace(resourceHead, "set: Invoice", "set: Invoce", 1) + "  - Invoice: { date: date }\n", "error[emit]: set: says which resource is written, such as Organization (did you mean \"Invoice\"?)"},
+		{"no resource", strings.Replace(resourceHead, "set: Invoice, ", "", 1) + "  - Invoice: { date: date }\n", "error[emit]: set: says which resource is written"},
+		{"a segment of X12 with segments within it", shopHead + begin + "    segments: [{ REF: { \"01\": name } }]\n", "error[emit]: BEG stands beside segments: or loop:"},
 		{"an inbound mapping that writes a document", strings.Replace(shopHead, "direction: outbound", "direction: inbound", 1) + begin, "error[direction]: emit is not for direction: inbound"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -251,6 +261,82 @@ func TestFaultsOfADocumentAreFoundWhenItLoads(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// resourceHead is the head of a mapping that writes an Invoice of FHIR.
+var resourceHead = strings.Replace(shopHead, `emit: { format: x12, set: "850", version: "004010", control: partner }`, `emit: { format: fhir, set: Invoice, version: "4.0.1" }`, 1)
+
+func TestAResourceIsWrittenWithElementsWithinElements(t *testing.T) {
+	t.Parallel()
+	m, err := loadOut(resourceHead + `  - Invoice: { date: date, status: { value: issued }, totalNet.value: amount, totalNet.currency: { value: USD } }
+    segments:
+      - identifier: { system: { value: "urn:x" }, value: { text: "{id}" } }
+      - identifier: { value: note }
+      - recipient: { identifier.value: partner_id.ref }
+        when: valued('note')
+      - each: line_ids[*]
+        lineItem: { sequence: id, chargeItemCodeableConcept.text: code }
+        segments:
+          - priceComponent: { type: { value: base }, factor: qty, amount.value: price }
+          - priceComponent: { type: { value: tax } }
+            when: "v('state') == 'done'"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := encoded(t, fhir.NewFormat(), "4.0.1", runShop(t, m, shopOrder))
+	want := `{"resourceType":"Invoice","status":"issued","date":"2026-05-04","totalNet":{"value":12.5,"currency":"USD"},"identifier":[{"system":"urn:x","value":"1"}],"lineItem":[` +
+		`{"sequence":7,"chargeItemCodeableConcept":{"text":"A"},"priceComponent":[{"type":"base","factor":2,"amount":{"value":1.25}}]},` +
+		`{"sequence":8,"priceComponent":[{"type":"base","factor":3.5,"amount":{"value":10}},{"type":"tax"}]}]}`
+	if got != want {
+		t.Errorf("written as\n%s, not\n%s", got, want)
+	}
+	lines, err := m.DocumentLines(runShop(t, m, shopOrder).Document)
+	if err != nil || len(lines) != 6 || lines[0] != `"resourceType":"Invoice"` || lines[3] != `"totalNet":{"value":12.5,"currency":"USD"}` {
+		t.Errorf("%v %q", err, lines)
+	}
+	if fields := m.Record().Fields; !slices.Contains(fields, "line_ids.qty") || !slices.Contains(fields, "line_ids.state") {
+		t.Errorf("it reads %v", fields)
+	}
+}
+
+func TestAnOverlayNamesElementsWithinElements(t *testing.T) {
+	t.Parallel()
+	base := resourceHead + `  - Invoice: { status: { value: issued }, totalNet.currency: { value: USD } }
+    segments:
+      - identifier: { system: { value: "urn:x" }, value: { text: "{id}" } }
+      - each: line_ids[*]
+        lineItem: { sequence: id }
+        segments: [{ priceComponent: { type: { value: base }, amount.value: price } }, { priceComponent: { type: { value: tax } } }]
+`
+	over := `kind: mapping
+format: 1
+id: over
+version: 1
+extends: m.yaml
+set:
+  Invoice-totalNet.currency: { value: EUR }
+  Invoice.identifier-system: { value: "urn:y" }
+  Invoice.lineItem.priceComponent-amount.value: qty
+remove: [Invoice.lineItem.priceComponent#2]
+`
+	fsys := fstest.MapFS{"snap.json": {Data: []byte(shopSnapshot)}, "m.yaml": {Data: []byte(base)}, "o.yaml": {Data: []byte(over)}}
+	m, err := mapping.Load(fsys, "o.yaml", []tree.Format{x12.NewFormat(), fhir.NewFormat()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := encoded(t, fhir.NewFormat(), "4.0.1", runShop(t, m, shopOrder))
+	want := `{"resourceType":"Invoice","status":"issued","totalNet":{"currency":"EUR"},"identifier":[{"system":"urn:y","value":"1"}],"lineItem":[` +
+		`{"sequence":7,"priceComponent":[{"type":"base","amount":{"value":2}}]},{"sequence":8,"priceComponent":[{"type":"base","amount":{"value":3.5}}]}]}`
+	if got != want {
+		t.Errorf("written as\n%s, not\n%s", got, want)
+	}
+	for _, id := range []string{"Invoice-totalNet", "Invoice.identifier-sytem", "Invoice.note", "Invoce-status"} {
+		fsys["o.yaml"] = &fstest.MapFile{Data: []byte(strings.Replace(over, "Invoice-totalNet.currency:", id+":", 1))}
+		if _, err := mapping.Load(fsys, "o.yaml", []tree.Format{x12.NewFormat(), fhir.NewFormat()}); err == nil {
+			t.Errorf("%s: an overlay changed what is not there", id)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -61,11 +63,35 @@ func (m *Mapping) DocumentLines(doc *tree.Message) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.document.nests() {
+		return memberLines(body)
+	}
 	end := "\r\n"
 	if m.document.format == "x12" {
 		end = "~"
 	}
 	return strings.FieldsFunc(string(body), func(c rune) bool { return strings.ContainsRune(end, c) }), nil
+}
+
+// memberLines cuts an object of JSON into its members: `"active":true`.
+func memberLines(body []byte) ([]string, error) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	var lines []string
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		lines = append(lines, fmt.Sprintf("%q:%s", name, value))
+	}
+	return lines, nil
 }
 
 func documentJSON(m *Mapping, doc *tree.Message) any {

@@ -101,6 +101,9 @@ func (r *run) block(b *outBlock, into *tree.Node, open **tree.Node, n int) *faul
 			putLeaf(seg, o.names, state, text)
 		}
 	}
+	if f := r.segments(b.blocks, seg); f != nil {
+		return f
+	}
 	if len(seg.Kids) == 0 {
 		return nil
 	}

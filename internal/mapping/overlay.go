@@ -206,13 +206,50 @@ func find(doc *value, id string) spot {
 		}
 		way = rules
 	case doc.has("segments"):
-		way = append([]string{"segments"}, strings.FieldsFunc(id, func(r rune) bool { return r == '.' || r == '-' })...)
+		return doc.get("segments").block(strings.FieldsFunc(id, func(r rune) bool { return r == '.' || r == '-' }))
 	}
 	s := doc.step(way[0])
 	for _, name := range way[1:] {
 		s = s.value().step(name)
 	}
 	return s
+}
+
+// block finds what a way through blocks of segments leads to: a block, or an
+// element of its segment, whose name may have several parts ("identifier.value").
+func (v *value) block(way []string) spot {
+	s := v.step(way[0])
+	if len(way) == 1 || s.n < 0 {
+		return s
+	}
+	item := s.value()
+	if inner := item.get("segments"); inner != nil {
+		if s := inner.block(way[1:]); s.n >= 0 {
+			return s
+		}
+	}
+	segment := item.segment()
+	if segment == nil {
+		return spot{item, way[1], -1}
+	}
+	name := strings.Join(way[1:], ".")
+	for n, e := range segment.val.keys {
+		if strings.ReplaceAll(e.key, "-", ".") == name {
+			return spot{segment.val, e.key, n}
+		}
+	}
+	return spot{segment.val, name, -1}
+}
+
+// segment is the entry of a block that is its segment, nil without one.
+func (v *value) segment() *entry {
+	block := grammar.Get("segment")
+	for i, e := range v.entries() {
+		if e.val.kind == yamlMap && block.Key(e.key) == nil && block.Free.Accepts(e.key) {
+			return &v.keys[i]
+		}
+	}
+	return nil
 }
 
 // step finds a name in a map or a list. An item of a list is called by its id,
@@ -243,8 +280,8 @@ func itemNames(list *value) []string {
 				names[i] = x.text
 			}
 		}
-		if names[i] == "" && len(item.keys) > 0 && segmentName.MatchString(item.keys[0].key) {
-			names[i] = item.keys[0].key
+		if e := item.segment(); e != nil && names[i] == "" {
+			names[i] = e.key
 		}
 		count[names[i]]++
 	}

@@ -202,9 +202,9 @@ const (
 	nameExpr        = `^[a-z][a-z0-9_]{0,39}$`
 	methodExpr      = `^[a-z][a-z0-9_]*$`
 	tableFileExpr   = `\.(csv|yaml)$`
-	segmentExpr     = `^[A-Z][A-Z0-9]{1,2}$`
+	segmentExpr     = `^([A-Z][A-Z0-9]{1,2}|[A-Za-z][a-z][A-Za-z]*)$`
 	zSegmentExpr    = `^Z[A-Z0-9]{2}$`
-	elementExpr     = `^[0-9]{1,2}([.-][0-9]{1,2}){0,2}$`
+	elementExpr     = `^([0-9]{1,2}([.-][0-9]{1,2}){0,2}|[a-z][A-Za-z0-9]*([.][a-z][A-Za-z0-9]*){0,4}(\[[1-9]\])?)$`
 	testedFieldExpr = `\.`
 )
 
@@ -216,9 +216,9 @@ var patterns = map[string]struct {
 	nameExpr:        {regexp.MustCompile(nameExpr), "lower-case letters, digits and _, from a letter, at most 40"},
 	methodExpr:      {regexp.MustCompile(methodExpr), "lower-case letters, digits and _, from a letter: a private method can not be called"},
 	tableFileExpr:   {regexp.MustCompile(tableFileExpr), "a FILE.csv, a FILE.yaml or {code: result}"},
-	segmentExpr:     {regexp.MustCompile(segmentExpr), "two or three capital letters and digits"},
+	segmentExpr:     {regexp.MustCompile(segmentExpr), "a segment, of two or three capital letters and digits, or an element that has elements"},
 	zSegmentExpr:    {regexp.MustCompile(zSegmentExpr), "Z and two capital letters or digits"},
-	elementExpr:     {regexp.MustCompile(elementExpr), `the number of an element, such as "03"`},
+	elementExpr:     {regexp.MustCompile(elementExpr), `the number of an element, such as "03", or its name, such as identifier.value`},
 	testedFieldExpr: {regexp.MustCompile(testedFieldExpr), "operation.field, such as patient.name"},
 }
 

@@ -17,13 +17,13 @@ var outboundObjects = []Object{
 			may("when", "The segment is written only when this is true.", text(Expression)),
 			may("each", "The list for whose items the block is repeated.", text(ListPath), a("each")),
 			may("loop", "The loop's name in the standard.", text(Plain)),
-			may("segments", "The loop's segments.", list(a("segment")).atLeast(1)),
+			may("segments", "The loop's segments; in FHIR also what stands within the element beside it.", list(a("segment")).atLeast(1)),
 		},
 		Free: &Free{Means: Segment, Doc: "A segment: its elements and how their values are made.", Pattern: segmentExpr, Forms: []Form{a("elements")}},
 	},
 	{
 		Name: "elements", What: "a segment", Doc: "Elements and how their values are made.", Least: 1,
-		Free: &Free{Means: Element, Doc: "An element, by its number: a path or a rule.", Pattern: elementExpr, Forms: []Form{text(Path), a("element")}},
+		Free: &Free{Means: Element, Doc: "An element, by its number or name: a path or a rule.", Pattern: elementExpr, Forms: []Form{text(Path), a("element")}},
 	},
 	ruleObject.without("element", "an element's rule", "How an element's value is made.", "op", "ref", "each", "fields", "key", "mode", "only_on", "on_null"),
 }

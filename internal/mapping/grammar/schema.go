@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -63,9 +64,13 @@ func (w schemaWriter) object(o *Object) node {
 	if o.Free != nil {
 		p := w.forms(o.Free.Forms)
 		p["description"] = o.Free.Doc
-		if o.Free.Pattern == "" {
+		switch {
+		case o.Free.Pattern == "":
 			n["additionalProperties"] = p
-		} else {
+		case slices.ContainsFunc(o.KeyNames(), o.Free.Accepts): // a pattern would hold for the keys, too
+			n["additionalProperties"] = p
+			n["propertyNames"] = node{"anyOf": []node{{"enum": o.KeyNames()}, {"pattern": o.Free.Pattern}}}
+		default:
 			n["patternProperties"] = node{o.Free.Pattern: p}
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/vagus-health/vagus/internal/mapping"
+	"github.com/vagus-health/vagus/internal/mapping/grammar"
 )
 
 // A MutationReport says which parts of a mapping its tests would miss.
@@ -184,15 +184,13 @@ func rulesOf(prefix string, fields *node, add func(part *node, format string, ar
 	}
 }
 
-var segmentKey = regexp.MustCompile(`^[A-Z][A-Z0-9]{1,2}$`)
-
 func segmentsOf(segments *node, add func(part *node, format string, args ...any)) {
 	if segments == nil {
 		return
 	}
 	for _, s := range segments.list {
 		for i, k := range s.keys {
-			if segmentKey.MatchString(k) {
+			if grammar.Get("segment").Key(k) == nil {
 				rulesOf(k+"-", s.values[i], add)
 				add(s.get("when"), "when of segment %s", k)
 			}
