@@ -109,13 +109,16 @@ func (b *schemaBuilder) segment(def *segmentDef, labels []tree.Labels) *tree.Typ
 		e := &def.elements[i]
 		el := &tree.Element{Name: e.name, Title: e.title, Type: e.typ, Repeats: e.repeats, Labels: labels[i], Table: e.table, Required: e.required, Max: e.max}
 		if def.id == "ISA" && e.name == "09" || def.id == "TA1" && e.name == "02" {
-			el.Layout = "YYMMDD"
+			el.Type = sixDigits
 		}
 		t.Add(el)
 	}
 	b.segments[key] = t
 	return t
 }
+
+// sixDigits is a date without its century: a text, to which a mapping gives one.
+var sixDigits = tree.NewType("AN", tree.Text)
 
 // A versionError is about the version that a mapping declares.
 func versionError(format string, args ...any) error {

@@ -2,6 +2,7 @@ package x12
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -9,7 +10,8 @@ import (
 
 // Seal puts one transaction set, as [Encoder] writes it, into an interchange of ours to
 // a partner, with the control numbers that a [Register] gave. set is ST-01
-// ("850"), version GS-08 ("004010"). ST and SE are made where the document has none.
+// ("850"), version GS-08 ("004010"). ST and SE are made; ST-02, which the partner's 997 or 999 repeats, is the
+// document's own if it has one.
 func (p Partner) Seal(set, version string, document []byte, n Numbers) ([]byte, error) {
 	if err := p.fill(); err != nil {
 		return nil, fmt.Errorf("x12: partner %s: %w", p.Name, err)
@@ -31,7 +33,7 @@ func (p Partner) Seal(set, version string, document []byte, n Numbers) ([]byte, 
 		return nil, err
 	}
 	var body bytes.Buffer
-	count := 0
+	count, control := 0, "0001"
 	for first := true; ; first = false {
 		seg, ok, err := s.next()
 		if err != nil {
@@ -39,6 +41,11 @@ func (p Partner) Seal(set, version string, document []byte, n Numbers) ([]byte, 
 		}
 		if !ok {
 			break
+		}
+		if own := string(seg.element(2)); seg.id == "ST" && own != "" {
+			if control = own; len(own) < 4 || len(own) > 9 || must(seg.element(2), 9) != own || string(seg.element(1)) != set {
+				return nil, seg.errorf(2, 0, "ST names another set, or its control number is not of four to nine letters and digits")
+			}
 		}
 		if first || seg.id == "ST" || seg.id == "SE" {
 			continue
@@ -59,7 +66,7 @@ func (p Partner) Seal(set, version string, document []byte, n Numbers) ([]byte, 
 	}
 	w.interchange(&sealing{from: p.own, to: p.id, usage: p.Usage, numbers: n, groups: []sealedGroup{{
 		function: function, from: p.OwnCode, to: p.Code, version: version,
-		sets: []sealedSet{{set: set, guide: guide, body: body.Bytes(), segments: count}},
+		sets: []sealedSet{{set: set, guide: guide, control: control, body: body.Bytes(), segments: count}},
 	}}})
 	return w.out.Bytes(), nil
 }
@@ -84,6 +91,7 @@ type sealedGroup struct {
 // A sealedSet is what stands between ST and SE.
 type sealedSet struct {
 	set, guide string
+	control    string // ST-02; "": its position in the group
 	body       []byte
 	segments   int // in body
 }
@@ -140,7 +148,7 @@ func (w *envelopeWriter) interchange(s *sealing) {
 		number := strconv.Itoa(int(following(s.numbers.Group, i)))
 		w.segment("GS", g.function, g.from, g.to, s.numbers.At.Format("20060102"), s.numbers.At.Format("1504"), number, "X", g.version)
 		for j, t := range g.sets {
-			st := fmt.Sprintf("%04d", j+1)
+			st := cmp.Or(t.control, fmt.Sprintf("%04d", j+1))
 			if t.guide == "" {
 				w.segment("ST", t.set, st)
 			} else {

@@ -18,9 +18,9 @@ func TestADocumentIsSealedForItsPartner(t *testing.T) {
 		{"850", "850", "004010", "BEG*00*SA*P00912**20260504~PO1*4001*20*BX*12.50**BP*GLV-M~CTT*1~",
 			"ISA*00*          *00*          *ZZ*NORTHHOSP      *ZZ*MERID          *260504*1030*U*00401*000000007*0*P*>~GS*PO*NORTHSUPPLY*MERID*20260504*1030*9*X*004010~" +
 				"ST*850*0001~BEG*00*SA*P00912**20260504~PO1*4001*20*BX*12.50**BP*GLV-M~CTT*1~SE*5*0001~GE*1*9~IEA*1*000000007~"},
-		{"860 with an ST of its own", "860", "004010", "ST*860*77~BCH*04*SA*P00912***20260504~POC*4001*DI*20*0*EA~SE*9*77~",
+		{"860 with an ST of its own", "860", "004010", "ST*860*0077~BCH*04*SA*P00912***20260504~POC*4001*DI*20*0*EA~SE*9*0077~",
 			"ISA*00*          *00*          *ZZ*NORTHHOSP      *ZZ*MERID          *260504*1030*U*00401*000000007*0*P*>~GS*PC*NORTHSUPPLY*MERID*20260504*1030*9*X*004010~" +
-				"ST*860*0001~BCH*04*SA*P00912***20260504~POC*4001*DI*20*0*EA~SE*4*0001~GE*1*9~IEA*1*000000007~"},
+				"ST*860*0077~BCH*04*SA*P00912***20260504~POC*4001*DI*20*0*EA~SE*4*0077~GE*1*9~IEA*1*000000007~"},
 		{"820", "820", "005010", "BPR*C*7*C*ACH*CTX~TRN*1*1~ENT*1~RMR*IV*1**7~",
 			"ISA*00*          *00*          *ZZ*NORTHHOSP      *ZZ*MERID          *260504*1030*^*00501*000000007*0*P*:~GS*RA*NORTHSUPPLY*MERID*20260504*1030*9*X*005010~" +
 				"ST*820*0001~BPR*C*7*C*ACH*CTX~TRN*1*1~ENT*1~RMR*IV*1**7~SE*6*0001~GE*1*9~IEA*1*000000007~"},
@@ -68,6 +68,9 @@ func TestWhatCanNotBeSealedSaysWhy(t *testing.T) {
 		{"no version", "850", "4010", "BEG~", p, n, "version"},
 		{"everybody", "850", "004010", "BEG~", Partner{Name: "x", ID: Anyone}, n, "everybody"},
 		{"a wrong id", "850", "004010", "BEG~", Partner{Name: "x", ID: "MERID", Own: "ZZ:A"}, n, "qualifier and id"},
+		{"a control number that is too short", "850", "004010", "ST*850*77~BEG~", p, n, "four to nine"},
+		{"a control number with a sign", "850", "004010", "ST*850*00-77~BEG~", p, n, "four to nine"},
+		{"another set's", "850", "004010", "ST*855*0077~BEG~", p, n, "another set"},
 		{"what is no segment", "850", "004010", "SECRET~", p, n, "the document"},
 	} {
 		if _, err := c.p.Seal(c.set, c.version, []byte(c.document), c.n); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "SECRET") {
