@@ -18,7 +18,7 @@ const partnerXID, productXID = "vagus_bench.partner", "vagus_bench.product"
 // as load takes them, the first row with the fields of the record.
 type model struct {
 	name, model string
-	units       int // in a round
+	units       int // in a round: full calls of Apply in pairs, so that the last one does not run alone
 	records     int // in a call by hand: fifty, or as many documents as make fifty rows
 	vals        func(e existing, n int) broker.Values
 	columns     []string
@@ -26,18 +26,18 @@ type model struct {
 }
 
 var models = []model{
-	{"partner", "res.partner", 400, 50, func(_ existing, n int) broker.Values {
+	{"partner", "res.partner", 1600, 50, func(_ existing, n int) broker.Values {
 		return broker.Values{"name": "Bench", "ref": fmt.Sprint(n), "phone": "+1 512 5550100", "email": "a@example.org", "street": "1 Main Street", "city": "Austin", "zip": "78701",
 			"country_id": map[string]any{"$ref": "res.country", "by": map[string]any{"code": "US"}}}
 	}, []string{"name", "ref", "phone", "email", "street", "city", "zip", "country_id/.id"}, func(e existing, n int) [][]any {
 		return [][]any{{"Bench", fmt.Sprint(n), "+1 512 5550100", "a@example.org", "1 Main Street", "Austin", "78701", fmt.Sprint(e.country)}}
 	}},
-	{"product", "product.product", 200, 50, func(_ existing, n int) broker.Values {
+	{"product", "product.product", 800, 50, func(_ existing, n int) broker.Values {
 		return broker.Values{"name": "Bench", "default_code": fmt.Sprint(n), "type": "consu", "list_price": 12.5, "sale_ok": true}
 	}, []string{"name", "default_code", "type", "list_price", "sale_ok"}, func(_ existing, n int) [][]any {
 		return [][]any{{"Bench", fmt.Sprint(n), "consu", "12.5", "1"}}
 	}},
-	{"invoice", "account.move", 64, 16, func(_ existing, n int) broker.Values {
+	{"invoice", "account.move", 400, 16, func(_ existing, n int) broker.Values {
 		return broker.Values{"move_type": "out_invoice", "ref": fmt.Sprint(n), "partner_id": map[string]any{"$xid": partnerXID},
 			"invoice_line_ids": lines(func(i int) broker.Values {
 				return broker.Values{"name": fmt.Sprint("Line ", i), "quantity": i, "price_unit": 10.5}
@@ -45,7 +45,7 @@ var models = []model{
 	}, []string{"move_type", "ref", "partner_id/.id", "invoice_line_ids/name", "invoice_line_ids/quantity", "invoice_line_ids/price_unit"}, func(e existing, n int) [][]any {
 		return [][]any{{"out_invoice", fmt.Sprint(n), fmt.Sprint(e.partner), "Line 1", "1", "10.5"}, {"", "", "", "Line 2", "2", "10.5"}, {"", "", "", "Line 3", "3", "10.5"}}
 	}},
-	{"purchase-order", "purchase.order", 64, 16, func(_ existing, n int) broker.Values {
+	{"purchase-order", "purchase.order", 400, 16, func(_ existing, n int) broker.Values {
 		return broker.Values{"partner_ref": fmt.Sprint(n), "partner_id": map[string]any{"$xid": partnerXID},
 			"order_line": lines(func(i int) broker.Values {
 				return broker.Values{"product_id": map[string]any{"$xid": productXID}, "product_qty": i, "price_unit": 10.5}
@@ -54,7 +54,7 @@ var models = []model{
 		p := fmt.Sprint(e.product)
 		return [][]any{{fmt.Sprint(n), fmt.Sprint(e.partner), p, "1", "10.5"}, {"", "", p, "2", "10.5"}, {"", "", p, "3", "10.5"}}
 	}},
-	{"employee", "hr.employee", 100, 50, func(_ existing, n int) broker.Values {
+	{"employee", "hr.employee", 400, 50, func(_ existing, n int) broker.Values {
 		return broker.Values{"name": "Bench", "work_phone": "+1 512 5550100", "work_email": fmt.Sprint("b", n, "@example.org")}
 	}, []string{"name", "work_phone", "work_email"}, func(_ existing, n int) [][]any {
 		return [][]any{{"Bench", "+1 512 5550100", fmt.Sprint("b", n, "@example.org")}}
