@@ -49,6 +49,7 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/endtoend", "AcceptToBare", "20x", "3x"},
 	{"./contract-tests/endtoend", "Accept$", "2s", "300x"},
 	{"./contract-tests/endtoend", "EndToEnd", "1x", "1x"},
+	{"./contract-tests/endtoend", "Mixed", "1x", "1x"},
 	{"./contract-tests/endtoend", "AgentAtRest", "1x", "1x"},
 	{"./contract-tests/endtoend", "HeapGrowth", "1x", ""}, // it waits for the journal's trimming: minutes
 	{"./connectors/hl7", ".", "1s", "100x"},
@@ -158,6 +159,12 @@ func figures(runs map[string]run) []figure {
 		{"end to end", "EndToEnd", "msg/cpu-s", "at least 1500", func(v float64) bool { return v >= 1500 }},
 		{"end to end, rate", "EndToEnd", "msg/s", "", nil},
 		{"upserts in one Odoo call, backlog", "EndToEnd", "upserts/call", "at least 20", func(v float64) bool { return v >= 20 }},
+		{"mixed feeds", "Mixed", "msg/cpu-s", "", nil},
+		{"mixed feeds, agent alone", "Mixed", "agent-msg/cpu-s", "", nil},
+		{"mixed feeds, rate", "Mixed", "msg/s", "", nil},
+		{"mixed feeds, acknowledgement, median", "Mixed", "all-p50-ms", "", nil},
+		{"mixed feeds, acknowledgement, 99th of 100", "Mixed", "all-p99-ms", "", nil},
+		{"mixed feeds, order violations", "Mixed", "violations", "none", func(v float64) bool { return v == 0 }},
 		{"agent at rest, resident", "AgentAtRest", "MB", "at most 80", func(v float64) bool { return v <= 80 }},
 		{"agent's heap, growth from 10,000 to 100,000", "HeapGrowth", "agent-B/msg", "none: under 16", func(v float64) bool { return v < 16 }},
 		{"worker's heap, growth from 10,000 to 100,000", "HeapGrowth", "worker-B/msg", "none: under 16", func(v float64) bool { return v < 16 }},
@@ -167,6 +174,10 @@ func figures(runs map[string]run) []figure {
 		if v, ok := runs[e+m.run][m.unit]; ok {
 			add(m.name, v, m.unit, m.target, m.met != nil && m.met(v))
 		}
+	}
+	if r := runs["connectors/hl7 ParseAgain"]; r != nil { // as decoding does
+		add("HL7 parse", r["MB/s"], "MB/s", "at least 300", r["MB/s"] >= 300)
+		add("HL7 parse, allocations of a message", r["allocs/op"], "", "none", r["allocs/op"] == 0)
 	}
 	if v, ok := runs["connectors/x12 EnvelopeScan"]["MB/s"]; ok {
 		add("X12 envelope scan", v, "MB/s", "at least 500", v >= 500)

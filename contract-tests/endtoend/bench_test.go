@@ -257,17 +257,19 @@ func (s *system) trimmed() {
 func (s *system) applied(n int) {
 	s.t.Helper()
 	api := s.api()
-	s.wait(fmt.Sprintf("%d units being applied", n), 10*time.Minute, func() bool {
-		st, err := api.Status(context.Background())
-		if err != nil {
-			return false
-		}
-		got := 0
-		for _, l := range st.Lanes {
-			got += l.Counts["applied"]
-		}
-		return got >= n
-	})
+	s.wait(fmt.Sprintf("%d units being applied", n), 10*time.Minute, func() bool { return s.countApplied(api) >= n })
+}
+
+// countApplied is 0 while the worker does not answer.
+func (s *system) countApplied(api *ops.Client) (n int) {
+	st, err := api.Status(context.Background())
+	if err != nil {
+		return 0
+	}
+	for _, l := range st.Lanes {
+		n += l.Counts["applied"]
+	}
+	return n
 }
 
 // cpu is what agent, hub, workers and PostgreSQL have used, each.

@@ -70,12 +70,26 @@ func newSystemWith(t testing.TB, workers int, odoo simulated.Config, settings st
 // newSystemKeeping has a journal that keeps what the cloud has for so long.
 func newSystemKeeping(t testing.TB, workers int, odoo simulated.Config, settings, retention string) *system {
 	t.Helper()
+	mllp := freeAddr(t)
+	s := newSystemOf(t, workers, odoo, settings, retention, fmt.Sprintf(`
+  - name: adt
+    target: odoo
+    mappings: [ "builtin:admissions/adt-patient.map.yaml" ]
+    hl7: { listen: %q, max_connections: 1000 }`, mllp))
+	s.mllp = mllp
+	s.waitDial(mllp)
+	return s
+}
+
+// newSystemOf has a site of these feeds, and returns when the processes are started.
+func newSystemOf(t testing.TB, workers int, odoo simulated.Config, settings, retention, feeds string) *system {
+	t.Helper()
 	s := &system{t: t, dir: t.TempDir(), dsn: pgtest.Database(t), retryMax: "2s", maxAttempts: -1, settings: settings}
 	if _, err := postgres.Migrate(context.Background(), s.dsn); err != nil {
 		t.Fatal(err)
 	}
 	s.odoo, s.odooURL = startOdoo(t, odoo)
-	s.hubAddr, s.mllp, s.agentOps = freeAddr(t), freeAddr(t), freeAddr(t)
+	s.hubAddr, s.agentOps = freeAddr(t), freeAddr(t)
 
 	s.hub = newProcess(t, "hub", write(t, s.dir, "hub.yaml", fmt.Sprintf(
 		"data_dir: hub\nname: hub-1\nlisten: %s\nmax_bytes: 2147483648\nops: { listen: %q }\n%s", s.hubAddr, freeAddr(t), settings)))
@@ -99,18 +113,13 @@ func newSystemKeeping(t testing.TB, workers int, odoo simulated.Config, settings
 data_dir: agent
 bundle: %s
 journal: { max_bytes: 2147483648, retention: %s }
-feeds:
-  - name: adt
-    target: odoo
-    mappings: [ "builtin:admissions/adt-patient.map.yaml" ]
-    hl7: { listen: %q, max_connections: 1000 }
+feeds: %s
 ops: { listen: %q, token: { file: token } }
-%s`, bundle, retention, s.mllp, s.agentOps, settings)))
+%s`, bundle, retention, feeds, s.agentOps, settings)))
 	s.agent.start()
 	for range workers {
 		s.addWorker().start()
 	}
-	s.waitDial(s.mllp)
 	return s
 }
 
