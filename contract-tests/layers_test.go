@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"connectors/x12":             {"broker", "broker/reception", "internal/tree"},
 	"internal/mapping":           {"broker", "internal/tree"},
 	"internal/mapping/bundle":    {"internal/tree", "internal/mapping"},
-	"internal/mapping/workbench": {"broker", "internal/tree", "internal/mapping"},
+	"internal/mapping/workbench": {"broker", "internal/tree", "internal/mapping", "internal/mapping/grammar"},
 	"internal/config":            {"broker/...", "connectors/..."},
 	"internal/ops":               {"broker", "broker/ledger"},
 	"internal/app":               {"broker/...", "connectors/...", "mappings", "internal/..."},
