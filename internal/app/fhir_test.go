@@ -19,7 +19,8 @@ import (
 func TestAVisitByFHIRReachesOdoo(t *testing.T) {
 	t.Parallel()
 	log, dir := &safeLog{}, t.TempDir()
-	server := simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: secret, Seeds: []simulated.Seed{{Model: "product.product", Values: map[string]any{"name": "Office visit", "default_code": "99213"}}}})
+	server := simulated.New(simulated.Config{Database: "demo", User: "vagus", Key: secret, Seeds: []simulated.Seed{{Model: "product.product", Values: map[string]any{"name": "Office visit", "default_code": "99213"}},
+		{Model: "product.product", Values: map[string]any{"name": "Lipid panel", "default_code": "24331-1"}}}})
 	url, err := server.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +40,12 @@ feeds:
       - builtin:admissions/fhir-encounter.map.yaml
       - builtin:admissions/fhir-deleted.map.yaml
       - builtin:billing/fhir-charge-item.map.yaml
+      - builtin:lab/fhir-service-request.map.yaml
+      - builtin:lab/fhir-diagnostic-report.map.yaml
+      - builtin:identity/fhir-organization.map.yaml
+      - builtin:billing/fhir-account.map.yaml
+      - builtin:billing/fhir-claim.map.yaml
+      - builtin:billing/fhir-explanation-of-benefit.map.yaml
     validate: before-ack
     fhir: { endpoint: { listen: "127.0.0.1:0", path: /fhir, token: { file: token }, transactions: entries } }
 targets:
@@ -103,6 +110,39 @@ ops: { listen: "127.0.0.1:0" }
 	if _, ok := server.ByXID("vagus.fhir_Patient_p2"); ok || len(server.Records("sale.order")) != 1 {
 		t.Error("what was refused, or sent twice, is in Odoo")
 	}
+
+	// What was ordered is charged when it is done, on the one line; what a payer
+	// does not pay is a credit note, and a note on the claim's invoice.
+	lipids := func() any {
+		for _, l := range server.Records("sale.order.line") {
+			if l.Values["name"] == "Lipid panel" {
+				return l.Values["product_uom_qty"]
+			}
+		}
+		return nil
+	}
+	send("PUT", "/ServiceRequest/sr1", `{"resourceType":"ServiceRequest","id":"sr1","meta":{"versionId":"1"},"status":"active","intent":"order","code":{"coding":[{"system":"http://loinc.org","code":"24331-1","display":"Lipid panel"}]},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"}}`, 200)
+	eventually(t, "the order's line", log, func() bool { return fmt.Sprint(lipids()) == "0" })
+	send("PUT", "/DiagnosticReport/dr1", `{"resourceType":"DiagnosticReport","id":"dr1","meta":{"versionId":"1"},"basedOn":[{"reference":"ServiceRequest/sr1"}],"status":"final","code":{"coding":[{"system":"http://loinc.org","code":"24331-1"}]},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"},"conclusion":"Canaryson"}`, 200)
+	eventually(t, "the report's charge", log, func() bool { return fmt.Sprint(lipids()) == "1" })
+	if n := len(server.Records("sale.order.line")); n != 2 {
+		t.Errorf("an order and its report made %d lines beside that of the visit", n-1)
+	}
+	send("POST", "", `{"resourceType":"Bundle","type":"transaction","entry":[
+		{"resource":{"resourceType":"Claim","id":"cl1","meta":{"versionId":"1"},"identifier":[{"value":"CLM-1"}],"status":"active","use":"claim","type":{"text":"x"},"patient":{"reference":"Patient/p1"},"created":"2026-03-14","insurer":{"reference":"Organization/o1"},"provider":{"reference":"Organization/o2"},"priority":{"text":"x"},"insurance":[{"sequence":1,"focal":true,"coverage":{"reference":"Coverage/c1"}}],"item":[{"sequence":1,"productOrService":{"text":"Visit"},"net":{"value":241}}]},"request":{"method":"PUT","url":"Claim/cl1"}},
+		{"resource":{"resourceType":"Account","id":"a1","meta":{"versionId":"1"},"status":"active","name":"Canaryson","subject":[{"reference":"Patient/p1"}]},"request":{"method":"PUT","url":"Account/a1"}},
+		{"resource":{"resourceType":"Organization","id":"o1","meta":{"versionId":"1"},"name":"Payer"},"request":{"method":"PUT","url":"Organization/o1"}}]}`, 200)
+	send("PUT", "/ExplanationOfBenefit/eb1", `{"resourceType":"ExplanationOfBenefit","id":"eb1","meta":{"versionId":"1"},"status":"active","type":{"text":"x"},"use":"claim","patient":{"reference":"Patient/p1"},"created":"2026-03-20","insurer":{"reference":"Organization/o1"},"provider":{"reference":"Organization/o2"},"claim":{"reference":"Claim/cl1"},"outcome":"complete","insurance":[{"focal":true,"coverage":{"reference":"Coverage/c1"}}],"item":[{"sequence":1,"productOrService":{"text":"x"},"net":{"value":241},"adjudication":[{"category":{"coding":[{"code":"eligible"}]},"reason":{"coding":[{"code":"expired"}]},"amount":{"value":0}}]}]}`, 200)
+	eventually(t, "what the payer does not pay", log, func() bool {
+		note, ok := server.ByXID("vagus.fhir_ExplanationOfBenefit_eb1")
+		claim, there := server.ByXID("vagus.fhir_Claim_cl1")
+		return ok && there && note.Values["move_type"] == "out_refund" && strings.Contains(fmt.Sprint(claim.Values["narration"]), "Denied by the payer: expired")
+	})
+	eventually(t, "the account", log, func() bool {
+		account, ok := server.ByXID("vagus.fhir_Account_a1")
+		return ok && account.Values["name"] == "Account a1"
+	})
+
 	send("DELETE", "/Patient/p1", "", 200)
 	eventually(t, "the patient archived", log, func() bool {
 		p, ok := server.ByXID("vagus.fhir_Patient_p1")
