@@ -24,18 +24,17 @@ type mixed struct {
 	share []volume // of each
 
 	mu         sync.Mutex
-	last       map[string]int      // version, by what is versioned
-	quantities map[string]float64  // charged at last, by what is charged
-	amounts    map[string]float64  // by claim
-	claims     map[string][]string // by payer, in order
-	sent       map[[2]string]bool  // feed and sender's id of each message
+	last       map[string]int     // version, by what is versioned
+	quantities map[string]float64 // charged at last, by what is charged
+	amounts    map[string]float64 // by claim
+	sent       map[[2]string]bool // feed and sender's id of each message
 	took       map[string][]time.Duration
 }
 
 func newMixed(t testing.TB, wards, patients int, all volume) *mixed {
 	t.Helper()
 	m := &mixed{addr: map[string]string{}, last: map[string]int{}, quantities: map[string]float64{}, amounts: map[string]float64{},
-		claims: map[string][]string{}, sent: map[[2]string]bool{}, took: map[string][]time.Duration{}}
+		sent: map[[2]string]bool{}, took: map[string][]time.Duration{}}
 	for _, feed := range []string{"adt", "oru", "claims", "fhir"} {
 		m.addr[feed] = freeAddr(t)
 	}
@@ -88,10 +87,10 @@ func (m *mixed) quantity(key string, q float64) {
 	m.quantities[key] = q
 }
 
-func (m *mixed) claim(payer, claim string, amount float64) {
+func (m *mixed) claim(claim string, amount float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.claims[payer], m.amounts[claim] = append(m.claims[payer], claim), amount
+	m.amounts[claim] = amount
 }
 
 func (m *mixed) unit(feed, sender string) {
@@ -127,9 +126,6 @@ func (m *mixed) settle(units int) {
 func versioned(model string, values map[string]any) (int, bool) {
 	field := map[string]string{"res.partner": "street2", "sale.order.line": "name", "sale.order": "client_order_ref"}[model]
 	text, _ := values[field].(string)
-	if name, _ := values["name"].(string); model == "res.partner" && text == "" {
-		text = name // of a payer, which has no address
-	}
 	v := version.FindStringSubmatch(text)
 	if v == nil {
 		return 0, false
@@ -156,10 +152,7 @@ func (m *mixed) judge() (violations int) {
 		}
 	}
 	for _, r := range odoo.Records("res.partner") {
-		switch ref := text(r, "ref"); {
-		case strings.HasPrefix(ref, "PAY"):
-			see("res.partner", r, "payer "+ref)
-		case ref != "":
+		if ref := text(r, "ref"); ref != "" && !strings.HasPrefix(ref, "PAY") {
 			see("res.partner", r, "patient "+ref)
 		}
 	}
@@ -193,11 +186,7 @@ func (m *mixed) judge() (violations int) {
 	}
 
 	at := map[string]int{}
-	var invoices []int64 // in the order in which they came
 	for _, e := range odoo.Effects() {
-		if e.Model == "account.move" && e.Kind == "create" {
-			invoices = append(invoices, e.ID)
-		}
 		if v, ok := versioned(e.Model, e.Values); ok {
 			if v < at[record(e.Model, e.ID)] {
 				violations++
@@ -206,48 +195,33 @@ func (m *mixed) judge() (violations int) {
 			at[record(e.Model, e.ID)] = v
 		}
 	}
-	return violations + m.judgeClaims(invoices)
+	m.judgeClaims()
+	return violations
 }
 
-// judgeClaims holds the invoices against the claims: each once, of its amount, and
-// a payer's in their order.
-func (m *mixed) judgeClaims(came []int64) (violations int) {
+// judgeClaims holds the invoices against the claims: each once, of its amount.
+func (m *mixed) judgeClaims() {
 	t := m.s.t
 	t.Helper()
-	sum, claim := map[int64]float64{}, map[int64]string{}
+	sum, found := map[int64]float64{}, map[string]int{}
 	for _, r := range m.s.odoo.Records("account.move.line") {
 		move, _ := r.Values["move_id"].(int64)
 		price, _ := r.Values["price_unit"].(float64)
-		sum[move] += price
+		quantity, _ := r.Values["quantity"].(float64)
+		sum[move] += price * quantity
 	}
 	for _, r := range m.s.odoo.Records("account.move") {
 		ref, _ := r.Values["ref"].(string)
-		claim[r.ID] = ref
+		found[ref]++
 		if want, ok := m.amounts[ref]; !ok || sum[r.ID] != want {
 			t.Errorf("the invoice of claim %q comes to %v, the claim to %v", ref, sum[r.ID], want)
 		}
 	}
-	place := map[string]int{}
-	for i, id := range came {
-		if place[claim[id]] != 0 {
-			t.Errorf("claim %s became two invoices", claim[id])
-		}
-		place[claim[id]] = i + 1
-	}
-	for payer, claims := range m.claims {
-		before := 0
-		for _, c := range claims {
-			switch {
-			case place[c] == 0:
-				t.Errorf("claim %s became no invoice", c)
-			case place[c] < before:
-				violations++
-				t.Errorf("a claim to %s became an invoice before an earlier one", payer)
-			}
-			before = max(before, place[c])
+	for claim := range m.amounts {
+		if found[claim] != 1 {
+			t.Errorf("claim %s is %d invoices", claim, found[claim])
 		}
 	}
-	return violations
 }
 
 // account checks that of each message the ledger has one unit, applied, and no other.
