@@ -1,17 +1,25 @@
 package app_test
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/ops"
 )
 
 // TestAFileOfClaimsBecomesInvoicesAndIsAnswered: one of its two claims is bad, the other is an invoice all the
@@ -76,5 +84,89 @@ func TestAFileOfClaimsBecomesInvoicesAndIsAnswered(t *testing.T) {
 	}
 	if text := log.String(); strings.Contains(text, "OHARA") || strings.Contains(text, "ACC7788") {
 		t.Errorf("the log names a patient or a claim:\n%s", text)
+	}
+}
+
+// TestWhatAClaimIsToTheOneOfItsNumber: an original that comes again is the same, another original of the number writes
+// nothing over, a replacement takes the place of the draft, and a void cancels it.
+func TestWhatAClaimIsToTheOneOfItsNumber(t *testing.T) {
+	t.Parallel()
+	log := &safeLog{}
+	cfg, database := oneOf(t, simulated.Config{}, builtin)
+	cfg.Feeds = []config.Feed{{
+		Name: "claims", Target: "odoo", Mappings: []string{config.Builtin + "billing/claim-837p.map.yaml"},
+		HTTP: &webhook.Config{Listen: "127.0.0.1:0", Open: true},
+		X12:  &x12.Config{Split: x12.SplitClaim, Partners: []x12.Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}}},
+	}}
+	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	t.Cleanup(func() { _ = all.Stop() })
+	control := 0
+	send := func(batch, purpose string, claims ...string) {
+		t.Helper()
+		control++
+		set := "ST*837*0001*005010X222A1~BHT*0019*" + purpose + "*" + batch + "*20260505*0830*CH~NM1*41*2*NORTH*****46*N1~PER*IC*P*TE*5550100~NM1*40*2*PAYER*****46*P1~" +
+			"HL*1**20*1~NM1*85*2*NORTH*****XX*1234567893~N3*1 ST~N4*LA*CA*90001~REF*EI*991234567~" +
+			"HL*2*1*22*0~SBR*P*18*******CI~NM1*IL*1*OHARA*SIOBHAN****MI*M1~N3*2 ST~N4*LA*CA*90001~DMG*D8*19800101*F~NM1*PR*2*PAYER*****PI*P1~" + strings.Join(claims, "")
+		body := fmt.Sprintf("ISA*00*          *00*          *ZZ*MERID          *ZZ*NORTHHOSP      *260505*0830*^*00501*%09d*0*P*:~GS*HC*MERID*NORTHHOSP*20260505*0830*%d*X*005010X222A1~%sSE*%d*0001~GE*1*%d~IEA*1*%09d~",
+			control, control, set, strings.Count(set, "~")+1, control, control)
+		res, err := http.Post("http://"+all.Agent.FeedAddr("claims").String()+"/", "application/edi-x12", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK || !bytes.Contains(answer, []byte("AK9*A*1*1*1~")) || res.Header.Get("Content-Type") != "application/edi-x12" {
+			t.Fatalf("%s %s: %s", res.Status, res.Header.Get("Content-Type"), answer)
+		}
+	}
+	claim := func(id, frequency string, amounts ...int) string {
+		sum, lines := 0, ""
+		for i, a := range amounts {
+			sum += a
+			lines += fmt.Sprintf("LX*%d~SV1*HC:99213*%d*UN*1***1~DTP*472*D8*20260402~", i+1, a)
+		}
+		return fmt.Sprintf("CLM*%s*%d***11:B:%s*Y*A*Y*Y~HI*ABK:J209~%s", id, sum, frequency, lines)
+	}
+	is := func(id string, want string) func() bool {
+		return func() bool {
+			r, ok := database.ByXID("vagus.claim_MERID_" + id)
+			if !ok {
+				return false
+			}
+			got := fmt.Sprint(r.Values["state"])
+			for _, l := range database.Records("account.move.line") {
+				if l.Values["move_id"] == r.ID {
+					got += fmt.Sprint(" ", l.Values["price_unit"])
+				}
+			}
+			return got == want
+		}
+	}
+	send("B1", "00", claim("A", "1", 100), claim("B", "1", 100, 20), claim("C", "1", 100))
+	for id, want := range map[string]string{"A": "draft 100", "B": "draft 100 20", "C": "draft 100"} {
+		eventually(t, "the invoice of "+id, log, is(id, want))
+	}
+	send("B1", "18", claim("A", "1", 100), claim("B", "1", 100, 20), claim("C", "1", 100)) // once more, by other control numbers
+	send("B2", "00", claim("A", "1", 250), claim("B", "7", 40, 30, 5), claim("C", "8", 100), claim("D", "7", 10))
+	eventually(t, "the replacement", log, is("B", "draft 40 30 5"))
+	eventually(t, "the void", log, is("C", "cancel 100"))
+	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := map[ledger.Status]int{}
+	eventually(t, "every claim being settled", log, func() bool {
+		clear(settled)
+		page, err := api.Messages(t.Context(), ops.Query{})
+		for _, u := range page.Messages {
+			settled[u.Status]++
+		}
+		return err == nil && settled[ledger.Applied] == 8 && settled[ledger.Dead] == 2 // the second A, and the replacement of a D that never came
+	})
+	if !is("A", "draft 100")() || len(database.Records("account.move")) != 3 {
+		t.Errorf("%d invoices, and the first A's is no more what it was", len(database.Records("account.move")))
 	}
 }
