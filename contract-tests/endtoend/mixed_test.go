@@ -260,7 +260,7 @@ func TestMixedFeedsAreAppliedInOrder(t *testing.T) {
 	m.account()
 }
 
-// BenchmarkMixed sends what a hospital's systems send at the same time, by 64
+// BenchmarkMixed sends what a hospital's systems send at the same time, by 50
 // connections, and measures until all of it is applied. An interchange of claims is one
 // message here, as it is to its sender. Odoo and the senders are in the test's own
 // process and do not count. It fails when one order is broken or one message is missing.

@@ -33,10 +33,11 @@ func (v volume) messages() int { return v.adt + v.oru + v.claims + v.fhir }
 // units: each claim is a message of its own.
 func (v volume) units() int { return v.adt + v.oru + v.claims*claimsPerFile + v.fhir }
 
-// share is what the n-th of several sends.
+// share is what the n-th of several sends. Two of them bill: a hospital has one
+// clearing house or two.
 func (v volume) share(n, of int) volume {
-	part := func(all int) int { return all*(n+1)/of - all*n/of }
-	return volume{part(v.adt), part(v.oru), part(v.claims), part(v.fhir)}
+	part := func(all, of int) int { return all*min(n+1, of)/of - all*min(n, of)/of }
+	return volume{part(v.adt, of), part(v.oru, of), part(v.claims, min(2, of)), part(v.fhir, of)}
 }
 
 func newWard(m *mixed, n, patients int) *ward {
