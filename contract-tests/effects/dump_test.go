@@ -46,7 +46,7 @@ func simulate(t *testing.T, addon bool) endpoint {
 		t.Fatal(err)
 	}
 	if addon {
-		e.name, e.mode = "addon", "require"
+		e.name, e.mode, e.protocol = "addon", "require", "xmlrpc"
 	}
 	return e
 }
@@ -68,6 +68,9 @@ func realOnes(t *testing.T) (all []endpoint) {
 		if e.version = int(n); e.version >= 19 {
 			e.protocol = "json2"
 		}
+	}
+	if p := os.Getenv("VAGUS_ODOO_PROTOCOL"); p != "" {
+		e.protocol = p
 	}
 	all = append(all, e)
 	if _, err := e.call("vagus.unit", "version", nil, nil); err != nil {

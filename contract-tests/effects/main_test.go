@@ -8,7 +8,8 @@
 //
 // NATS and PostgreSQL are real. Odoo is the simulated one, by its own interface and with
 // the addon, and also a real one when VAGUS_ODOO_URL, VAGUS_ODOO_DB, VAGUS_ODOO_USER and
-// VAGUS_ODOO_KEY name one. That one keeps what the tests make: contacts named after them.
+// VAGUS_ODOO_KEY name one, by the wire of its version or by VAGUS_ODOO_PROTOCOL. That one keeps
+// what the tests make: contacts named after them.
 package effects_test
 
 import (

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -261,11 +262,22 @@ func changes(path string, body []byte) (method string, canonical []byte) {
 	}
 	var args any
 	model, method, named := strings.Cut(strings.TrimPrefix(path, "/json/2/"), "/")
-	if named && strings.HasPrefix(path, "/json/2/") {
+	switch {
+	case path == "/xmlrpc/2/object":
+		var call struct {
+			Params []struct {
+				String string `xml:"string"`
+			} `xml:"params>param>value"`
+		}
+		if xml.Unmarshal(body, &call) != nil || len(call.Params) < 5 {
+			return "", nil
+		}
+		model, method, args = call.Params[3].String, call.Params[4].String, texts(body)
+	case named && strings.HasPrefix(path, "/json/2/"):
 		if json.Unmarshal(body, &args) != nil {
 			return "", nil
 		}
-	} else {
+	default:
 		if json.Unmarshal(body, &call) != nil || call.Params.Service != "object" || len(call.Params.Args) < 5 {
 			return "", nil
 		}
@@ -283,6 +295,22 @@ func changes(path string, body []byte) (method string, canonical []byte) {
 		}
 	}
 	return model + "." + method, canonical
+}
+
+// texts are the texts of an XML document, sorted: the members of a struct are in
+// no order on the wire.
+func texts(document []byte) (all []string) {
+	for d := xml.NewDecoder(bytes.NewReader(document)); ; {
+		switch token, err := d.Token(); token := token.(type) {
+		case xml.CharData:
+			all = append(all, string(token))
+		default:
+			if err != nil {
+				slices.Sort(all)
+				return all
+			}
+		}
+	}
 }
 
 // A run is one worker at one database.
