@@ -74,7 +74,7 @@ func (d dialect) Structures(map[string][]string) []string { return []string{""} 
 func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error) {
 	root, err := tree.ReadJSON(body, d.root, only, tree.JSONLimits{FalseIsNull: true})
 	if err == nil {
-		err = sayUTC(root, d.root)
+		err = sayUTC(root, d.root, only)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decode odoo: %w", err)
@@ -83,11 +83,11 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 }
 
 // sayUTC writes points in time so that they say that they are UTC, where the
-// mapping declares no notation of its own.
-func sayUTC(n *tree.Node, typ *tree.Type) error {
+// mapping declares no notation of its own. What is not selected is there without its text.
+func sayUTC(n *tree.Node, typ *tree.Type, only tree.Selection) error {
 	for _, k := range n.Kids {
 		e := typ.Element(k.Name)
-		if e == nil {
+		if e == nil || only != nil && !only[typ.Name][k.Name] {
 			continue
 		}
 		if e.Type.Kind == tree.DateTime && e.Layout == "" && k.State == tree.Value {
@@ -97,7 +97,7 @@ func sayUTC(n *tree.Node, typ *tree.Type) error {
 			}
 			k.Text = t.Format(time.RFC3339)
 		}
-		if err := sayUTC(k, e.Type); err != nil {
+		if err := sayUTC(k, e.Type, only); err != nil {
 			return err
 		}
 	}

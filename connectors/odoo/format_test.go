@@ -49,6 +49,10 @@ func TestARecordDecodes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	only := tree.Selection{"": {"name": true}}
+	if m, err := recordDialect(t).Decode([]byte(`{"at":"2026-05-04 16:20:11","name":"N"}`), only); err != nil || m.Root.Kids[len(m.Root.Kids)-1].Text != "N" {
+		t.Errorf("a time that comes first and is not selected: %v", err)
+	}
 	parts, err := recordDialect(t).(tree.Splitter).Split([]byte(`[{"id":1},{"id":2}]`))
 	if err != nil || len(parts) != 2 {
 		t.Errorf("%d records, %v", len(parts), err)

@@ -66,6 +66,17 @@ func runShop(t *testing.T, m *mapping.Mapping, record string) mapping.Result {
 	return m.Run(t.Context(), msg)
 }
 
+func TestATimeThatComesFirstAndNoRuleReadsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	m, err := loadShop(strings.Replace(begin, "sent_at", "date", 1) + lineBlock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := runShop(t, m, strings.NewReplacer(`, "sent_at": "2026-05-05 01:30:00"`, "", `{"id": 1,`, `{"sent_at": "2026-05-05 01:30:00", "id": 1,`).Replace(shopOrder)); res.Document == nil {
+		t.Errorf("no document: %s %s", res.Verdict, string(res.Detail))
+	}
+}
+
 // encoded is the document of a result, encoded.
 func encoded(t *testing.T, f tree.Format, version string, res mapping.Result) string {
 	t.Helper()

@@ -52,17 +52,18 @@ func (f recordFormat) Decode(body []byte, only tree.Selection) (*tree.Message, e
 	if err != nil {
 		return nil, fmt.Errorf("decode odoo: %w", err)
 	}
-	if err := recordTimes(root, f.root); err != nil {
+	if err := recordTimes(root, f.root, only); err != nil {
 		return nil, fmt.Errorf("decode odoo: %w", err)
 	}
 	return &tree.Message{Format: recordFormatName, Type: f.root.Name, Root: root}, nil
 }
 
-// recordTimes writes Odoo's points in time so that they say that they are UTC.
-func recordTimes(n *tree.Node, typ *tree.Type) error {
+// recordTimes writes Odoo's points in time so that they say that they are UTC. What is not
+// selected is there without its text.
+func recordTimes(n *tree.Node, typ *tree.Type, only tree.Selection) error {
 	for _, k := range n.Kids {
 		e := typ.Element(k.Name)
-		if e == nil {
+		if e == nil || only != nil && !only[typ.Name][k.Name] {
 			continue
 		}
 		if e.Type.Kind == tree.DateTime && k.State == tree.Value {
@@ -72,7 +73,7 @@ func recordTimes(n *tree.Node, typ *tree.Type) error {
 			}
 			k.Text = t.Format(time.RFC3339)
 		}
-		if err := recordTimes(k, e.Type); err != nil {
+		if err := recordTimes(k, e.Type, only); err != nil {
 			return err
 		}
 	}
