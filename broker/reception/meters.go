@@ -1,6 +1,6 @@
 // Package reception is what sources have in common at their senders' side: the
-// instruments, so that every source counts the same things by the same names,
-// and the TLS settings of what listens.
+// instruments, so that every source counts the same things by the same names, the
+// TLS settings of what listens, and the listener of those who come by HTTP.
 package reception
 
 import (

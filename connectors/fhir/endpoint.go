@@ -4,25 +4,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/reception"
 )
 
 // Bounds that no site needs to choose.
 const (
-	maxHeader  = 16 << 10
 	stopGrace  = 5 * time.Second // for a request that is half read when the source stops
 	largeBody  = 1 << 20
 	largeSlots = 2 // requests over largeBody that are in memory at once: each takes ten times its size while it is checked
@@ -32,110 +27,28 @@ const (
 
 // An endpoint is the HTTP server that others send to (http.html).
 type endpoint struct {
+	*reception.Door
 	s     *Source
 	conf  *Endpoint
-	tls   *tls.Config
-	addr  atomic.Pointer[net.Addr]
 	large chan struct{}
 }
 
 func newEndpoint(s *Source) (*endpoint, error) {
-	e := &endpoint{s: s, conf: s.conf.Endpoint, large: make(chan struct{}, largeSlots)}
-	var err error
-	if e.tls, err = e.conf.TLS.Load(); err != nil {
+	c := s.conf.Endpoint
+	tls, err := c.TLS.Load()
+	if err != nil {
 		return nil, err
 	}
-	if e.tls != nil {
-		e.tls.NextProtos = []string{"http/1.1"}
+	if tls != nil {
+		tls.NextProtos = []string{"http/1.1"}
 	}
-	return e, nil
+	door := &reception.Door{Address: c.Listen, TLS: tls, Plain: c.Plain, MaxConnections: c.MaxConnections, Grace: stopGrace + c.AcceptTimeout, Meters: s.meters, Log: s.log}
+	return &endpoint{Door: door, s: s, conf: c, large: make(chan struct{}, largeSlots)}, nil
 }
 
-// listen receives until stop is called, which finishes and answers the
-// requests in hand.
-func (e *endpoint) listen(ctx context.Context, accept broker.Accept) (stop func(), err error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", e.conf.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("fhir: endpoint: listen: %w", err)
-	}
-	bound := ln.Addr()
-	if ip := bound.(*net.TCPAddr).IP; !ip.IsLoopback() && e.tls == nil && !e.conf.Plain { // a name may resolve to anything
-		_ = ln.Close()
-		return nil, fmt.Errorf("fhir: endpoint.listen: %s is not loopback: give tls", bound)
-	}
-	if e.tls != nil {
-		ln = tls.NewListener(ln, e.tls)
-	}
-	conns := &connections{limit: e.conf.MaxConnections, fresh: map[net.Conn]struct{}{}, e: e}
-	server := &http.Server{
-		Handler:     e.handler(accept),
-		ReadTimeout: e.conf.ReadTimeout, WriteTimeout: e.conf.WriteTimeout, IdleTimeout: e.conf.IdleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-		ConnState: conns.state,
-	}
-	e.addr.Store(&bound)
-	e.s.log.Info("listening", "address", bound.String(), "tls", e.tls != nil)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = server.Serve(ln)
-	}()
-	return func() {
-		e.addr.Store(nil)
-		_ = ln.Close()
-		conns.closeFresh()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace+e.conf.AcceptTimeout)
-		defer cancel()
-		_ = server.Shutdown(grace)
-		_ = server.Close()
-		<-ended
-	}, nil
-}
-
-// connections bounds those that are open, and knows those that have sent
-// nothing yet: a server that shuts down would wait for them.
-type connections struct {
-	e     *endpoint
-	limit int
-	mu    sync.Mutex
-	open  int
-	full  bool
-	fresh map[net.Conn]struct{}
-}
-
-func (c *connections) state(conn net.Conn, state http.ConnState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ctx := context.Background()
-	switch state {
-	case http.StateNew:
-		c.e.s.meters.Connected(ctx, 1)
-		c.fresh[conn] = struct{}{}
-		if c.open++; c.open > c.limit {
-			c.e.s.meters.TurnedAway(ctx)
-			if !c.full {
-				c.e.s.log.Warn("connections are refused: max_connections are open", "max_connections", c.limit)
-			}
-			c.full = true
-			_ = conn.Close()
-		} else {
-			c.full = false
-		}
-	case http.StateActive:
-		delete(c.fresh, conn)
-	case http.StateClosed, http.StateHijacked:
-		delete(c.fresh, conn)
-		c.open--
-		c.e.s.meters.Connected(ctx, -1)
-	}
-}
-
-func (c *connections) closeFresh() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.fresh {
-		_ = conn.Close()
-	}
+// serve receives until ctx is done, finishes and answers the requests in hand.
+func (e *endpoint) serve(ctx context.Context, accept broker.Accept) error {
+	return e.Serve(ctx, &http.Server{Handler: e.handler(accept), ReadTimeout: e.conf.ReadTimeout, WriteTimeout: e.conf.WriteTimeout, IdleTimeout: e.conf.IdleTimeout})
 }
 
 // handler routes: POST and PUT of resources, POST of Bundles, the statement of

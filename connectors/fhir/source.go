@@ -82,10 +82,7 @@ func (s *Source) Addr() net.Addr {
 	if s.door == nil {
 		return nil
 	}
-	if a := s.door.addr.Load(); a != nil {
-		return *a
-	}
-	return nil
+	return s.door.Addr()
 }
 
 // Ready says that Run receives.
@@ -116,14 +113,20 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 			return fmt.Errorf("fhir: %w", err)
 		}
 	}
+	failed := make(chan error, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if s.door != nil {
-		stop, err := s.door.listen(ctx, accept)
-		if err != nil {
-			return err
+		if err := s.door.Listen(ctx); err != nil {
+			return fmt.Errorf("fhir: endpoint.%w", err)
 		}
-		defer stop()
+		wg.Go(func() {
+			if err := s.door.serve(ctx, accept); err != nil {
+				failed <- err
+			}
+		})
 	}
 	for _, w := range s.watches {
 		wg.Go(func() { w.run(ctx, accept) })
@@ -133,8 +136,12 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 	}
 	s.running.Store(true)
 	defer s.running.Store(false)
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return fmt.Errorf("fhir: endpoint: %w", err)
+	}
 }
 
 // A problem is what keeps a part of the source from its work. Safe for
