@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -101,4 +102,103 @@ func newPolling(t *testing.T, server *fhirServer, dir string, poll Poll) *Source
 	}
 	src.conf.Poll.Every, src.firstWait = 20*time.Millisecond, 10*time.Millisecond // shorter than anybody may set
 	return src
+}
+
+// A deletion that is told after the resource is there again changes nothing: it
+// would archive what somebody has just brought back.
+func TestADeletionThatTheResourceHasSurvivedIsNotTold(t *testing.T) {
+	t.Parallel()
+	server := newFHIRServer(t)
+	at := time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
+	server.setClock(func() time.Time { at = at.Add(time.Second); return at })
+	put := func(id, name string) {
+		server.put("Patient", id, map[string]any{"name": []any{map[string]any{"family": name}}})
+	}
+	put("back", "Doe")
+	server.put("Patient", "back", nil)
+	put("back", "Doe again")
+	put("gone", "Roe")
+	server.put("Patient", "gone", nil)
+	src := newPolling(t, server, t.TempDir(), Poll{Deletions: true})
+	var mu sync.Mutex
+	var came []string
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- src.Run(ctx, func(_ context.Context, ms ...*broker.Message) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, m := range ms {
+				came = append(came, m.SenderID)
+			}
+			return nil
+		})
+	}()
+	told := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Join(came, " ")
+	}
+	until(t, "what is there and what is gone", func() bool { return told() == "Patient/back/_history/3 Patient/gone/_history/2#deleted" })
+	// The same again in a life that has seen the first version: deleted, seen to be
+	// gone, and made again, which is told in that order.
+	server.put("Patient", "back", nil)
+	until(t, "the deletion", func() bool { return strings.HasSuffix(told(), " Patient/back/_history/4#deleted") })
+	put("back", "Doe at last")
+	until(t, "the resource again", func() bool { return strings.HasSuffix(told(), " Patient/back/_history/5") })
+	walks := server.asked("GET /Patient/_history")
+	until(t, "more looks", func() bool { return server.asked("GET /Patient/_history") > walks+3 })
+	if n := len(strings.Fields(told())); n != 4 {
+		t.Errorf("%d messages: %s", n, told())
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A resource that says it was changed in the future does not move the cursor
+// there, where everything that is changed now would be missed.
+func TestTheFutureDoesNotHideThePresent(t *testing.T) {
+	t.Parallel()
+	server, dir := newFHIRServer(t), t.TempDir()
+	now := time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	put := func(id string, at time.Time) {
+		server.setClock(func() time.Time { return at })
+		server.put("Patient", id, map[string]any{})
+		server.setClock(clock)
+	}
+	put("past", now.Add(-time.Hour))
+	put("future", now.Add(24*time.Hour))
+	src := newPolling(t, server, dir, Poll{Overlap: time.Minute})
+	w := src.watches[0]
+	var came []string
+	accept := func(_ context.Context, ms ...*broker.Message) error {
+		for _, m := range ms {
+			came = append(came, m.SenderID)
+		}
+		return nil
+	}
+	look := func() {
+		t.Helper()
+		if err := w.walk(t.Context(), accept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
+	if len(came) != 2 || !w.state.Cursor.Equal(now) {
+		t.Fatalf("%v came, and the cursor stands at %v, not at the server's clock", came, w.state.Cursor)
+	}
+	now = now.Add(time.Hour)
+	put("present", now.Add(-time.Minute))
+	look()
+	look()
+	if got := strings.Join(came, " "); got != "Patient/past/_history/1 Patient/future/_history/1 Patient/present/_history/1" {
+		t.Errorf("%s came", got)
+	}
+	if !w.state.Cursor.Equal(now) {
+		t.Errorf("the cursor stands at %v", w.state.Cursor)
+	}
 }

@@ -2,7 +2,9 @@ package fhir
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/fhir/go/fhirversion"
 	"github.com/google/fhir/go/jsonformat"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
@@ -54,6 +57,30 @@ func validate(body []byte, mode string) []issue {
 		return w.issues
 	}
 	return otherReader(body)
+}
+
+// Check says what is wrong with a message of a feed that reads a server, by the
+// rules of the endpoint: nobody is there to be told when the resource comes, so
+// it is stored as it is and what this returns is for whoever turns messages into
+// units. The error is a [broker.RejectError] that names places and no value. A
+// feed that asks nobody, or whose validation is "json", has nothing to check.
+// Safe for concurrent use.
+func (c *Config) Check(m *broker.Message) error {
+	if c.Server == nil || cmp.Or(c.Server.Validation, c.validation()) != ValidationR4 {
+		return nil
+	}
+	if issues := validate(m.Body, ValidationR4); len(issues) > 0 {
+		return &broker.RejectError{Code: "fhir.invalid", Err: errors.New(reply{issues: issues}.detail())}
+	}
+	return nil
+}
+
+// validation is that of the endpoint, R4's where there is none.
+func (c *Config) validation() string {
+	if c.Endpoint == nil {
+		return ValidationR4
+	}
+	return cmp.Or(c.Endpoint.Validation, ValidationR4)
 }
 
 // otherReader asks google/fhir.

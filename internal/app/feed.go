@@ -45,7 +45,8 @@ type feed struct {
 	name     string
 	target   string
 	readings []*reading
-	secret   []byte // of ordering keys
+	sound    func(*broker.Message) error // nil: what the source takes is as it should be
+	secret   []byte                      // of ordering keys
 	log      *slog.Logger
 }
 
@@ -78,6 +79,9 @@ func (f *feed) add(m *mapping.Mapping) {
 // it receives: a directory or a bundle may serve several feeds.
 func newFeed(cfg config.Feed, ms []*mapping.Mapping, secret []byte, log *slog.Logger) (*feed, error) {
 	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, log: log.With("feed", cfg.Name)}
+	if cfg.FHIR != nil {
+		f.sound = cfg.FHIR.Check
+	}
 	format := feedFormat(cfg)
 	for _, m := range ms {
 		if m.Format != format {
@@ -145,9 +149,14 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 	return units, nil
 }
 
-// each runs the mappings that want a message. A message that can not be
-// decoded is a *broker.RejectError.
+// each runs the mappings that want a message. A message that is not sound, or
+// can not be decoded, is a *broker.RejectError.
 func (f *feed) each(ctx context.Context, m *broker.Message, got func(*mapping.Mapping, mapping.Result) error) error {
+	if f.sound != nil {
+		if err := f.sound(m); err != nil {
+			return err
+		}
+	}
 	for _, as := range f.readings {
 		if !as.takes(m) {
 			continue

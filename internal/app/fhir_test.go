@@ -4,14 +4,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/vagus-health/vagus/broker"
+	"github.com/vagus-health/vagus/broker/ledger"
+	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
+	"github.com/vagus-health/vagus/internal/ops"
 )
 
 // A visit by FHIR from the wire to Odoo: who is charged, for what, at which
@@ -150,5 +156,61 @@ ops: { listen: "127.0.0.1:0" }
 	})
 	if strings.Contains(log.String(), "Canaryson") {
 		t.Errorf("the log names the patient:\n%s", log)
+	}
+}
+
+// What a server gives us is checked as what is sent to us is; nobody is there to
+// be told, so what is not valid waits for a person, and nothing waits for it.
+func TestAnInvalidResourceOfAServerIsADeadLetter(t *testing.T) {
+	t.Parallel()
+	const page = `{"resourceType":"Bundle","type":"searchset","entry":[
+		{"resource":{"resourceType":"Patient","id":"p1","meta":{"versionId":"1"},"name":[{"family":"Doe"}]}},
+		{"resource":{"resourceType":"Patient","id":"p2","meta":{"versionId":"1"},"name":[{"family":"Canaryson"}],"gender":"Canaryson"}},
+		{"resource":{"resourceType":"Patient","id":"p3","meta":{"versionId":"1"},"name":[{"family":"Roe"}]}}]}`
+	ehr := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }))
+	t.Cleanup(ehr.Close)
+	for validation, taken := range map[string]bool{"": false, "r4": false, "json": true} {
+		log := &safeLog{}
+		cfg, server := oneOf(t, simulated.Config{}, config.Builtin+"admissions/fhir-patient.map.yaml")
+		cfg.Feeds[0].Name, cfg.Feeds[0].HL7 = "ehr", nil
+		cfg.Feeds[0].FHIR = &fhir.Config{Server: &fhir.Server{URL: ehr.URL, Validation: validation}, Poll: &fhir.Poll{Resources: []fhir.PollResource{{Type: "Patient"}}, Every: time.Second}}
+		all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := all.Stop(); err != nil {
+				t.Error(err)
+			}
+		}()
+		api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "what came behind it", log, func() bool {
+			_, first := server.ByXID("vagus.fhir_Patient_p1")
+			_, last := server.ByXID("vagus.fhir_Patient_p3")
+			return first && last
+		})
+		var units ops.Page
+		eventually(t, "the outcome of all in the ledger", log, func() bool {
+			units, err = api.Messages(t.Context(), ops.Query{Feed: "ehr", Status: []ledger.Status{ledger.Applied, ledger.Dead}})
+			return err == nil && len(units.Messages) == 3
+		})
+		var dead []ledger.Unit
+		for _, u := range units.Messages {
+			if u.Status == ledger.Dead {
+				dead = append(dead, u)
+			}
+		}
+		switch _, ok := server.ByXID("vagus.fhir_Patient_p2"); {
+		case ok != taken, taken != (len(dead) == 0):
+			t.Errorf("validation %q: it is in Odoo: %v, dead letters: %v", validation, ok, dead)
+		case !taken && (len(dead) != 1 || dead[0].Class != "fhir.invalid" || !strings.HasPrefix(dead[0].Reason, "Patient.gender: ") || strings.Contains(dead[0].Reason, "Canaryson")):
+			t.Errorf("validation %q: the dead letters are %+v", validation, dead)
+		}
+		if strings.Contains(log.String(), "Canaryson") {
+			t.Errorf("the log names the patient:\n%s", log)
+		}
 	}
 }
