@@ -196,7 +196,7 @@ func anyUnit() *rapid.Generator[*broker.Unit] {
 			return time.Unix(rapid.Int64Range(-60_000_000_000, 250_000_000_000).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).In(zone)
 		}
 		u := &broker.Unit{ID: text(), MessageID: text(), Tenant: text(), Site: text(), Feed: text(), Target: text(), Kind: text(), SenderID: text(), Mapping: text(),
-			Key: text(), Idempotency: text(), Verdict: broker.Verdict(text()), Class: text(), Reason: text(), OnDeadLetter: text(), Atomic: rapid.Bool().Draw(t, "atomic"), ReceivedAt: at(), MappedAt: at(), Trace: text()}
+			Key: text(), OtherKeys: rapid.SampledFrom([][]string{nil, {"b"}, {"b", "c\"<"}}).Draw(t, "other keys"), Idempotency: text(), Verdict: broker.Verdict(text()), Class: text(), Reason: text(), OnDeadLetter: text(), Atomic: rapid.Bool().Draw(t, "atomic"), ReceivedAt: at(), MappedAt: at(), Trace: text()}
 		for range rapid.IntRange(0, 3).Draw(t, "ops") {
 			u.Ops = append(u.Ops, broker.Operation{ID: text(), Model: text(), Do: text(), XID: text(), On: text(), OnNone: text(),
 				By: anyValues().Draw(t, "by"), Vals: anyValues().Draw(t, "vals"), OnCreate: anyValues().Draw(t, "on_create"), OnUpdate: anyValues().Draw(t, "on_update"),
@@ -252,6 +252,7 @@ func FuzzDecodeUnit(f *testing.F) {
 		`{"ID":"u","target":"t"}`, ` {"id":"u","target":"t"} x`, `{"id":null,"target":"t","new":[1]}`, `{"id":"u","target":"t","ops":[],"ops":[{}]}`,
 		`{"id":"u","target":"t","ops":[{"by":{"a":"1"},"by":{"b":"2"}}]}`, `{"id":"u","target":"t","ops":[{"by":{"a":01}}]}`, `{"id":"u","target":"t","ops":[{"by":{"a":1,"a":{}}},]}`,
 		`{"id":"u","target":"t","ops":[{"do":"emit","format":"hl7v2","document":"TVNIfA=="}]}`, `{"id":"u","target":"t","ops":[{"document":"TVN\r\nIfA"}]}`, `{"id":"u","target":"t","ops":[{"document":null},{"document":""}]}`,
+		`{"id":"u","target":"t","key":"a","other_keys":["b","c"]}`, `{"id":"u","target":"t","other_keys":[],"other_keys":["b"]}`, `{"id":"u","target":"t","other_keys":null}`,
 		`{"id":"u","target":"t","trace":"` + "\xff\x01" + `"}`, `{"id":"u","target":"t","mapped_at":"yesterday"}`, `{}`, `null`, ``,
 	} {
 		f.Add([]byte(s))

@@ -53,6 +53,12 @@ func (d *decoder) unit(u *Unit) {
 			d.own(&u.Mapping)
 		case "key":
 			d.own(&u.Key)
+		case "other_keys":
+			d.bad = d.bad || u.OtherKeys != nil
+			u.OtherKeys = make([]string, 0, 1)
+			for more := d.enter('[', ']'); more; more = d.next(']') {
+				u.OtherKeys = append(u.OtherKeys, strings.Clone(d.string()))
+			}
 		case "idempotency":
 			d.own(&u.Idempotency)
 		case "verdict":

@@ -34,6 +34,14 @@ func (e *encoder) unit(u *Unit) {
 	e.text("sender_id", u.SenderID)
 	e.text("mapping", u.Mapping)
 	e.textIf("key", u.Key)
+	if len(u.OtherKeys) > 0 {
+		e.name("other_keys")
+		for i, k := range u.OtherKeys {
+			e.open('[', i)
+			e.buf = appendString(e.buf, k)
+		}
+		e.buf = append(e.buf, ']')
+	}
 	e.textIf("idempotency", u.Idempotency)
 	e.text("verdict", string(u.Verdict))
 	e.textIf("class", u.Class)

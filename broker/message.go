@@ -13,6 +13,13 @@ import (
 // It is fixed for the life of a cloud's UNITS stream.
 const Partitions = 64
 
+// Everywhere stands in place of a partition's number for what the workers of
+// all partitions read: units that have several keys.
+const Everywhere = Partitions
+
+// MaxKeys is how many ordering keys a unit may have.
+const MaxKeys = 16
+
 // A Message is what a source received. It is never modified after Accept.
 type Message struct {
 	ID         string // NewMessageID of the fields below: the same for every resend of the same content

@@ -36,6 +36,7 @@ type Unit struct {
 	SenderID     string      `json:"sender_id"`
 	Mapping      string      `json:"mapping"`               // "hl7-adt-patient@4#<content hash>"
 	Key          string      `json:"key,omitempty"`         // OrderingKey: units with one key are applied in order
+	OtherKeys    []string    `json:"other_keys,omitempty"`  // beside Key: applied when it is first in all of them, and holds them all until its outcome
 	Idempotency  string      `json:"idempotency,omitempty"` // OrderingKey-hashed value of the mapping's idempotency templates
 	Verdict      Verdict     `json:"verdict"`
 	Class        string      `json:"class,omitempty"`          // of a verdict other than Apply: a short stable token, "mapping.required"
@@ -130,8 +131,14 @@ func (u *Unit) LogValue() slog.Value {
 // Format prints a unit's id for every verb, so that no %v spells out its values.
 func (u *Unit) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "unit "+u.ID) }
 
-// Partition is the partition that the unit travels and is applied in.
-func (u *Unit) Partition() int { return Partition(u.Key, u.ID) }
+// Partition is the partition that the unit travels in: that of its key, or
+// Everywhere when it has several. It is applied in that of Key.
+func (u *Unit) Partition() int {
+	if len(u.OtherKeys) > 0 {
+		return Everywhere
+	}
+	return Partition(u.Key, u.ID)
+}
 
 // Encode returns the wire form: JSON with sorted keys and no HTML escapes, so
 // the same unit gives the same bytes everywhere.

@@ -7,7 +7,17 @@
 //
 // No body is kept of a unit that was applied. A unit that waits or is dead is
 // kept with its body (its wire form), so that a retry does not depend on how
-// long the UNITS stream remembers. The ordering key in a row is the HMAC that
+// long the UNITS stream remembers.
+//
+// A unit may have several keys. It is of the partition of one, Key, and has its
+// place in each of the others by a gate: a mark that it has reached the front of
+// that key at the worker of that key's partition, behind which later units of the key
+// wait as they do behind a unit that is parked. A gate is no unit: nothing
+// lists or counts it. It is there until the unit's outcome. The unit stands at one
+// place of the UNITS stream, the same for all its keys, so that of two units with keys in common
+// the earlier one is ahead in all of them, and no two wait for each other.
+//
+// The ordering key in a row is the HMAC that
 // travels with the unit; reasons and classes hold no text that a patient could
 // be in.
 package ledger
@@ -62,6 +72,7 @@ type Unit struct {
 	Target     string          `json:"target"`
 	Partition  int             `json:"partition"`
 	Key        string          `json:"key,omitempty"`
+	OtherKeys  []string        `json:"other_keys,omitempty"` // beside Key; Units leaves them out
 	Idem       string          `json:"idempotency,omitempty"`
 	Kind       string          `json:"kind"`
 	SenderID   string          `json:"sender_id"`
@@ -93,6 +104,20 @@ type Unit struct {
 	// Such a unit is to be applied although it is known as dead or skipped, if it
 	// is Remappable; Settle then replaces what was there, but not its place in the order.
 	Request string `json:"-"`
+	// Gate, if not "", is one of OtherKeys, and what is settled or due is not the
+	// unit but its gate there. The rest is as in the unit, and the partition that counts is that of Gate.
+	Gate string `json:"-"`
+	// Waits is what the unit waits for while it is parked; only from [Ledger.Unit].
+	Waits []Wait `json:"waits,omitempty"`
+}
+
+// A Wait is one of a parked unit's keys that it is not the first of.
+type Wait struct {
+	Key       string `json:"key"`
+	Partition int    `json:"partition"`
+	// Unit is the id of the unit that is first in the key. "" if there is none: the
+	// worker of the partition has not come to the unit yet.
+	Unit string `json:"unit,omitempty"`
 }
 
 // A Hop is one line of a unit's history.
@@ -164,13 +189,21 @@ type Ledger interface {
 	// with a zero NextAttempt waits behind the head of its key. When a
 	// unit leaves Parked or Dead (applied, skipped, discarded, or dead without hold) the next
 	// parked unit of its key becomes the head and is due at once.
+	//
+	// A unit with OtherKeys that is Parked is due when it is the head of Key and has
+	// a gate at the head of each of the others. A settlement whose Unit.Gate is
+	// set, with Status Parked, puts that gate; it does so if the unit is not known yet, is
+	// claimed or parked, is dead and holds, or comes by a Request that may still
+	// replace what is known of it, and has no effect else. The gates go, and their keys go on, when the unit
+	// is applied, skipped, discarded, or dead without hold.
 	Settle(ctx context.Context, worker string, leases []Lease, cursors []Cursor, done []Settlement) error
 	// HeldKeys returns the keys that later units must wait behind: those with a
-	// parked unit or with a dead one that holds.
+	// parked unit, with a dead one that holds, or with a gate.
 	HeldKeys(ctx context.Context, leases []Lease) ([]string, error)
 	// Due returns, with bodies and at most limit, the heads of parked keys of
 	// these partitions whose next attempt has come, oldest first. It returns at
-	// most one unit of a key.
+	// most one unit of a key. Gates that are to be put anew, because their unit was
+	// dead and is tried again, are among them.
 	Due(ctx context.Context, leases []Lease, limit int) ([]Unit, error)
 
 	// Units returns what the filter selects, newest first.
@@ -203,7 +236,7 @@ type Ledger interface {
 	ReplayItems(ctx context.Context, id string, from, limit int, pending bool) ([]ReplayItem, error)
 	// Requeue carries out one item of a running plan, deciding again in the
 	// same transaction whether it may: a parked unit, if it is the head of its key, is due now; a dead one is
-	// parked and due with its attempts at 0 (ahead of those that wait behind it). It returns the item
+	// parked and due with its attempts at 0 (ahead of those that wait behind it), as soon as it has its gates again. It returns the item
 	// with its result; for a Remap it only marks it: the caller asks the site.
 	// Carrying out an item twice is harmless.
 	Requeue(ctx context.Context, replayID, unitID string) (ReplayItem, error)

@@ -7,6 +7,10 @@
 //	EVENTS  event.<site>.<feed>.<what>                      outcomes for other programs to read
 //	-       answer.<site>.<token>                           what a site says of a document that it was given
 //
+// The partition is a number from 0 to 63, or 64 (broker.Everywhere) for a unit
+// with several ordering keys: the workers of all partitions read it, each at its
+// place among the units of its own.
+//
 // The target stands in the subject so that each target has its own lane: one
 // whose breaker is open stops its own units and nobody else's. mid is
 // broker.ShortID of the unit's id. No token holds PHI.
@@ -79,7 +83,8 @@ func UnitSubject(site, target string, partition int, feed, mid string) string {
 	return "unit." + site + "." + target + "." + strconv.Itoa(partition) + "." + feed + "." + mid
 }
 
-// PartitionFilter selects one partition of a target, from all sites and feeds.
+// PartitionFilter selects one partition of a target, or what is for all of them
+// (broker.Everywhere), from all sites and feeds.
 func PartitionFilter(target string, partition int) string {
 	return "unit.*." + target + "." + strconv.Itoa(partition) + ".>"
 }

@@ -3,27 +3,46 @@ package relational
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 )
 
-// hold locks the partition of a unit, whoever has its lease, and reads the
-// unit as it is from then on. It returns ErrNotFound if there is none.
+// hold locks the partitions of a unit's keys, whoever has their leases, and
+// reads the unit as it is from then on. It returns ErrNotFound if there is none.
 func (s *Store) hold(ctx context.Context, tx Tx, id string) (u ledger.Unit, err error) {
-	err = tx.Run(ctx, s.ask(func(scan Scan) error { return scan(&u.Target, &u.Partition) },
-		`SELECT target, partition FROM units WHERE id = $1`, id))
+	var parts []leaseRow
+	err = tx.Run(ctx, s.ask(func(scan Scan) error {
+		var l leaseRow
+		err := scan(&l.Target, &l.Partition)
+		parts = append(parts, l)
+		return err
+	}, `SELECT target, partition FROM units WHERE id = $1 UNION SELECT target, partition FROM other_keys WHERE unit = $1`, id))
+	if err == nil && len(parts) == 0 {
+		err = ledger.ErrNotFound
+	}
 	if err != nil {
 		return u, err
 	}
 	found := false
-	lock := table([]leaseRow{{Target: u.Target, Partition: u.Partition}})
-	err = tx.Run(ctx, s.do(lockLeases, lock), s.ask(func(scan Scan) error {
+	err = tx.Run(ctx, s.do(lockLeases, table(parts)), s.ask(func(scan Scan) error {
 		found = true
 		return scanUnit(scan, &u)
 	}, `SELECT `+selectUnit+` FROM units u LEFT JOIN waiting w ON w.id = u.id WHERE u.id = $1`, id))
 	if err == nil && !found {
 		err = ledger.ErrNotFound
+	}
+	if err != nil {
+		return u, err
+	}
+	keys, err := s.otherKeys(ctx, tx, []probe{{ID: u.ID}})
+	for _, k := range keys {
+		u.OtherKeys = append(u.OtherKeys, k.Key)
+		if !slices.Contains(parts, leaseRow{Target: k.Target, Partition: k.Partition}) {
+			return u, errChanged
+		}
 	}
 	return u, err
 }
@@ -36,11 +55,15 @@ func (s *Store) move(u ledger.Unit, to ledger.Status) Statement {
 	return s.do(addTally, table([]countRow{from, into}))
 }
 
-func keyOf(u ledger.Unit) map[keyRow]bool {
-	if u.Key == "" {
-		return nil
+func keysOf(u ledger.Unit) map[keyRow]bool {
+	keys := map[keyRow]bool{}
+	if u.Key != "" {
+		keys[keyRow{u.Target, u.Partition, u.Key}] = true
 	}
-	return map[keyRow]bool{{u.Target, u.Partition, u.Key}: true}
+	for _, k := range u.OtherKeys {
+		keys[keyRow{u.Target, broker.Partition(k, ""), k}] = true
+	}
+	return keys
 }
 
 // Discard implements [ledger.Ledger]. It forgets the unit's body: nobody can
@@ -57,10 +80,10 @@ func (s *Store) Discard(ctx context.Context, id, by, why string) error {
 		}
 		return append([]Statement{
 			s.do(`UPDATE units SET status = 'discarded', hold = false, remappable = false, settled_at = {now} WHERE id = $1`, id),
-			s.do(`DELETE FROM waiting WHERE id = $1`, id),
+			s.do(`DELETE FROM waiting WHERE id = $1 OR gate_of = $1 AND gate_of <> ''`, id),
 			s.do(addHops, table([]hopRow{{Unit: id, What: string(ledger.Discarded), Reason: clean(why, maxText), Person: clean(by, maxName)}})),
 			s.move(u, ledger.Discarded),
-		}, s.settleKeys(keyOf(u))...), nil
+		}, s.settleKeys(keysOf(u))...), nil
 	})
 	if err != nil {
 		return fmt.Errorf("discard unit %s: %w", id, err)
@@ -106,6 +129,7 @@ func (s *Store) Prune(ctx context.Context, t time.Time, limit int) (n int, err e
 			ids := table(gone)
 			list = append(list,
 				s.do(`DELETE FROM history WHERE unit IN (SELECT d.id FROM {$1: id text} AS d)`, ids),
+				s.do(`DELETE FROM other_keys WHERE unit IN (SELECT d.id FROM {$1: id text} AS d)`, ids),
 				s.do(`DELETE FROM units WHERE id IN (SELECT d.id FROM {$1: id text} AS d)`, ids),
 				s.do(addTally, table(merge(counts))))
 		}

@@ -17,15 +17,21 @@ const (
 )
 
 // action is the expression that decides what a replay does with unit u, of
-// which w waits; $1: whether a later unit of its key does not matter. A unit
+// which w waits; $1: whether a later unit of one of its keys does not matter. A unit
 // that is claimed is in a worker's hands, or comes to it again by itself.
-const action = `CASE
+var action = `CASE
 	WHEN u.status = 'claimed' THEN 'waits'
 	WHEN u.status = 'discarded' THEN 'discarded'
 	WHEN u.status = 'applied' OR u.status = 'skipped' AND NOT u.remappable THEN 'already applied'
-	WHEN u.status = 'parked' AND coalesce(w.due, 0) = 0 THEN 'waits'
-	WHEN NOT CAST($1 AS boolean) AND u.key <> '' AND EXISTS (SELECT 1 FROM units l
-		WHERE l.key = u.key AND l.key <> '' AND l.seq > u.seq AND l.target = u.target AND l.status = 'applied') THEN 'stale'
+	WHEN u.status = 'parked' AND (coalesce(w.due, 0) = 0 OR ` + fmt.Sprintf(lacksGate, "u.id") + `) THEN 'waits'
+	WHEN NOT CAST($1 AS boolean) AND u.key <> '' AND (
+		EXISTS (SELECT 1 FROM units l WHERE l.key = u.key AND l.key <> '' AND l.seq > u.seq AND l.target = u.target AND l.status = 'applied')
+		OR EXISTS (SELECT 1 FROM other_keys k CROSS JOIN units l
+			WHERE k.key = u.key AND k.seq > u.seq AND k.target = u.target AND l.id = k.unit AND l.status = 'applied')
+		OR EXISTS (SELECT 1 FROM other_keys o CROSS JOIN units l
+			WHERE o.unit = u.id AND l.key = o.key AND l.key <> '' AND l.seq > u.seq AND l.target = u.target AND l.status = 'applied')
+		OR EXISTS (SELECT 1 FROM other_keys o CROSS JOIN other_keys k CROSS JOIN units l
+			WHERE o.unit = u.id AND k.key = o.key AND k.seq > u.seq AND k.target = u.target AND l.id = k.unit AND l.status = 'applied')) THEN 'stale'
 	WHEN u.remappable AND u.status <> 'parked' THEN 'map again'
 	ELSE 'retry' END`
 
@@ -209,7 +215,10 @@ func (s *Store) requeue(u ledger.Unit, a ledger.Action, by string) []Statement {
 		s.do(`UPDATE units SET status = 'parked', hold = false, attempts = 0 WHERE id = $1`, u.ID),
 		s.do(`UPDATE waiting SET status = 'parked', holds = true, due = {now} WHERE id = $1`, u.ID),
 		s.move(u, ledger.Parked))
-	return append(list, s.settleKeys(keyOf(u))...)
+	if len(u.OtherKeys) > 0 {
+		list = append(list, s.do(askGates, u.ID))
+	}
+	return append(list, s.settleKeys(keysOf(u))...)
 }
 
 // markItem records that an item was carried out, and as what.

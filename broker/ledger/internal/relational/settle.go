@@ -2,9 +2,11 @@ package relational
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 )
 
@@ -50,7 +52,7 @@ const (
 		WHERE w.target = k.target AND w.partition = k.partition AND w.key = k.key AND w.key <> '' AND w.due > 0 AND EXISTS
 			(SELECT 1 FROM waiting e WHERE e.target = w.target AND e.partition = w.partition AND e.key = w.key AND e.key <> '' AND e.holds
 				AND (e.seq, e.id) < (w.seq, w.id)))`
-	promote = `UPDATE waiting SET due = {now} WHERE due = 0 AND status = 'parked' AND id IN (SELECT
+	promote = `UPDATE waiting SET due = {now} WHERE due = 0 AND status IN ('parked', 'asked') AND id IN (SELECT
 			(SELECT e.id FROM waiting e WHERE e.target = k.target AND e.partition = k.partition AND e.key = k.key AND e.key <> '' AND e.holds
 				ORDER BY e.seq, e.id LIMIT 1)
 		FROM {$1: target text, partition integer, key text} AS k)`
@@ -75,23 +77,31 @@ var (
 
 // Settle implements [ledger.Ledger].
 func (s *Store) Settle(ctx context.Context, worker string, leases []ledger.Lease, cursors []ledger.Cursor, done []ledger.Settlement) error {
+	units, gates, err := splitGates(done)
+	if err != nil {
+		return err
+	}
 	g := newGuard(slices.Clone(leases))
 	for _, c := range cursors {
 		g.leases = append(g.leases, c.Lease)
 		g.touched[place{c.Lease.Target, c.Lease.Partition}] = true
 	}
-	b := s.newBook(clean(worker, maxName), g, done)
-	if err := b.guard.touch(b.units); err != nil {
+	b := s.newBook(clean(worker, maxName), g, units)
+	b.gates = gates
+	if err := errors.Join(b.guard.touch(b.units), b.guard.touchGates(gates, done)); err != nil {
 		return fmt.Errorf("settle units: %w", err)
 	}
 	for i := range b.units {
+		for _, k := range b.units[i].OtherKeys {
+			g.touched[place{b.units[i].Target, broker.Partition(k, "")}] = true
+		}
 		switch u := &b.units[i]; u.Status {
 		case ledger.Applied, ledger.Skipped, ledger.Parked, ledger.Dead:
 		default:
 			return fmt.Errorf("settle unit %s: %q is not an outcome", u.ID, u.Status)
 		}
 	}
-	err := s.db.Write(ctx, func(tx Tx) ([]Statement, error) {
+	err = s.db.Write(ctx, func(tx Tx) ([]Statement, error) {
 		if err := b.open(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -123,6 +133,9 @@ func moveCursors(s *Store, cursors []ledger.Cursor) []Statement {
 		WHERE leases.target = d.target AND leases.partition = d.partition AND leases.token = d.token AND leases.cursor < d.cursor`, table(rows))}
 }
 
+// errChanged says that what was looked up before the locks is no longer so.
+var errChanged = errors.New("it was changed at the same moment by somebody else; ask again")
+
 // A book is what one transaction writes down about some units.
 type book struct {
 	s      *Store
@@ -132,9 +145,12 @@ type book struct {
 	units []ledger.Unit // each once, as they are settled last
 	rows  []unitRow
 	hops  []hopRow // of all settlements, in their order
+	gates []gateRow
 
 	before map[string]state // of the units that are known
 	put    map[string]bool  // their outcomes are recorded
+	// oldKeys are the other keys of the units that were mapped again, under the mapping before.
+	oldKeys []keyRow
 }
 
 // A state is what a unit was before.
@@ -190,7 +206,8 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 			err := scan(&p.target, &p.partition)
 			b.guard.touched[p] = true
 			return err
-		}, `SELECT DISTINCT u.target, u.partition FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id`, table(again))); err != nil {
+		}, `SELECT u.target, u.partition FROM {$1: id text} AS d CROSS JOIN units u WHERE u.id = d.id
+			UNION SELECT o.target, o.partition FROM {$1: id text} AS d CROSS JOIN other_keys o WHERE o.unit = d.id`, table(again))); err != nil {
 			return err
 		}
 	}
@@ -210,6 +227,17 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 	}
 	if err := check(); err != nil {
 		return err
+	}
+	if len(again) > 0 {
+		var err error
+		if b.oldKeys, err = b.s.otherKeys(ctx, tx, again); err != nil {
+			return err
+		}
+		for _, k := range b.oldKeys {
+			if !b.guard.touched[place{k.Target, k.Partition}] {
+				return errChanged
+			}
+		}
 	}
 	var others []probe
 	for _, r := range b.rows {
@@ -232,7 +260,7 @@ func (b *book) open(ctx context.Context, tx Tx) error {
 
 // statements returns what records the settlements.
 func (b *book) statements() []Statement {
-	if len(b.rows) == 0 {
+	if len(b.rows) == 0 && len(b.gates) == 0 {
 		return nil
 	}
 	var counts []countRow
@@ -267,7 +295,10 @@ func (b *book) statements() []Statement {
 		}
 	}
 	s := b.s
-	list := append(b.putUnits(), s.do(addTally, table(merge(counts))))
+	list := b.putUnits()
+	if len(counts) > 0 {
+		list = append(list, s.do(addTally, table(merge(counts))))
+	}
 	if hops = append(hops, b.hops...); len(hops) > 0 {
 		list = append(list, s.do(addHops, table(hops)))
 	}
@@ -277,6 +308,7 @@ func (b *book) statements() []Statement {
 	if len(waiting) > 0 {
 		list = append(list, s.do(putWaiting, table(waiting)))
 	}
+	list = append(list, b.gateStatements(keys)...)
 	return append(list, s.settleKeys(keys)...)
 }
 

@@ -98,7 +98,7 @@ type piece struct {
 }
 
 // placeholder is {now}, {lock}, {skip}, {bytes x}, {$1: id text, seq bigint} or $1.
-var placeholder = regexp.MustCompile(`\{(?:(now|lock|skip)|bytes ([a-z.]+)|\$([0-9]+): ([^}]+))\}|\$([0-9]+)`)
+var placeholder = regexp.MustCompile(`\{(?:(now|lock|skip)|bytes ([a-z.']+)|\$([0-9]+): ([^}]+))\}|\$([0-9]+)`)
 
 // pieces returns a statement in the store's dialect, without its arguments.
 func (s *Store) pieces(text string) []piece {

@@ -8,7 +8,8 @@
 //	leases        one row per target and partition: owner, token, cursor
 //	workers       who lives, per target
 //	units         one row per unit, narrow, without its body
-//	waiting       one more row, with its body, for a unit that is parked or dead
+//	waiting       one more row, with its body, for a unit that is parked or dead; and one for each gate
+//	other_keys    one row for each key of a unit beside the one in units
 //	history       what happened to a unit, save what its row in units says
 //	tally         units per target, site, feed and status, so that nobody counts rows
 //	replays, replay_items, replay_counts
@@ -20,7 +21,8 @@
 // Whatever changes the units of a partition first locks the partition's row in
 // leases, in the order of target and partition: workers (who must also have its
 // token) and operators alike. So the transactions of one partition follow each
-// other, and no two wait for each other in a ring. Tallies are kept in as many
+// other, and no two wait for each other in a ring. What changes a gate locks the
+// partitions of its key and of its unit. Tallies are kept in as many
 // shards as there are partitions, so that two workers never wait for one row:
 // a transaction counts in the shard of the lowest partition that it has locked.
 //

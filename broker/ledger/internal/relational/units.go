@@ -42,13 +42,15 @@ func (s *Store) Due(ctx context.Context, leases []ledger.Lease, limit int) (unit
 	err = s.read(ctx, func(scan Scan) error {
 		var u ledger.Unit
 		var body []byte
-		err := scanUnit(scan, &u, &body)
+		err := scanUnit(scan, &u, &body, &u.Gate)
 		u.Body = broker.PHI(body)
 		units = append(units, u)
 		return err
 	}, `WITH heads AS MATERIALIZED (SELECT w.id FROM {$1: target text, partition integer} AS d CROSS JOIN waiting w
-			WHERE w.target = d.target AND w.partition = d.partition AND w.due > 0 AND w.due <= {now} ORDER BY w.due, w.seq, w.id LIMIT $2)
-		SELECT `+selectUnit+`, w.body FROM heads CROSS JOIN waiting w CROSS JOIN units u WHERE w.id = heads.id AND u.id = heads.id ORDER BY w.due, w.seq, w.id`,
+			WHERE w.target = d.target AND w.partition = d.partition AND w.due > 0 AND w.due <= {now}
+				AND NOT `+fmt.Sprintf(lacksGate, "w.id")+` ORDER BY w.due, w.seq, w.id LIMIT $2)
+		SELECT `+selectUnit+`, w.body, CASE WHEN w.gate_of = '' THEN '' ELSE w.key END FROM heads CROSS JOIN waiting w CROSS JOIN units u
+		WHERE w.id = heads.id AND u.id = CASE WHEN w.gate_of = '' THEN w.id ELSE w.gate_of END ORDER BY w.due, w.seq, w.id`,
 		table(leaseRows(leases)), int64(max(limit, 0)))
 	if err != nil {
 		return nil, fmt.Errorf("read due units: %w", err)
@@ -202,6 +204,9 @@ func (s *Store) Unit(ctx context.Context, prefix string) (ledger.Unit, []ledger.
 		if len(units) != 1 {
 			return ledger.ErrNotFound
 		}
+		if err := s.waits(ctx, tx, &units[0]); err != nil {
+			return err
+		}
 		return tx.Run(ctx, s.ask(func(scan Scan) error {
 			var h ledger.Hop
 			var when, took int64
@@ -266,7 +271,7 @@ func (s *Store) Summary(ctx context.Context) (sums []ledger.Summary, err error) 
 				}
 				return err
 			}, `SELECT site, feed, target, status, min(received_at), coalesce(min(received_at) FILTER (WHERE due > 0 AND since = 0), 0),
-				count(*) FILTER (WHERE since > 0), coalesce(min(since) FILTER (WHERE since > 0), 0) FROM waiting GROUP BY site, feed, target, status`),
+				count(*) FILTER (WHERE since > 0), coalesce(min(since) FILTER (WHERE since > 0), 0) FROM waiting WHERE gate_of = '' GROUP BY site, feed, target, status`),
 		)
 	})
 	if err != nil {
