@@ -16,8 +16,7 @@ func (l *lane) room() bool {
 // take takes what the reader has, without waiting for more: under a backlog
 // batches form by themselves.
 func (l *lane) take() {
-	if l.stalled != nil && l.byID[l.stalled.row.ID] == nil {
-		it := l.stalled
+	if it := l.stalled; it != nil {
 		l.stalled = nil
 		l.accept(it)
 	}
@@ -53,19 +52,35 @@ func (l *lane) accept(it *item) {
 		l.metrics.count("stray", 1)
 		return
 	}
-	p := l.parts[it.part]
-	if p == nil || p.reader != l.reader || p.leaving || p.lost.Load() || it.row.Seq <= p.taken {
+	if it.wide {
+		l.acceptWide(it)
 		return
 	}
-	if l.byID[it.row.ID] != nil { // sent twice: the second waits for what becomes of the first
+	if it.p = l.taker(it.part, it.row.Seq); it.p == nil {
+		return
+	}
+	if l.byID[it.id] != nil { // sent twice: the second waits for what becomes of the first
 		l.stalled = it
 		return
 	}
-	it.p = p
-	p.taken = it.row.Seq
-	p.window = append(p.window, it)
+	l.takeInHand(it)
+}
+
+// taker returns the lane's partition of this number if it takes what stands at
+// this place of the stream.
+func (l *lane) taker(no int, seq uint64) *partition {
+	p := l.parts[no]
+	if p == nil || p.reader != l.reader || p.leaving || p.lost.Load() || seq <= p.taken {
+		return nil
+	}
+	return p
+}
+
+func (l *lane) takeInHand(it *item) {
+	it.p.taken = it.row.Seq
+	it.p.window = append(it.p.window, it)
 	l.windowed++
-	l.byID[it.row.ID] = it
+	l.byID[it.id] = it
 	l.hand++
 	l.bytes += len(it.row.Body)
 	l.unclaimed = append(l.unclaimed, it)
@@ -96,14 +111,21 @@ func (l *lane) takeDue(ctx context.Context) {
 		l.dueAt = time.Now().Add(duePoll)
 	}
 	for _, row := range rows {
-		p := l.parts[row.Partition]
-		if p == nil || p.leaving || l.byID[row.ID] != nil {
+		no := row.Partition
+		if row.Gate != "" {
+			no = broker.Partition(row.Gate, "")
+		}
+		p := l.parts[no]
+		if p == nil || p.leaving {
 			continue
 		}
 		it := dueItem(p, row)
+		if l.byID[it.id] != nil {
+			continue
+		}
 		p.held[it.key] = struct{}{}
-		l.byID[row.ID] = it
-		if it.unit == nil {
+		l.byID[it.id] = it
+		if it.unit == nil && row.Gate == "" {
 			l.decideDead(it, it.row.Class, it.row.Reason, false)
 			continue
 		}
@@ -123,24 +145,36 @@ func (l *lane) claim(ctx context.Context) {
 	}
 	rows := make([]ledger.Unit, 0, len(l.unclaimed))
 	for _, it := range l.unclaimed {
+		if it.row.Gate != "" {
+			continue
+		}
 		row := it.row
 		row.Status, row.Class, row.Reason, row.Body = ledger.Claimed, "", "", nil
 		rows = append(rows, row)
 	}
-	call, cancel := context.WithTimeout(ctx, ledgerCall)
-	begun := time.Now()
-	claims, err := l.ledger.Claim(call, leasesOf(l.unclaimed), rows)
-	cancel()
-	l.pace(time.Since(begun))
-	if err != nil {
-		l.failed(ctx, "the ledger takes no claims", err)
-		return
+	var claims []ledger.Claim
+	if len(rows) > 0 {
+		call, cancel := context.WithTimeout(ctx, ledgerCall)
+		begun := time.Now()
+		var err error
+		claims, err = l.ledger.Claim(call, leasesOf(l.unclaimed), rows)
+		cancel()
+		l.pace(time.Since(begun))
+		if err != nil {
+			l.failed(ctx, "the ledger takes no claims", err)
+			return
+		}
+		l.worked()
 	}
-	l.worked()
 	items := l.unclaimed
 	l.unclaimed = nil
-	for i, it := range items {
-		l.claimed(it, claims[i])
+	for _, it := range items {
+		if it.row.Gate != "" { // it has its place in its key, and nothing is known of it
+			l.enqueue(it)
+			continue
+		}
+		l.claimed(it, claims[0])
+		claims = claims[1:]
 	}
 }
 
@@ -169,7 +203,7 @@ func (l *lane) claimed(it *item, c ledger.Claim) {
 	case it.unit.Verdict != broker.Apply:
 		l.decideDead(it, it.unit.Class, it.unit.Reason, false)
 		it.outcome.Unit.Remappable = true
-	case behind:
+	case behind && !it.meets():
 		it.decide(ledger.Parked, false)
 		l.decided = append(l.decided, it)
 	default:
@@ -186,10 +220,14 @@ func (l *lane) enqueue(it *item) {
 	}
 }
 
+// runnable sends the first of its key on its way.
 func (l *lane) runnable(it *item) {
-	if it.due || it.errs > 0 {
+	switch {
+	case it.meets():
+		l.meet(it)
+	case it.due || it.errs > 0:
 		l.trouble = append(l.trouble, it)
-	} else {
+	default:
 		l.ready = append(l.ready, it)
 	}
 }
@@ -247,9 +285,10 @@ func (l *lane) drop(p *partition) {
 		}
 	}
 	delete(l.moved, p)
+	delete(l.passed, p)
 	l.windowed -= len(p.window)
 	p.window = nil
-	if l.stalled != nil && l.stalled.part == p.no {
+	if l.stalled != nil && l.stalled.part == p.no && !l.stalled.wide {
 		l.stalled = nil
 	}
 }

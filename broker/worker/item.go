@@ -21,17 +21,20 @@ const (
 
 const collision = "control id used again with other content"
 
-// An item is one unit in hand: from the stream, or (due) from the ledger,
-// where it waited.
+// An item is one unit in hand, or one gate: from the stream, or (due) from the
+// ledger, where it waited.
 type item struct {
 	p    *partition
 	due  bool
+	id   string       // of the unit, or of the gate
 	key  string       // the ordering key, or for a unit without one its id
-	unit *broker.Unit // nil if there is nothing to apply: malformed
+	unit *broker.Unit // nil if there is nothing to apply: malformed, or a gate
 	row  ledger.Unit  // what the ledger is to hold; Body is the wire form
 
-	part int    // of the stream's subject
-	mark string // what identifies its message in the stream: see unitID
+	part  int     // its partition
+	mark  string  // what identifies its message in the stream: see unitID
+	wide  bool    // the message was for all partitions
+	gates []*item // in the other keys
 
 	inDoubt bool
 	errs    int // Apply errors of a chunk that it was in
@@ -64,6 +67,7 @@ func readItem(subject string, h nats.Header, data []byte, seq uint64, at time.Ti
 		it.part, it.row = -1, ledger.Unit{Seq: seq}
 		return it
 	}
+	it.wide = part == broker.Everywhere
 	u, err := broker.DecodeUnit(data)
 	class, reason := "", ""
 	switch {
@@ -73,6 +77,8 @@ func readItem(subject string, h nats.Header, data []byte, seq uint64, at time.Ti
 		class, reason = classMisaddressed, "the subject or the header that it travelled with names another site, target, feed, partition or unit"
 	case u.Verdict != broker.Apply && u.Verdict != broker.Skip && u.Verdict != broker.Reject && u.Verdict != broker.DeadLetter:
 		class, reason = classMalformed, "its verdict is unknown; is the site newer than this worker?"
+	case keysAreWrong(u):
+		class, reason = classMalformed, "of its keys one is empty or stands twice, or they are too many"
 	}
 	if class != "" {
 		// It has an id of its own: that of a unit which it is not would settle that one.
@@ -85,21 +91,35 @@ func readItem(subject string, h nats.Header, data []byte, seq uint64, at time.Ti
 	if it.key == "" {
 		it.key = it.row.ID
 	}
-	it.row.Partition, it.row.Seq, it.row.StoredAt, it.row.Body, it.row.Request = part, seq, at, data, h.Get(stream.HeaderRemap)
+	if it.wide {
+		it.part = broker.Partition(it.row.Key, it.row.ID)
+	}
+	it.id = it.row.ID
+	it.row.Partition, it.row.Seq, it.row.StoredAt, it.row.Body, it.row.Request = it.part, seq, at, data, h.Get(stream.HeaderRemap)
 	if it.row.Trace == "" {
 		it.row.Trace = h.Get(stream.HeaderTrace)
+	}
+	if it.unit != nil && (u.Verdict == broker.Apply || u.Verdict != broker.Skip && it.hold()) {
+		for _, k := range u.OtherKeys {
+			it.gates = append(it.gates, newGate(it.row, k, it.mark))
+		}
 	}
 	return it
 }
 
 func rowOf(u *broker.Unit) ledger.Unit {
-	return ledger.Unit{ID: u.ID, MessageID: u.MessageID, Tenant: u.Tenant, Site: u.Site, Feed: u.Feed, Target: u.Target, Key: u.Key, Idem: u.Idempotency,
+	return ledger.Unit{ID: u.ID, MessageID: u.MessageID, Tenant: u.Tenant, Site: u.Site, Feed: u.Feed, Target: u.Target, Key: u.Key, OtherKeys: u.OtherKeys, Idem: u.Idempotency,
 		Kind: u.Kind, SenderID: u.SenderID, Mapping: u.Mapping, Trace: u.Trace, ReceivedAt: u.ReceivedAt, MappedAt: u.MappedAt}
 }
 
-// dueItem makes an item of a unit that waited in the ledger.
+// dueItem makes an item of a unit, or of a gate, that waited in the ledger.
 func dueItem(p *partition, row ledger.Unit) *item {
-	it := &item{p: p, due: true, part: p.no, row: row, key: row.Key}
+	if row.Gate != "" {
+		it := newGate(row, row.Gate, "")
+		it.p, it.due = p, true
+		return it
+	}
+	it := &item{p: p, due: true, id: row.ID, part: p.no, row: row, key: row.Key}
 	if it.key == "" {
 		it.key = row.ID
 	}
@@ -114,7 +134,7 @@ func dueItem(p *partition, row ledger.Unit) *item {
 	if it.row.Trace == "" {
 		it.row.Trace = u.Trace
 	}
-	it.unit = u
+	it.unit, it.row.OtherKeys = u, u.OtherKeys
 	return it
 }
 

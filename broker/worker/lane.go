@@ -70,6 +70,7 @@ type lane struct {
 	decided   []*item            // to be settled
 	decidedAt time.Time          // the first of them
 	moved     map[*partition]struct{}
+	passed    map[*partition]struct{} // messages that mean nothing to them; their cursors move when others do
 
 	results  chan *chunk
 	inFlight int
@@ -97,7 +98,7 @@ func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *eve
 		tracer: tracer{w.cfg.Tracer}, metrics: m, events: ev,
 		keeper:  newKeeper(w.ledger, target, w.id, w.cfg.LeaseTTL, log),
 		running: map[*chunk]struct{}{}, parts: map[int]*partition{}, draining: map[int]int{},
-		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{},
+		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{}, passed: map[*partition]struct{}{},
 		most:    min(cfg.Take, 64),
 		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1),
 		probes:  exponential(cfg.Breaker.ProbeMin, cfg.Breaker.ProbeMax),
@@ -273,7 +274,7 @@ func (l *lane) adopt(ctx context.Context) {
 	}
 	var back []*partition
 	for _, p := range leaving {
-		if len(p.window) == 0 && !l.inHand(p) {
+		if settledBeginning(p.window) == len(p.window) && !l.inHand(p) { // what it passed may be left in it
 			back = append(back, p)
 			l.drop(p)
 			delete(l.parts, p.no)
@@ -325,8 +326,14 @@ func (l *lane) prepare(ctx context.Context, gained []*partition) error {
 	if err != nil {
 		return fmt.Errorf("look into %s: %w", stream.Units, err)
 	}
+	// Nearly always there is nothing for all partitions, and then none has to ask.
+	_, err = l.get(call, getRequest{Seq: 1, NextFor: stream.PartitionFilter(l.target, broker.Everywhere)})
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return err
+	}
+	wide := err == nil
 	for _, p := range gained {
-		if err := l.resume(call, st.CachedInfo(), p); err != nil {
+		if err := l.resume(call, st.CachedInfo(), p, wide); err != nil {
 			return err
 		}
 	}

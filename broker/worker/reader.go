@@ -47,6 +47,7 @@ func startReader(ctx context.Context, js jetstream.JetStream, target string, par
 		for _, p := range partitions {
 			cfg.FilterSubjects = append(cfg.FilterSubjects, stream.PartitionFilter(target, p))
 		}
+		cfg.FilterSubjects = append(cfg.FilterSubjects, stream.PartitionFilter(target, broker.Everywhere))
 	}
 	call, cancel := context.WithTimeout(ctx, streamCall)
 	defer cancel()

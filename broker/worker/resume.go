@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/broker/stream"
 )
@@ -28,9 +29,12 @@ const clockSlack = 5 * time.Minute
 // ledger knows. (Going on behind the place where the cursor's unit stands now
 // would lose units: sites send again in another order than before.)
 //
+// wide says that the stream holds units for all partitions, among which the
+// next one may be.
+//
 // All questions go to the stream's leader: a replica that lags would make a
 // sound stream look damaged.
-func (l *lane) resume(ctx context.Context, info *jetstream.StreamInfo, p *partition) error {
+func (l *lane) resume(ctx context.Context, info *jetstream.StreamInfo, p *partition, wide bool) error {
 	first, last := info.State.FirstSeq, info.State.LastSeq
 	sound := true
 	switch {
@@ -44,7 +48,7 @@ func (l *lane) resume(ctx context.Context, info *jetstream.StreamInfo, p *partit
 		}
 		sound = err == nil && unitID(m.Subject, m.Header, m.Data) == p.lease.CursorUnit
 	}
-	ask := getRequest{Seq: p.cursor + 1, NextFor: stream.PartitionFilter(l.target, p.no)}
+	ask := getRequest{Seq: p.cursor + 1}
 	if !sound {
 		ask.Seq = 1
 		if u, _, err := l.ledger.Unit(ctx, p.lease.CursorUnit); err == nil && !u.StoredAt.IsZero() {
@@ -54,14 +58,20 @@ func (l *lane) resume(ctx context.Context, info *jetstream.StreamInfo, p *partit
 			return err
 		}
 	}
-	m, err := l.get(ctx, ask)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		p.next = last + 1
-	case err != nil:
-		return err
-	default:
-		p.next = m.Sequence
+	p.next = last + 1
+	for _, no := range [...]int{p.no, broker.Everywhere} {
+		if no == broker.Everywhere && !wide {
+			continue
+		}
+		ask.NextFor = stream.PartitionFilter(l.target, no)
+		m, err := l.get(ctx, ask)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+		case err != nil:
+			return err
+		default:
+			p.next = min(p.next, m.Sequence)
+		}
 	}
 	if !sound {
 		l.log.Error("the stream no longer holds the unit of a partition's cursor: it was cut short or replaced; reading again what it holds, the ledger knows what was applied",

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
@@ -17,6 +18,10 @@ func (l *lane) settle(ctx context.Context) {
 		return
 	}
 	var done []ledger.Settlement
+	for p := range l.passed {
+		l.moved[p] = struct{}{}
+	}
+	clear(l.passed)
 	for _, it := range l.decided {
 		l.moved[it.p] = struct{}{}
 		it.settled = true // so that cursors may pass it
@@ -59,7 +64,7 @@ func (l *lane) settle(ctx context.Context) {
 		p.cursor = c.Seq
 	}
 	clear(l.moved)
-	l.record(done)
+	l.record(slices.DeleteFunc(done, func(s ledger.Settlement) bool { return s.Unit.Gate != "" }))
 	l.letGoDecided()
 }
 
@@ -95,9 +100,14 @@ func (l *lane) pace(took time.Duration) {
 	}
 }
 
+// settledBeginning returns how many items at the beginning of a window are
+// settled; those of one message count together.
 func settledBeginning(window []*item) int {
 	for i, it := range window {
 		if !it.settled {
+			for i > 0 && window[i-1].row.Seq == it.row.Seq {
+				i--
+			}
 			return i
 		}
 	}
@@ -106,8 +116,9 @@ func settledBeginning(window []*item) int {
 
 // letGoDecided takes what is settled out of the hand and lets the next of each key go.
 func (l *lane) letGoDecided() {
+	var next []*item
 	for _, it := range l.decided {
-		delete(l.byID, it.row.ID)
+		delete(l.byID, it.id)
 		l.letGo(it)
 		if q := l.queues[it.key]; len(q) > 0 && q[0] == it {
 			q[0] = nil
@@ -115,12 +126,15 @@ func (l *lane) letGoDecided() {
 				delete(l.queues, it.key)
 			} else {
 				l.queues[it.key] = q[1:]
-				l.runnable(q[1])
+				next = append(next, q[1])
 			}
 		}
 		if it.outcome != nil {
-			if next := it.outcome.Unit.NextAttempt; !next.IsZero() && next.Before(l.dueAt) {
-				l.dueAt = next
+			if at := it.outcome.Unit.NextAttempt; !at.IsZero() && at.Before(l.dueAt) {
+				l.dueAt = at
+			}
+			if it.meets() {
+				l.dueAt = time.Now() // it may have been the last that its unit waited for
 			}
 			if it.due && it.outcome.Unit.Status != ledger.Parked {
 				l.dueAt = time.Now() // the next of its key is due at once
@@ -134,6 +148,9 @@ func (l *lane) letGoDecided() {
 	}
 	clear(l.decided)
 	l.decided, l.decidedAt = l.decided[:0], time.Time{}
+	for _, it := range next {
+		l.runnable(it)
+	}
 }
 
 // refreshHeld loads the held keys again when some may be free: after units that
