@@ -72,6 +72,14 @@ func gatesCross(t *testing.T, l ledger.Ledger) {
 	d.wantDue(two)
 	d.settle(applied(two))
 	d.wantHeld()
+	// The stream was cut short after a gate of three, and it stands behind four now.
+	three, four := merge(3, "a", "b"), merge(4, "b", "a")
+	d.settle(gate(three, 0), behind(four), gate(four, 0))
+	three.Seq = 5
+	d.settle(behind(three))
+	d.wantDue(four)
+	d.settle(applied(four))
+	d.wantDue(three)
 }
 
 func gateBehind(t *testing.T, l ledger.Ledger) {

@@ -54,6 +54,11 @@ const (
 	putOtherKeys = `INSERT INTO other_keys (unit, target, partition, key, seq)
 		SELECT d.unit, d.target, d.partition, d.key, u.seq FROM {$1: ` + gateColumns + `} AS d CROSS JOIN units u WHERE u.id = d.unit ON CONFLICT (unit, key) DO NOTHING`
 
+	// placeGates gives gates that were put before their unit was known its place in the order,
+	// should a stream that was cut short have given it another one meanwhile.
+	placeGates = `UPDATE waiting SET seq = u.seq FROM units u WHERE waiting.gate_of <> '' AND u.id = waiting.gate_of AND u.seq <> waiting.seq
+		AND waiting.gate_of IN (SELECT d.unit FROM {$1: unit text} AS d)`
+
 	dropGates = `DELETE FROM waiting WHERE gate_of <> '' AND gate_of IN (SELECT d.id FROM {$1: id text} AS d)`
 	// dropOldKeys and dropOldGates forget what a unit had under the mapping before ($2: what it has now).
 	dropOldKeys  = `DELETE FROM other_keys WHERE unit IN (SELECT d.id FROM {$1: id text} AS d)`
@@ -140,7 +145,7 @@ func (b *book) gateStatements(keys map[keyRow]bool) (list []Statement) {
 		list = append(list, b.s.do(dropOldKeys, table(again)), b.s.do(dropOldGates, table(again), table(now)))
 	}
 	if len(now) > 0 {
-		list = append(list, b.s.do(putOtherKeys, table(now)))
+		list = append(list, b.s.do(putOtherKeys, table(now)), b.s.do(placeGates, table(now)))
 	}
 	if len(through) > 0 {
 		list = append(list, b.s.do(dropGates, table(through)))
