@@ -181,7 +181,13 @@ func TestUnitsWithSeveralKeysKeepTheirPlaceInEach(t *testing.T) {
 	t.Parallel()
 	bothLedgers(t, func(t *testing.T, l ledger.Ledger) {
 		h, tg := newHub(t), &scribe{}
-		two(t, h, l, tg)
+		_, _, a, _ := two(t, h, l, tg)
+		// One worker only passes this; it can give partitions to a third all the same.
+		first := keyed(1, a, beside(a))
+		h.send(first)
+		until(t, "it is applied", settledAs(t, l, ledger.Applied, first))
+		third := start(t, h, l, tg, named("third"))
+		until(t, "a third worker has its part", func() bool { return third.Status()[0].Partitions > broker.Partitions/4 })
 		seed := rand.Uint64()
 		t.Log("seed", seed)
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -235,6 +241,45 @@ func TestAMergeKeepsTheOrderOfBothRecordsWhoeverHasThem(t *testing.T) {
 		h.send(after...)
 		until(t, "the keys go on", settledAs(t, l, ledger.Applied, after...))
 	})
+}
+
+func TestAGateThatWasNotReachedIsReadAgainAfterItsUnit(t *testing.T) {
+	t.Parallel()
+	h, tg, l := newHub(t), &scribe{}, newLedger(t)
+	first := start(t, h, l, tg, named("first"))
+	a, b := "a", beside("a")
+	early, m, late := keyed(1, b), keyed(2, a, b), keyed(3, b)
+	var tries atomic.Int32
+	began, release := make(chan struct{}), make(chan struct{})
+	tg.fate = func(u *broker.Unit) broker.Outcome {
+		if u.ID == early.ID && tries.Add(1) == 1 {
+			return broker.Outcome{Result: broker.Retry, Class: "odoo.timeout"}
+		}
+		return broker.Outcome{}
+	}
+	tg.before = func(ctx context.Context, u *broker.Unit) error {
+		if u.ID == early.ID && tries.Load() == 1 {
+			select {
+			case began <- struct{}{}:
+			case <-release:
+			}
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+	h.send(early)
+	<-began // again: it waited in the ledger, so that no cursor waits for it
+	h.send(m)
+	until(t, "the unit is parked", settledAs(t, l, ledger.Parked, m))
+	first.kill()
+	h.send(late)
+	start(t, h, l, tg, named("second"))
+	close(release)
+	until(t, "all are applied", settledAs(t, l, ledger.Applied, early, m, late))
+	tg.inOrder(t, early, m, late)
 }
 
 func TestMergesInOppositeDirectionsDoNotWaitForEachOther(t *testing.T) {
