@@ -25,6 +25,10 @@ func newGate(unit ledger.Unit, key, mark string) *item {
 // others of its unit.
 func (it *item) meets() bool { return it.row.Gate != "" || !it.due && len(it.row.OtherKeys) > 0 }
 
+// meetsAhead says whether such an item is in hand in this key. Nothing of the key
+// may go past it then, not even by way of the ledger, which does not know of it yet.
+func (l *lane) meetsAhead(key string) bool { return slices.ContainsFunc(l.queues[key], (*item).meets) }
+
 func keysAreWrong(u *broker.Unit) bool {
 	for i, k := range u.OtherKeys {
 		if k == "" || k == u.Key || slices.Contains(u.OtherKeys[:i], k) {

@@ -120,7 +120,7 @@ func (l *lane) takeDue(ctx context.Context) {
 			continue
 		}
 		it := dueItem(p, row)
-		if l.byID[it.id] != nil {
+		if l.byID[it.id] != nil || l.meetsAhead(it.key) { // it may not be the head of its key any more when that is parked
 			continue
 		}
 		p.held[it.key] = struct{}{}
@@ -203,7 +203,7 @@ func (l *lane) claimed(it *item, c ledger.Claim) {
 	case it.unit.Verdict != broker.Apply:
 		l.decideDead(it, it.unit.Class, it.unit.Reason, false)
 		it.outcome.Unit.Remappable = true
-	case behind && !it.meets():
+	case behind && !it.meets() && !l.meetsAhead(it.key):
 		it.decide(ledger.Parked, false)
 		l.decided = append(l.decided, it)
 	default:
@@ -213,9 +213,14 @@ func (l *lane) claimed(it *item, c ledger.Claim) {
 
 // enqueue puts a unit behind those of its key that are in hand.
 func (l *lane) enqueue(it *item) {
-	q := append(l.queues[it.key], it)
-	l.queues[it.key] = q
-	if len(q) == 1 {
+	q := l.queues[it.key]
+	if len(q) > 0 && q[0].meets() { // that is to be parked, and so is what follows it
+		it.decide(ledger.Parked, false)
+		l.decided = append(l.decided, it)
+		return
+	}
+	l.queues[it.key] = append(q, it)
+	if len(q) == 0 {
 		l.runnable(it)
 	}
 }
