@@ -179,32 +179,30 @@ func settledAs(t testing.TB, l ledger.Ledger, want ledger.Status, us ...*broker.
 
 func TestUnitsWithSeveralKeysKeepTheirPlaceInEach(t *testing.T) {
 	t.Parallel()
-	bothLedgers(t, func(t *testing.T, l ledger.Ledger) {
-		h, tg := newHub(t), &scribe{}
-		_, _, a, _ := two(t, h, l, tg)
-		// One worker only passes this; it can give partitions to a third all the same.
-		first := keyed(1, a, beside(a))
-		h.send(first)
-		until(t, "it is applied", settledAs(t, l, ledger.Applied, first))
-		third := start(t, h, l, tg, named("third"))
-		until(t, "a third worker has its part", func() bool { return third.Status()[0].Partitions > broker.Partitions/4 })
-		seed := rand.Uint64()
-		t.Log("seed", seed)
-		r := rand.New(rand.NewPCG(seed, 1))
-		var us []*broker.Unit
-		for n := range 120 {
-			var keys []string
-			for _, k := range r.Perm(12)[:1+r.IntN(2)*r.IntN(3)] {
-				keys = append(keys, fmt.Sprint("k", k))
-			}
-			us = append(us, keyed(n+1, keys...))
+	h, tg, l := newHub(t), &scribe{}, newLedger(t)
+	_, _, a, _ := two(t, h, l, tg)
+	// One worker only passes this; it can give partitions to a third all the same.
+	first := keyed(1, a, beside(a))
+	h.send(first)
+	until(t, "it is applied", settledAs(t, l, ledger.Applied, first))
+	third := start(t, h, l, tg, named("third"))
+	until(t, "a third worker has its part", func() bool { return third.Status()[0].Partitions > broker.Partitions/4 })
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	var us []*broker.Unit
+	for n := range 120 {
+		var keys []string
+		for _, k := range r.Perm(12)[:1+r.IntN(2)*r.IntN(3)] {
+			keys = append(keys, fmt.Sprint("k", k))
 		}
-		for part := range slices.Chunk(us, 40) {
-			h.send(part...)
-		}
-		until(t, "all are applied", func() bool { return tg.has(us...) })
-		tg.inOrder(t, us...)
-	})
+		us = append(us, keyed(n+1, keys...))
+	}
+	for part := range slices.Chunk(us, 40) {
+		h.send(part...)
+	}
+	until(t, "all are applied", func() bool { return tg.has(us...) })
+	tg.inOrder(t, us...)
 }
 
 func TestAMergeKeepsTheOrderOfBothRecordsWhoeverHasThem(t *testing.T) {
@@ -284,20 +282,18 @@ func TestAGateThatWasNotReachedIsReadAgainAfterItsUnit(t *testing.T) {
 
 func TestMergesInOppositeDirectionsDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
-	bothLedgers(t, func(t *testing.T, l ledger.Ledger) {
-		h, tg := newHub(t), &scribe{}
-		_, _, a, b := two(t, h, l, tg)
-		var us []*broker.Unit
-		for n := 1; n <= 4; n++ {
-			one, other := keyed(2*n, a, b), keyed(2*n+1, b, a)
-			other.Feed, other.MessageID = "registry", broker.NewMessageID("t", "north", "registry", fmt.Sprint(n), nil)
-			other.ID = broker.NewUnitID(other.MessageID, "m")
-			us = append(us, one, other)
-		}
-		h.send(us...)
-		until(t, "all are applied", settledAs(t, l, ledger.Applied, us...))
-		tg.inOrder(t, us...)
-	})
+	h, tg, l := newHub(t), &scribe{}, newLedger(t)
+	_, _, a, b := two(t, h, l, tg)
+	var us []*broker.Unit
+	for n := 1; n <= 4; n++ {
+		one, other := keyed(2*n, a, b), keyed(2*n+1, b, a)
+		other.Feed, other.MessageID = "registry", broker.NewMessageID("t", "north", "registry", fmt.Sprint(n), nil)
+		other.ID = broker.NewUnitID(other.MessageID, "m")
+		us = append(us, one, other)
+	}
+	h.send(us...)
+	until(t, "all are applied", settledAs(t, l, ledger.Applied, us...))
+	tg.inOrder(t, us...)
 }
 
 // ambush kills a worker at a moment of its dealings with the ledger.
@@ -483,28 +479,26 @@ func TestAMergeThatIsReplayedHasItsPlaceInBothKeysAgain(t *testing.T) {
 
 func TestAMergeThatComesAgainChangesNothing(t *testing.T) {
 	t.Parallel()
-	bothLedgers(t, func(t *testing.T, l ledger.Ledger) {
-		h, tg := newHub(t), &scribe{}
-		_, _, a, b := two(t, h, l, tg)
-		var tries atomic.Int32
-		m, lateA, lateB := keyed(2, a, b), keyed(3, a), keyed(3, b)
-		tg.fate = func(u *broker.Unit) broker.Outcome {
-			if u.ID == m.ID && tries.Add(1) == 1 {
-				return broker.Outcome{Result: broker.Retry, Class: "odoo.timeout"}
-			}
-			return broker.Outcome{}
+	h, tg, l := newHub(t), &scribe{}, newLedger(t)
+	_, _, a, b := two(t, h, l, tg)
+	var tries atomic.Int32
+	m, lateA, lateB := keyed(2, a, b), keyed(3, a), keyed(3, b)
+	tg.fate = func(u *broker.Unit) broker.Outcome {
+		if u.ID == m.ID && tries.Add(1) == 1 {
+			return broker.Outcome{Result: broker.Retry, Class: "odoo.timeout"}
 		}
-		h.send(m, m, lateA, lateB, m)
-		all := []*broker.Unit{m, lateA, lateB}
-		until(t, "all are applied", settledAs(t, l, ledger.Applied, all...))
-		h.send(m, keyed(4, a), keyed(4, b))
-		until(t, "what comes after it goes on", settledAs(t, l, ledger.Applied, keyed(4, a), keyed(4, b)))
-		tg.inOrder(t, all...)
-		if n := tries.Load(); n != 2 {
-			t.Errorf("it was given to the target %d times, want 2", n)
-		}
-		until(t, "no key is held", func() bool { return len(allHeld(t, l)) == 0 })
-	})
+		return broker.Outcome{}
+	}
+	h.send(m, m, lateA, lateB, m)
+	all := []*broker.Unit{m, lateA, lateB}
+	until(t, "all are applied", settledAs(t, l, ledger.Applied, all...))
+	h.send(m, keyed(4, a), keyed(4, b))
+	until(t, "what comes after it goes on", settledAs(t, l, ledger.Applied, keyed(4, a), keyed(4, b)))
+	tg.inOrder(t, all...)
+	if n := tries.Load(); n != 2 {
+		t.Errorf("it was given to the target %d times, want 2", n)
+	}
+	until(t, "no key is held", func() bool { return len(allHeld(t, l)) == 0 })
 }
 
 func TestAWorkerThatStartsAgainFindsTheMergesThatItHasNotRead(t *testing.T) {

@@ -124,6 +124,9 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 		u.OnDeadLetter = mp.OnDeadLetter
 		u.Atomic = mp.Unit == "atomic"
 		u.Key = broker.OrderingKey(f.secret, r.Ordering)
+		for _, k := range r.OtherOrdering {
+			u.OtherKeys = append(u.OtherKeys, broker.OrderingKey(f.secret, k))
+		}
 		u.Idempotency = broker.OrderingKey(f.secret, r.Idempotency)
 		if u.Verdict == broker.Reject { // it has been acknowledged: a person must see it
 			u.Verdict = broker.DeadLetter

@@ -179,7 +179,18 @@ func (l *loader) target(v *value) bool {
 // keys compiles the templates that order units and tell them apart.
 func (l *loader) keys(doc *value) {
 	if v := doc.get("ordering"); v != nil {
-		l.m.ordering = l.template(v, l.root)
+		all := []*value{v}
+		if v.kind == yamlList {
+			all = v.list
+		}
+		if len(all) > broker.MaxKeys {
+			l.c.errorf(v.at, "ordering", "a unit has at most %d keys", broker.MaxKeys)
+		}
+		for _, v := range all {
+			if t := l.template(v, l.root); t != nil {
+				l.m.ordering = append(l.m.ordering, t)
+			}
+		}
 	}
 	for _, item := range doc.get("idempotency").list {
 		if t := l.template(item, l.root); t != nil {

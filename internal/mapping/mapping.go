@@ -30,7 +30,7 @@ type Mapping struct {
 	when     []condition
 	reads    tree.Selection
 	zone     *time.Location
-	ordering *template
+	ordering []*template
 	idem     []*template
 	onError  broker.Verdict
 	allow    tree.Labels

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,18 +15,20 @@ import (
 	"github.com/vagus-health/vagus/internal/tree"
 )
 
-// A Result is what a mapping makes of one message. Ordering and Idempotency
-// are values of the message: they leave the site as HMACs only.
+// A Result is what a mapping makes of one message. Ordering, OtherOrdering and
+// Idempotency are values of the message: they leave the site as HMACs only.
 type Result struct {
-	Verdict     broker.Verdict
-	Class       string     // of a verdict other than Apply: "mapping.required", "mapping.guard", …
-	Reason      string     // of a verdict other than Apply: names places, never values
-	Detail      broker.PHI // Reason with the values, for a person at a local tool
-	Warnings    []Issue    // what was left out on purpose, and why
-	Ordering    string     // "" when the mapping has no ordering, or the message none of its values
-	Idempotency string
-	Ops         []broker.Operation // of Apply
-	Document    *tree.Message      // of Apply, when the mapping is outbound: what its dialect encodes
+	Verdict  broker.Verdict
+	Class    string     // of a verdict other than Apply: "mapping.required", "mapping.guard", …
+	Reason   string     // of a verdict other than Apply: names places, never values
+	Detail   broker.PHI // Reason with the values, for a person at a local tool
+	Warnings []Issue    // what was left out on purpose, and why
+	Ordering string     // "" when the mapping has no ordering, or the message none of its values
+	// OtherOrdering are the keys beside Ordering, each once.
+	OtherOrdering []string
+	Idempotency   string
+	Ops           []broker.Operation // of Apply
+	Document      *tree.Message      // of Apply, when the mapping is outbound: what its dialect encodes
 }
 
 // Format prints the verdict and its class for every verb, so that no %v spells
@@ -130,13 +133,21 @@ func (r *run) all() Result {
 		r.lets = append(r.lets, d)
 	}
 	var missing string
-	if r.m.ordering != nil {
-		// A unit that fails has a key too: later units of the key may wait for it.
-		if res.Ordering, missing = r.m.ordering.expand(r, nil); missing != "" {
-			res.Ordering = ""
+	for _, t := range r.m.ordering {
+		// A unit that fails has its keys too: later units of them may wait for it.
+		key, lacks := t.expand(r, nil)
+		if lacks != "" {
+			key, missing = "", cmp.Or(missing, lacks)
+		}
+		switch {
+		case key == "" || key == res.Ordering || slices.Contains(res.OtherOrdering, key):
+		case res.Ordering == "":
+			res.Ordering = key
+		default:
+			res.OtherOrdering = append(res.OtherOrdering, key)
 		}
 		if r.trace != nil {
-			r.trace.key("ordering", r.m.ordering, res.Ordering)
+			r.trace.key("ordering", t, key)
 		}
 	}
 	res.Idempotency = r.idempotency()

@@ -233,6 +233,29 @@ func TestOneUnitSaysWhatStoppedIt(t *testing.T) {
 	}
 }
 
+func TestAUnitHasTheKeysThatItsMessageHas(t *testing.T) {
+	t.Parallel()
+	with := func(keys string) string {
+		return strings.Replace(withFields("name: \"PID-5[first].1.1\""), "idempotency:", "ordering: ["+keys+"]\nidempotency:", 1)
+	}
+	several := with(`"{PID-3[first].1}", "{PID-4[first].1}", "{PID-3[first].1}"`)
+	for _, c := range []struct{ name, message, first, others, want string }{
+		{"two", "PID|1||7|8|Xy", "7", "[8]", `{"name":"Xy"}`},
+		{"the same twice is one", "PID|1||7|7|X", "7", "[]", `{"name":"X"}`},
+		{"one is missing", "PID|1||7||X", "7", "[]", "dead_letter mapping.identity ordering: PID-4[first].1 is absent"},
+		{"the first is missing", "PID|1|||8|X", "8", "[]", "dead_letter mapping.identity"},
+	} {
+		res := mustLoad(t, several).Run(t.Context(), decode(t, msh+c.message))
+		if got := outcome(res); res.Ordering != c.first || fmt.Sprint(res.OtherOrdering) != c.others || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, %v, %s", c.name, res.Ordering, res.OtherOrdering, got)
+		}
+	}
+	_, err := Load(testFS("m.yaml", with(strings.Repeat(`"{PID-3[first].1}", `, 17))), "m.yaml", []tree.Format{fakeFormat{}})
+	if err == nil || !strings.Contains(err.Error(), "a unit has at most 16 keys") {
+		t.Errorf("17 keys: %v", err)
+	}
+}
+
 func TestAnOperationNamesOnlyOneThatRan(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(withFields("name: PID-8"), "    match:", "    when: \"valued('PID-8')\"\n    match:", 1) +
@@ -289,7 +312,7 @@ credit_limit: { from: PID-25, on_error: skip }
 seen: { from: PID-8, as: { datetime: YYYY-MM-DD HH:MI }, on_error: skip }
 name: { from: PID-8, cel: "table('sex', it)", on_error: skip }
 ref: { from: PID-8, cel: "[it][7]", on_error: skip }`))
-	m.ordering = m.ops[0].xid
+	m.ordering = []*template{m.ops[0].xid}
 	msg := decode(t, msh+"PID|1||"+canary+"||||"+canary+"|"+canary+strings.Repeat("|", 17)+canary)
 	res := m.Run(t.Context(), msg)
 	if len(res.Warnings) != 8 {

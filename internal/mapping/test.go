@@ -277,6 +277,13 @@ func unitJSON(m *Mapping, res Result) map[string]any {
 		}
 	}
 	set("ordering", res.Ordering)
+	var others []any
+	for _, k := range res.OtherOrdering {
+		others = append(others, k)
+	}
+	if others != nil {
+		out["other_ordering"] = others
+	}
 	set("idempotency", res.Idempotency)
 	set("class", res.Class)
 	set("reason", res.Reason)

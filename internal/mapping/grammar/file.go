@@ -16,7 +16,8 @@ var fileObjects = []Object{
 			may("extends", "The mapping that this one changes: set, add and remove say how.", text(MappingFile)),
 			must("source", "The messages that the mapping takes.", a("source")).like(`source: {format: hl7v2, version: "2.5.1"}`),
 			must("target", "The Odoo that it writes to.", a("target")).like(`target: {odoo: "18.0", snapshot: FILE}`),
-			may("ordering", "Units of one key are applied in the order in which their messages arrived.", text(Template)),
+			may("ordering", "Units of one key are applied in the order in which their messages arrived. Of several keys a unit is applied when it is first in all, and holds them until then.",
+				text(Template), list(text(Template)).atLeast(1)),
 			must("idempotency", "What tells one message from another: the same values again are the same message.", list(text(Template)).atLeast(1)).
 				like(`idempotency: ["{MSH-4.1}", "{MSH-10}"]`),
 			may("unit", "How a unit's operations are applied.", words("atomic: in one transaction, which needs the broker's addon in Odoo", "resumable: one after the other, each idempotent; after a fault it goes on where it stopped")).or("resumable"),

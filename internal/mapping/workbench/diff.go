@@ -191,8 +191,8 @@ func (d *differ) compare(ctx context.Context, s Stored) (c compared) {
 	} else if ruleLine.ReplaceAllString(was.Reason, "") != ruleLine.ReplaceAllString(is.Reason, "") {
 		add(rankUnit, "reason", string(was.Detail), string(is.Detail))
 	}
-	if was.Ordering != is.Ordering {
-		add(rankUnit, "ordering", was.Ordering, is.Ordering)
+	if a, b := keysOf(was), keysOf(is); a != b {
+		add(rankUnit, "ordering", a, b)
 	}
 	if was.Idempotency != is.Idempotency {
 		add(rankUnit, "idempotency", was.Idempotency, is.Idempotency)
@@ -465,4 +465,8 @@ func (r DiffReport) Print(s Screen) {
 		parts = append(parts, fmt.Sprintf("%d can not be read", r.Unread))
 	}
 	s.line(strings.Join(parts, ", "), s.in(faint, "; nothing was sent"))
+}
+
+func keysOf(res mapping.Result) string {
+	return strings.Join(append([]string{res.Ordering}, res.OtherOrdering...), ", ")
 }

@@ -146,7 +146,7 @@ func facing(m *mapping.Mapping, doc *node) [][2]string {
 		target = "Odoo " + target
 	}
 	add("target", target)
-	add("ordered by", doc.get("ordering").text())
+	add("ordered by", listed(doc.get("ordering"), " and "))
 	add("known by", listed(doc.get("idempotency"), ", "))
 	add("unit", m.Unit)
 	add("when it fails", doc.get("on_error").text())

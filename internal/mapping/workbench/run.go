@@ -20,6 +20,7 @@ type Unit struct {
 	Class       string             `json:"class,omitempty"`
 	Reason      string             `json:"reason,omitempty"`
 	Ordering    string             `json:"ordering,omitempty"`
+	OtherKeys   []string           `json:"other_ordering,omitempty"`
 	Idempotency string             `json:"idempotency,omitempty"`
 	Warnings    []string           `json:"warnings,omitempty"`
 	Ops         []broker.Operation `json:"ops,omitempty"`
@@ -28,7 +29,7 @@ type Unit struct {
 
 func unitOf(m *mapping.Mapping, res mapping.Result) (Unit, error) {
 	u := Unit{Mapping: fmt.Sprintf("%s@%d", m.ID, m.Version), Verdict: res.Verdict, Class: res.Class, Reason: string(res.Detail),
-		Ordering: res.Ordering, Idempotency: res.Idempotency, Ops: res.Ops}
+		Ordering: res.Ordering, OtherKeys: res.OtherOrdering, Idempotency: res.Idempotency, Ops: res.Ops}
 	for _, w := range res.Warnings {
 		u.Warnings = append(u.Warnings, string(w.Detail))
 	}
