@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/internal/ops"
 	"github.com/vagus-health/vagus/internal/ops/opstest"
@@ -116,6 +117,10 @@ func scene() map[string]any {
 	applied.Status, applied.Attempts, applied.Records, applied.Warning = ledger.Applied, 2, records, "a person changed the record meanwhile; the last writer won"
 	late := opstest.NewUnit(8, "staff", "late")
 	late.Status, late.Class, late.Reason, late.WaitingSince, late.NextAttempt = ledger.Parked, "odoo.deferred", "parent_id: the record that it refers to does not exist yet", ago(3*time.Minute), opstest.Now.Add(3*time.Minute)
+	merge := opstest.NewUnit(9, "adt", "gone")
+	stays := opstest.NewUnit(10, "adt", "stays").Key
+	merge.Status, merge.Kind, merge.OtherKeys, merge.NextAttempt = ledger.Parked, "ADT^A40", []string{stays}, ago(time.Minute)
+	merge.Waits = []ledger.Wait{{Key: merge.Key, Partition: merge.Partition, Unit: parked.ID}, {Key: stays, Partition: broker.Partition(stays, "")}}
 	hops := []ledger.Hop{
 		{At: applied.ReceivedAt, What: "received", Reason: "by feed lab of site st-mary"},
 		{At: applied.MappedAt, What: "mapped", Reason: "by hl7-adt-patient@4#1f2e3d4c"},
@@ -149,6 +154,7 @@ func scene() map[string]any {
 		"GET /v1/messages/dead":          ops.Detail{Unit: dead},
 		"GET /v1/messages/parked":        ops.Detail{Unit: parked},
 		"GET /v1/messages/late":          ops.Detail{Unit: late, Hops: []ledger.Hop{{At: late.WaitingSince, What: "attempt", Worker: "worker-1", Class: late.Class, Reason: late.Reason}}},
+		"GET /v1/messages/merge":         ops.Detail{Unit: merge},
 		"GET /v1/messages/applied":       ops.Detail{Unit: applied, Hops: hops},
 		"POST /v1/replays":               replay,
 		"GET /v1/replays":                []ledger.Replay{replay, running, done},
@@ -184,6 +190,8 @@ func TestWhatIsPrintedFitsTheTerminal(t *testing.T) {
 		"trace":          {url, "trace applied", 0},
 		"trace-waits":    {url, "trace late", 0},
 		"messages-late":  {url, "messages show late", 0},
+		"messages-merge": {url, "messages show merge", 0},
+		"trace-merge":    {url, "trace merge", 0},
 		"replay-dry":     {url, "replay --query feed=adt --dry-run", 0},
 		"replay-ask":     {url, "replay --query feed=adt", 1},
 		"replay-list":    {url, "replay --list", 0},

@@ -148,6 +148,15 @@ func (cmd *messagesShowCmd) Run(c *console) error {
 	return nil
 }
 
+// waitsFor says what a parked unit waits for in one of its keys.
+func waitsFor(w ledger.Wait) string {
+	s := "for key " + w.Key + " at partition " + strconv.Itoa(w.Partition)
+	if w.Unit == "" {
+		return s + ": its worker has not come to this unit yet"
+	}
+	return s + ", behind unit " + broker.ShortID(w.Unit)
+}
+
 // unit prints what the ledger knows of a unit, and what can be done about it.
 func (c *console) unit(u ledger.Unit) {
 	var rows [][]cell
@@ -171,15 +180,23 @@ func (c *console) unit(u ledger.Unit) {
 	if !u.WaitingSince.IsZero() {
 		add("waits", "for what another message is to bring, since "+c.when(u.WaitingSince))
 	}
-	if !u.NextAttempt.IsZero() {
+	for _, w := range u.Waits {
+		add("waits", waitsFor(w))
+	}
+	switch {
+	case len(u.Waits) > 0:
+	case !u.NextAttempt.IsZero():
 		add("next", "tried again at "+u.NextAttempt.In(c.loc).Format("15:04:05"))
-	} else if u.Status == ledger.Parked {
+	case u.Status == ledger.Parked:
 		add("next", "waits behind an earlier one of its key")
 	}
 	for _, r := range u.Records {
 		add("record", record(r))
 	}
 	add("key", u.Key)
+	for _, k := range u.OtherKeys {
+		add("and key", k+", partition "+strconv.Itoa(broker.Partition(k, "")))
+	}
 	add("unit", u.ID)
 	add("message", u.MessageID)
 	add("content", "not shown here: it is in the journal of site "+u.Site+", feed "+u.Feed)
@@ -191,7 +208,11 @@ func (c *console) unit(u ledger.Unit) {
 		add("to do", "correct the cause, then: vagus replay "+short)
 		add("or", "vagus dead discard "+short+" --why '…'")
 		if u.Hold {
-			add("held", "later messages of its key wait until one of these is done")
+			keys := "key"
+			if len(u.OtherKeys) > 0 {
+				keys = "keys"
+			}
+			add("held", "later messages of its "+keys+" wait until one of these is done")
 		}
 	}
 	add("more", "vagus trace "+short)

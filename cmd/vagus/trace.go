@@ -60,7 +60,10 @@ func (cmd *traceCmd) Run(c *console) error {
 	if !u.WaitingSince.IsZero() {
 		rows = append(rows, []cell{{text: u.WaitingSince.In(c.loc).Format("2 Jan 15:04:05.000")}, {}, {"waits since", yellow}, {}})
 	}
-	if u.Status == ledger.Parked && !u.NextAttempt.IsZero() {
+	for _, w := range u.Waits {
+		rows = append(rows, []cell{{}, {}, {"waits", yellow}, {text: waitsFor(w)}})
+	}
+	if u.Status == ledger.Parked && !u.NextAttempt.IsZero() && len(u.Waits) == 0 {
 		rows = append(rows, texts(u.NextAttempt.In(c.loc).Format("2 Jan 15:04:05.000"), "", "next attempt", ""))
 	}
 	c.table([]column{{head: "TIME"}, {head: "DELAY", right: true}, {head: "HOP"}, {head: "DETAIL"}}, rows)
