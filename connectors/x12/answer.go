@@ -168,7 +168,7 @@ func (a *acker) set(g *judgedGroup, t *judgedSet) {
 			code = "8"
 		}
 		loop := f.loop
-		if len(loop) > 4 { // data element 447 has no room for more: 2010AA
+		if len(loop) > 4 || loop != "" && loop[0] > '9' { // data element 447 has no room for more (2010AA), and HL_I is a name of ours
 			loop = ""
 		}
 		a.segment(a.is("3"), f.id, strconv.Itoa(f.segment), loop, code)

@@ -56,7 +56,16 @@ func newSink(name string, cfg config.Outlet, dataDir string, b *base) (broker.Ta
 		if c.Register, err = b.controlNumbers(dataDir); err != nil {
 			return nil, err
 		}
-		if cfg.X12.SFTP == nil {
+		switch {
+		case cfg.X12.HTTP != nil:
+			post := *cfg.X12.HTTP
+			post.UserAgent = "vagus/" + b.version
+			to, err := x12.NewPost(post)
+			if err != nil {
+				return nil, err
+			}
+			return x12.NewSink(c, to)
+		case cfg.X12.SFTP == nil:
 			return x12.NewSink(c, folder.Local(cfg.X12.Folder))
 		}
 		server := cfg.X12.SFTP.Server

@@ -213,6 +213,7 @@ func TestAnErrorNamesThePlaceAndTheFix(t *testing.T) {
 		{"a sink without connector", "sinks: { lab: {} }\n" + feed, NewAgent(), []string{"sinks.lab: give the settings of one connector"}, ""},
 		{"a sink of two connectors", "sinks: { lab: { hl7: { connect: 'lab:2575' }, fhir: { url: 'https://lab' } } }\n" + feed, NewAgent(), []string{"sinks.lab: give the settings of one"}, ""},
 		{"interchanges that go nowhere", "sinks: { meridian: { x12: { id: 'ZZ:M', own: 'ZZ:N', version: '004010' } } }\n" + feed, NewAgent(), []string{"sinks.meridian.x12.folder: give one of folder"}, ""},
+		{"interchanges that go two ways", "sinks: { meridian: { x12: { id: 'ZZ:M', own: 'ZZ:N', version: '004010', folder: out, http: { url: 'https://edi.example.org' } } } }\n" + feed, NewAgent(), []string{"sinks.meridian.x12.folder: give one of folder"}, ""},
 		{"control numbers of a worker", "ledger: { sqlite: x.db }\ntargets: { m: { x12: { id: 'ZZ:M', own: 'ZZ:N', version: '004010', folder: out } } }\n", NewWorker(), []string{"targets.m.x12: its control numbers are a site's"}, ""},
 		{"a sink that no subject can carry", "sinks: { Lab: { hl7: { connect: 'lab:2575' } } }\n" + feed, NewAgent(), []string{"sinks:", "a-z, 0-9 and -"}, ""},
 		{"a target that is two things", "ledger: { sqlite: x.db }\ntargets: { lab: { site: north, sink: lab, hl7: { connect: 'lab:2575' } } }\n", NewWorker(), []string{"targets.lab: it is two things at once"}, ""},

@@ -17,11 +17,12 @@ type Outlet struct {
 	X12  *X12Sink         `yaml:"x12"`  // interchanges to a partner, of a site only
 }
 
-// An X12Sink is a partner, and where files for it are left: one of the two.
+// An X12Sink is a partner, and the way to it: one of the three.
 type X12Sink struct {
-	Partner x12.SinkConfig `yaml:",inline"`
-	Folder  string         `yaml:"folder"` // of this machine
-	SFTP    *SFTPFolder    `yaml:"sftp"`
+	Partner x12.SinkConfig  `yaml:",inline"`
+	Folder  string          `yaml:"folder"` // of this machine
+	SFTP    *SFTPFolder     `yaml:"sftp"`
+	HTTP    *x12.PostConfig `yaml:"http"`
 }
 
 // An SFTPFolder is a folder of a server.
@@ -47,6 +48,9 @@ func (s *Outlet) parts() (n int, files []*string) {
 		if c.Folder != "" {
 			files = append(files, &c.Folder)
 		}
+		if c.HTTP != nil {
+			files = append(files, &c.HTTP.CAFile, &c.HTTP.CertFile, &c.HTTP.KeyFile)
+		}
 	}
 	return n, files
 }
@@ -56,8 +60,16 @@ func (s *Outlet) validate(at, dir string) error {
 	if n != 1 {
 		return fmt.Errorf("%s: give the settings of one connector, such as hl7: { connect: \"lab.example.org:2575\" }", at)
 	}
-	if c := s.X12; c != nil && (c.Folder == "") == (c.SFTP == nil) {
-		return fmt.Errorf("%s.x12.folder: give one of folder: PATH and sftp: { address, user, …, dir }, where the partner's files are left", at)
+	if c := s.X12; c != nil {
+		ways := 0
+		for _, is := range []bool{c.Folder != "", c.SFTP != nil, c.HTTP != nil} {
+			if is {
+				ways++
+			}
+		}
+		if ways != 1 {
+			return fmt.Errorf("%s.x12.folder: give one of folder: PATH, sftp: { address, user, …, dir } and http: { url, … }, the way to the partner", at)
+		}
 	}
 	for _, file := range files {
 		*file = absolute(dir, *file)
