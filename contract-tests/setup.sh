@@ -10,9 +10,11 @@ command -v setpriv >/dev/null || missing+=(util-linux)                      # Po
 command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing+=(e2fsprogs)   # power-cut harness
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)                          # an SFTP peer that nobody here wrote
 /usr/bin/python3 -c 'import hl7' 2>/dev/null || missing+=(python3 python3-hl7)      # an MLLP peer that nobody here wrote
+command -v npm >/dev/null || missing+=(nodejs npm)                          # for a FHIR client that nobody here wrote
 
-[ ${#missing[@]} -eq 0 ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ ${#missing[@]} -eq 0 ]; then
+  :
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "setup: installing ${missing[*]}" >&2
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
@@ -21,4 +23,10 @@ else
   echo "setup: the tests need these Debian packages (or the like): ${missing[*]}" >&2
   echo "setup: install them, or run this as root" >&2
   exit 1
+fi
+
+client=$(dirname "$0")/fhir/client
+if [ ! -d "$client/node_modules/fhir-kit-client" ]; then
+  echo "setup: installing fhir-kit-client by npm" >&2
+  npm ci --prefix "$client" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 fi
