@@ -170,7 +170,7 @@ func rename(f *sftp.Client, from, to string) error {
 	if _, missing := f.Lstat(from); missing != nil {
 		return missing
 	}
-	if _, missing := f.Lstat(to); missing != nil {
+	if there, missing := f.Lstat(to); missing != nil || there.IsDir() { // an empty folder would be removed too
 		return err
 	}
 	if err := f.Remove(to); err != nil {

@@ -29,13 +29,18 @@ func TestAFolderKeepsWhatATransportOfFilesPromises(t *testing.T) {
 
 func TestSFTPKeepsWhatATransportOfFilesPromises(t *testing.T) {
 	t.Parallel()
-	peer := openssh.Start(t, nil)
-	source.RunFiles(t, func(t *testing.T, dir string, r broker.Receiver) broker.Source {
-		files, err := sftp.New(peer.Config, dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = files.Close() })
-		return watch(t, dir, files, r)
-	})
+	for name, settings := range map[string]openssh.Settings{"of OpenSSH": {}, "without its extensions": {Deny: "posix-rename,fsync"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			peer := openssh.StartWith(t, settings)
+			source.RunFiles(t, func(t *testing.T, dir string, r broker.Receiver) broker.Source {
+				files, err := sftp.New(peer.Config, dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = files.Close() })
+				return watch(t, dir, files, r)
+			})
+		})
+	}
 }

@@ -51,9 +51,35 @@ type Peer struct {
 	through func(net.Conn) net.Conn
 }
 
+// Settings say what a server is like. The zero value takes a key and has every request.
+type Settings struct {
+	Through func(net.Conn) net.Conn // between it and the client
+	Deny    string                  // requests that it does not know: "posix-rename,fsync"
+	// Login is how it lets us in: "" by a key; "password", or "questions", by keyboard-interactive alone.
+	// Both need root: the password stands in a shadow file that only this sshd sees.
+	Login string
+}
+
+// Password lets in where Settings.Login says so.
+const Password = "pass of the test"
+
+const shadow = "$6$vagustest$ifSroZtaF0seF07rQRQKvORCaIRMSZ27URgpV78IJSUEulrgWfgxQFuw3TV4Za37UVgAXAQ9sKx29TjyXwAUg/" // crypt(3) of it
+
+var logins = map[string]string{
+	"":          "UsePAM no\nPasswordAuthentication no",
+	"password":  "UsePAM no\nPubkeyAuthentication no\nKbdInteractiveAuthentication no",
+	"questions": "UsePAM yes\nPubkeyAuthentication no\nPasswordAuthentication no\nKbdInteractiveAuthentication yes",
+}
+
 // Start starts one on loopback, an sshd for each connection, as inetd did. through may put
 // something between it and the client; nil: nothing.
 func Start(t testing.TB, through func(net.Conn) net.Conn) *Peer {
+	t.Helper()
+	return StartWith(t, Settings{Through: through})
+}
+
+// StartWith starts one that is as the settings say.
+func StartWith(t testing.TB, s Settings) *Peer {
 	t.Helper()
 	me, err := user.Current()
 	if err != nil {
@@ -67,17 +93,20 @@ func Start(t testing.TB, through func(net.Conn) net.Conn) *Peer {
 	etc, dir := t.TempDir(), t.TempDir()
 	hostKey, host := Key(t, "")
 	userKey, public := Key(t, "")
+	deny := ""
+	if s.Deny != "" {
+		deny = " -P " + s.Deny
+	}
 	conf := fmt.Sprintf(`HostKey %[1]s/host
 AuthorizedKeysFile %[1]s/authorized
 StrictModes no
-UsePAM no
 PermitRootLogin yes
-PasswordAuthentication no
-Subsystem sftp internal-sftp
+%[2]s
+Subsystem sftp internal-sftp%[3]s
 LogLevel QUIET
 PidFile none
-`, etc)
-	for name, text := range map[string]string{"host": hostKey, "authorized": string(ssh.MarshalAuthorizedKey(public)), "config": conf} {
+`, etc, logins[s.Login], deny)
+	for name, text := range map[string]string{"shadow": me.Username + ":" + shadow + ":19000:0:99999:7:::\n", "host": hostKey, "authorized": string(ssh.MarshalAuthorizedKey(public)), "config": conf} {
 		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -86,9 +115,14 @@ PidFile none
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Peer{HostKey: host, Dir: dir, through: through, Config: sftp.Config{
-		Address: ln.Addr().String(), User: me.Username, Key: broker.NewSecret(userKey), HostKeys: []string{ssh.FingerprintSHA256(host)},
-	}}
+	p := &Peer{HostKey: host, Dir: dir, through: s.Through, Config: sftp.Config{Address: ln.Addr().String(), User: me.Username, HostKeys: []string{ssh.FingerprintSHA256(host)}}}
+	sshd := []string{"/usr/sbin/sshd", "-i", "-f", filepath.Join(etc, "config")}
+	if s.Login == "" {
+		p.Config.Key = broker.NewSecret(userKey)
+	} else { // a mount that nobody else sees
+		p.Config.Password = broker.NewSecret(Password)
+		sshd = append([]string{"unshare", "-m", "--propagation", "private", "sh", "-c", `mount --bind "$0" /etc/shadow && exec "$@"`, filepath.Join(etc, "shadow")}, sshd...)
+	}
 	var running sync.WaitGroup
 	t.Cleanup(func() {
 		_ = ln.Close()
@@ -106,18 +140,18 @@ PidFile none
 			if err != nil {
 				return
 			}
-			running.Go(func() { p.serve(t, c, filepath.Join(etc, "config")) })
+			running.Go(func() { p.serve(t, c, sshd) })
 		}
 	})
 	return p
 }
 
-func (p *Peer) serve(t testing.TB, c net.Conn, config string) {
+func (p *Peer) serve(t testing.TB, c net.Conn, sshd []string) {
 	defer c.Close()
 	if p.through != nil {
 		c = p.through(c)
 	}
-	cmd := exec.Command("/usr/sbin/sshd", "-i", "-f", config)
+	cmd := exec.Command(sshd[0], sshd[1:]...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Error(err)
