@@ -195,14 +195,29 @@ func (m *mixed) judge() (violations int) {
 			at[record(e.Model, e.ID)] = v
 		}
 	}
-	m.judgeClaims()
-	return violations
+	return violations + m.judgeClaims()
 }
 
-// judgeClaims holds the invoices against the claims: each once, of its amount.
-func (m *mixed) judgeClaims() {
+// judgeClaims holds the invoices against the claims: each once, of its last amount,
+// and never of an earlier one again.
+func (m *mixed) judgeClaims() (violations int) {
 	t := m.s.t
 	t.Helper()
+	of, at := map[int64]int64{}, map[int64]float64{} // the invoice of a line, the charge of an invoice's first line
+	for _, e := range m.s.odoo.Effects() {
+		if move, ok := e.Values["move_id"].(int64); ok && e.Model == "account.move.line" {
+			of[e.ID] = move
+		}
+		price, _ := e.Values["price_unit"].(float64)
+		if e.Model != "account.move.line" || price < aClaim {
+			continue
+		}
+		if price < at[of[e.ID]] {
+			violations++
+			t.Errorf("an invoice went from a claim's version %v to %v", at[of[e.ID]]-aClaim, price-aClaim)
+		}
+		at[of[e.ID]] = price
+	}
 	sum, found := map[int64]float64{}, map[string]int{}
 	for _, r := range m.s.odoo.Records("account.move.line") {
 		move, _ := r.Values["move_id"].(int64)
@@ -222,6 +237,7 @@ func (m *mixed) judgeClaims() {
 			t.Errorf("claim %s is %d invoices", claim, found[claim])
 		}
 	}
+	return violations
 }
 
 // account checks that of each message the ledger has one unit, applied, and no other.
@@ -285,7 +301,7 @@ func BenchmarkMixed(b *testing.B) {
 		b.ReportMetric(n/took.Seconds(), "msg/s")
 		b.ReportMetric(n/used, "msg/cpu-s")
 		b.ReportMetric(n/(after["agent"]-before["agent"]).Seconds(), "agent-msg/cpu-s")
-		m.took["all"] = slices.Concat(slices.Collect(maps.Values(m.took))...)
+		m.took["ack"] = slices.Concat(slices.Collect(maps.Values(m.took))...)
 		for feed, took := range m.took {
 			slices.Sort(took)
 			b.ReportMetric(took[len(took)/2].Seconds()*1e3, feed+"-p50-ms")

@@ -126,8 +126,13 @@ func (w *ward) report(ctx context.Context, n int) error {
 	}, nil)
 }
 
-// claimsPerFile are claims of one interchange, each to another payer.
+// claimsPerFile are claims of one interchange: an original, and what takes the place of
+// those of the two files before.
 const claimsPerFile = 3
+
+// aClaim is the charge of the first line of a claim that is an original; that of one
+// which takes its place is a unit more, and so on.
+const aClaim = 1000
 
 // bill posts interchanges of professional claims.
 func (w *ward) bill(ctx context.Context, n int) error {
@@ -142,12 +147,15 @@ func (w *ward) bill(ctx context.Context, n int) error {
 			"HL*1**20*1", "NM1*85*2*NORTH HOSPITAL*****XX*1234567893", "N3*1 HOSPITAL WAY", "N4*SACRAMENTO*CA*95814", "REF*EI*941234567",
 		}
 		for i := range claimsPerFile {
-			payer := fmt.Sprintf("PAY%02d%d", w.n, (at+i)%5)
-			claim := fmt.Sprintf("CLM%d%d", control, i)
-			first, second := 100+at%50, 25+i
+			of, v, frequency := control-i, i, "7"
+			if v == 0 || v > at {
+				of, v, frequency = control, 0, "1"
+			}
+			payer, claim := fmt.Sprintf("PAY%02d%d", w.n, of%5), fmt.Sprintf("CLM%d%d", of, i-v)
+			first, second := aClaim+v, 25+of%50
 			file = append(file, fmt.Sprintf("HL*%d*1*22*0", i+2), "SBR*P*18*******CI", fmt.Sprintf("NM1*IL*1*QUIST*MAREN****MI*EX%d%d", control, i), "N3*1 ELM ST", "N4*SACRAMENTO*CA*95814", "DMG*D8*19811105*F",
 				"NM1*PR*2*EXAMPLE PLAN*****PI*"+payer,
-				fmt.Sprintf("CLM*%s*%d.5***11:B:1*Y*A*Y*Y", claim, first+second), "HI*ABK:J209",
+				fmt.Sprintf("CLM*%s*%d.5***11:B:%s*Y*A*Y*Y", claim, first+second, frequency), "HI*ABK:J209",
 				"LX*1", fmt.Sprintf("SV1*HC:99213*%d*UN*1***1", first), "DTP*472*D8*20260402", "LX*2", fmt.Sprintf("SV1*HC:99214*%d.5*UN*1***1", second), "DTP*472*D8*20260402")
 			w.m.claim(claim, float64(first+second)+.5)
 			w.m.unit("claims", fmt.Sprintf("%09d/%d/0001/%d", control, control, i+1))
