@@ -109,7 +109,7 @@ func (m *mixed) acknowledged(feed string, took time.Duration) {
 // missing is told by those who look for it.
 func (m *mixed) settle(units int) {
 	api, before, since := m.s.api(), -1, time.Now()
-	for time.Since(since) < 30*time.Second {
+	for time.Since(since) < time.Minute {
 		got := m.s.countApplied(api)
 		if got >= units {
 			return
@@ -119,7 +119,7 @@ func (m *mixed) settle(units int) {
 		}
 		time.Sleep(100 * time.Millisecond) // each look costs the worker what it is measured by
 	}
-	m.s.t.Errorf("%d of %d units are applied, and for 30 s no other was", before, units)
+	m.s.t.Errorf("%d of %d units are applied, and for a minute no other was", before, units)
 }
 
 // versioned returns the version that a change of a record says, if it says one.
