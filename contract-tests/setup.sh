@@ -10,7 +10,7 @@ command -v setpriv >/dev/null || missing+=(util-linux)                      # Po
 command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing+=(e2fsprogs)   # power-cut harness
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)                          # an SFTP peer that nobody here wrote
 /usr/bin/python3 -c 'import hl7' 2>/dev/null || missing+=(python3 python3-hl7)      # an MLLP peer that nobody here wrote
-command -v npm >/dev/null || missing+=(nodejs npm)                          # for a FHIR client that nobody here wrote
+command -v npm >/dev/null || missing+=(nodejs npm)                          # for peers that nobody here wrote: FHIR, and HL7 v2 in another language
 
 if [ ${#missing[@]} -eq 0 ]; then
   :
@@ -25,8 +25,11 @@ else
   exit 1
 fi
 
-client=$(dirname "$0")/fhir/client
-if [ ! -d "$client/node_modules/fhir-kit-client" ]; then
-  echo "setup: installing fhir-kit-client by npm" >&2
-  npm ci --prefix "$client" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
-fi
+# What Debian does not have, in the versions and with the hashes of lock files.
+for dir in fhir/client peers; do
+  dir=$(dirname "$0")/$dir
+  cmp -s "$dir/package-lock.json" "$dir/node_modules/.installed" && continue
+  echo "setup: installing what $dir/package.json names, by npm" >&2
+  npm ci --prefix "$dir" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+  cp "$dir/package-lock.json" "$dir/node_modules/.installed"
+done
