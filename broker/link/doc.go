@@ -50,6 +50,10 @@
 // later unit, which is given only after the outcome of the earlier one, is
 // never overtaken.
 //
+// A unit with several keys is one message like others, on a subject that the
+// workers of all partitions read: so it has one place in UNITS, and no break can come between
+// its keys.
+//
 // A unit that is larger than the hub takes is sent as a dead letter without
 // its content, so that it stops nobody.
 package link

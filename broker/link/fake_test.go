@@ -120,7 +120,9 @@ func mapOne(_ context.Context, m *broker.Message) ([]*broker.Unit, error) {
 }
 
 func mapThree(_ context.Context, m *broker.Message) ([]*broker.Unit, error) {
-	return []*broker.Unit{unit(m, "a"), unit(m, "b"), unit(m, "c")}, nil
+	us := []*broker.Unit{unit(m, "a"), unit(m, "b"), unit(m, "c")}
+	us[1].OtherKeys = []string{broker.OrderingKey([]byte("secret"), "another")} // for the workers of all partitions
+	return us, nil
 }
 
 // cloud is a hub with one site, north.

@@ -13,6 +13,10 @@
 //
 //	read ─▶ claim ─▶ first of its key? ─▶ Apply ─▶ settle (outcome and cursor, one transaction)
 //
+// A unit with several keys is one message (subject of [broker.Everywhere]) that the lanes
+// of all partitions read. Those of its keys' partitions park it, or a gate
+// in its place, when its turn in that key has come; the ledger gives it back when it is first in all.
+//
 // # What is promised
 //
 //   - Progress is in the ledger only. Nothing is acknowledged anywhere else, so
@@ -20,6 +24,11 @@
 //   - A unit is not asked of the target before the outcome of its key's earlier
 //     unit is in the ledger: neither a crash nor another worker ever takes a key
 //     back behind what was recorded.
+//   - A unit with several keys is asked of the target when it is first in all of
+//     them, whichever workers have their partitions, and nothing later of any of them
+//     is before its outcome. Between workers each step takes as long as the next look into the
+//     ledger, a second at most. (Only what an operator replays after it was let go past, because
+//     of on_dead_letter: continue, may be under way beside such a unit.)
 //   - A worker that may have lost a partition stops touching it: leases are
 //     checked against two clocks right before each call, calls under way are
 //     cancelled when they run out, and the ledger refuses what comes too late. What
