@@ -343,7 +343,7 @@ remove: [Invoice.lineItem.priceComponent#2]
 	if got != want {
 		t.Errorf("written as\n%s, not\n%s", got, want)
 	}
-	for _, id := range []string{"Invoice-totalNet", "Invoice.identifier-sytem", "Invoice.note", "Invoce-status"} {
+	for _, id := range []string{"Invoice-totalNet", "Invoice.identifier-sytem", "Invoice.note", "Invoce-status", "-", "..-"} {
 		fsys["o.yaml"] = &fstest.MapFile{Data: []byte(strings.Replace(over, "Invoice-totalNet.currency:", id+":", 1))}
 		if _, err := mapping.Load(fsys, "o.yaml", []tree.Format{x12.NewFormat(), fhir.NewFormat()}); err == nil {
 			t.Errorf("%s: an overlay changed what is not there", id)
@@ -491,4 +491,32 @@ func TestADocumentIsTheSameHoweverOftenItIsWritten(t *testing.T) {
 			t.Fatalf("%s and then %s", first, again)
 		}
 	}
+}
+
+// Whatever an outbound mapping and its overlay say, they load and write, or are
+// refused.
+func FuzzEmit(f *testing.F) {
+	f.Add(resourceHead+"  - Invoice: { status: { value: issued }, \"cancelledReason\": name }\n    segments: [ { lineItem: { sequence: id }, segments: [ { priceComponent: { type: { value: base } } } ], each: \"line_ids[*]\" } ]\n", "set: { Invoice.lineItem.priceComponent-type: { value: tax } }")
+	f.Add(strings.Replace(resourceHead, "set: Invoice", "set: Organization", 1)+"  - Organization: { name: name, \"address.line[2]\": note, address.line[1]: name }\n", "remove: [Organization-name, Organization]")
+	f.Add(strings.Replace(resourceHead, "set: Invoice", "set: Bundle", 1)+"  - Bundle: { type: { value: batch } }\n  - Patient: { active: urgent }\n", "set: { \"-\": 1, \"..\": {} }")
+	f.Add(shopHead+begin+lineBlock, "set: { PO1_LOOP.PO1-02: { value: 3 }, BEG-03: name }")
+	f.Fuzz(func(t *testing.T, text, overlay string) {
+		over := "kind: mapping\nformat: 1\nid: over\nversion: 1\nextends: m.yaml\n" + overlay
+		fsys := fstest.MapFS{"snap.json": {Data: []byte(shopSnapshot)}, "m.yaml": {Data: []byte(text)}, "o.yaml": {Data: []byte(over)}}
+		for _, name := range []string{"m.yaml", "o.yaml"} {
+			m, err := mapping.Load(fsys, name, []tree.Format{x12.NewFormat(), hl7.NewFormat(), fhir.NewFormat()})
+			if err != nil || m.Record() == nil {
+				continue
+			}
+			m.Outline()
+			res := runShop(t, m, shopOrder)
+			if res.Class == mapping.ClassInternal {
+				t.Error(string(res.Detail))
+			}
+			if res.Document != nil {
+				_, _ = m.Emission(res.Document)
+				_, _ = m.DocumentLines(res.Document)
+			}
+		}
+	})
 }

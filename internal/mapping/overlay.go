@@ -218,6 +218,9 @@ func find(doc *value, id string) spot {
 // block finds what a way through blocks of segments leads to: a block, or an
 // element of its segment, whose name may have several parts ("identifier.value").
 func (v *value) block(way []string) spot {
+	if len(way) == 0 {
+		return spot{v, "", -1}
+	}
 	s := v.step(way[0])
 	if len(way) == 1 || s.n < 0 {
 		return s
