@@ -42,7 +42,16 @@ func (cmd demoCmd) Run(c *console) error {
 	})
 	bar.end()
 	if cmd.Output == "json" {
-		if perr := c.printJSON(fates); perr != nil {
+		type row struct {
+			demo.Fate
+			Status string `json:"status"`
+			Good   bool   `json:"as_it_should_be"`
+		}
+		rows := make([]row, len(fates))
+		for i := range fates {
+			rows[i] = row{fates[i], fates[i].Status(), fates[i].AsWanted()}
+		}
+		if perr := c.printJSON(rows); perr != nil {
 			return perr
 		}
 	} else {
