@@ -191,7 +191,7 @@ func TestUnitsWithSeveralKeysKeepTheirPlaceInEach(t *testing.T) {
 	t.Log("seed", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	var us []*broker.Unit
-	for n := range 120 {
+	for n := range 90 {
 		var keys []string
 		for _, k := range r.Perm(12)[:1+r.IntN(2)*r.IntN(3)] {
 			keys = append(keys, fmt.Sprint("k", k))
@@ -285,7 +285,7 @@ func TestMergesInOppositeDirectionsDoNotWaitForEachOther(t *testing.T) {
 	h, tg, l := newHub(t), &scribe{}, newLedger(t)
 	_, _, a, b := two(t, h, l, tg)
 	var us []*broker.Unit
-	for n := 1; n <= 4; n++ {
+	for n := 1; n <= 3; n++ {
 		one, other := keyed(2*n, a, b), keyed(2*n+1, b, a)
 		other.Feed, other.MessageID = "registry", broker.NewMessageID("t", "north", "registry", fmt.Sprint(n), nil)
 		other.ID = broker.NewUnitID(other.MessageID, "m")
