@@ -241,43 +241,65 @@ func TestAMergeKeepsTheOrderOfBothRecordsWhoeverHasThem(t *testing.T) {
 	})
 }
 
+// TestAGateThatWasNotReachedIsReadAgainAfterItsUnit: a unit that waits in the
+// ledger keeps the gate behind it waiting, and no cursor.
 func TestAGateThatWasNotReachedIsReadAgainAfterItsUnit(t *testing.T) {
 	t.Parallel()
-	h, tg, l := newHub(t), &scribe{}, newLedger(t)
-	first := start(t, h, l, tg, named("first"))
-	a, b := "a", beside("a")
-	early, m, late := keyed(1, b), keyed(2, a, b), keyed(3, b)
-	var tries atomic.Int32
-	began, release := make(chan struct{}), make(chan struct{})
-	tg.fate = func(u *broker.Unit) broker.Outcome {
-		if u.ID == early.ID && tries.Add(1) == 1 {
-			return broker.Outcome{Result: broker.Retry, Class: "odoo.timeout"}
-		}
-		return broker.Outcome{}
-	}
-	tg.before = func(ctx context.Context, u *broker.Unit) error {
-		if u.ID == early.ID && tries.Load() == 1 {
-			select {
-			case began <- struct{}{}:
-			case <-release:
+	for _, c := range []struct {
+		name    string
+		through bool // the worker is killed when the one ahead of the gate is through, else while it is under way
+	}{{"killed before", false}, {"killed between", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h, tg, l := newHub(t), &scribe{}, newLedger(t)
+			a, b := "a", beside("a")
+			early, m, late := keyed(1, b), keyed(2, a, b), keyed(3, b)
+			trap := &ambush{Ledger: l, after: true, at: func(done []ledger.Settlement) bool {
+				return c.through && slices.ContainsFunc(done, func(s ledger.Settlement) bool { return s.Unit.ID == early.ID && s.Unit.Status == ledger.Applied })
+			}}
+			first := start(t, h, trap, tg, named("first"))
+			trap.victim.Store(first)
+			var tries atomic.Int32
+			began, release := make(chan struct{}), make(chan struct{})
+			tg.fate = func(u *broker.Unit) broker.Outcome {
+				if u.ID == early.ID && tries.Add(1) == 1 {
+					return broker.Outcome{Result: broker.Retry, Class: "odoo.timeout"}
+				}
+				return broker.Outcome{}
 			}
-			select {
-			case <-release:
-			case <-ctx.Done():
+			tg.before = func(ctx context.Context, u *broker.Unit) error {
+				if u.ID == early.ID && tries.Load() == 1 {
+					select {
+					case began <- struct{}{}:
+					case <-release:
+					}
+					select {
+					case <-release:
+					case <-ctx.Done():
+					}
+				}
+				return nil
 			}
-		}
-		return nil
+			h.send(early)
+			<-began // again: it waited in the ledger
+			h.send(m, late)
+			until(t, "the unit is parked", settledAs(t, l, ledger.Parked, m))
+			until(t, "the later one is in hand", func() bool { return status(t, l, late).Status != "" })
+			if c.through {
+				close(release)
+				until(t, "the worker is killed", trap.sprung.Load)
+			} else {
+				first.kill()
+				defer close(release)
+			}
+			start(t, h, l, tg, named("second"))
+			if !c.through {
+				tries.Store(2)
+			}
+			until(t, "all are applied", settledAs(t, l, ledger.Applied, early, m, late))
+			tg.inOrder(t, early, m, late)
+		})
 	}
-	h.send(early)
-	<-began // again: it waited in the ledger, so that no cursor waits for it
-	h.send(m)
-	until(t, "the unit is parked", settledAs(t, l, ledger.Parked, m))
-	first.kill()
-	h.send(late)
-	start(t, h, l, tg, named("second"))
-	close(release)
-	until(t, "all are applied", settledAs(t, l, ledger.Applied, early, m, late))
-	tg.inOrder(t, early, m, late)
 }
 
 func TestMergesInOppositeDirectionsDoNotWaitForEachOther(t *testing.T) {
