@@ -120,7 +120,7 @@ func (l *lane) takeDue(ctx context.Context) {
 			continue
 		}
 		it := dueItem(p, row)
-		if l.byID[it.id] != nil || l.meetsAhead(it.key) { // it may not be the head of its key any more when that is parked
+		if l.byID[it.id] != nil {
 			continue
 		}
 		p.held[it.key] = struct{}{}
@@ -214,7 +214,7 @@ func (l *lane) claimed(it *item, c ledger.Claim) {
 // enqueue puts a unit behind those of its key that are in hand.
 func (l *lane) enqueue(it *item) {
 	q := l.queues[it.key]
-	if len(q) > 0 && q[0].meets() { // that is to be parked, and so is what follows it
+	if len(q) > 0 && q[0].meets() { // that is to be parked, and so is what follows it, also what was due so far
 		it.decide(ledger.Parked, false)
 		l.decided = append(l.decided, it)
 		return
