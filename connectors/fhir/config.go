@@ -22,6 +22,9 @@ type Config struct {
 	Server   *Server   `yaml:"server"`   // whom Poll and Export ask
 	Poll     *Poll     `yaml:"poll"`     // what changed at the server
 	Export   *Export   `yaml:"export"`   // all that the server has, as files
+	// Validation is what is checked of what the server has: "r4" or "json"; default the
+	// endpoint's, else "r4". See [Config.Check].
+	Validation string `yaml:"validation"`
 
 	Dir       string       `yaml:"-"` // of this feed alone: where Poll and Export stand
 	UserAgent string       `yaml:"-"`
@@ -62,16 +65,13 @@ type Endpoint struct {
 
 // A Server is a FHIR server that we ask.
 type Server struct {
-	URL    string        `yaml:"url"`     // its service base: "https://ehr.example.org/fhir/r4"
-	CAFile string        `yaml:"ca_file"` // PEM; default: the system's
-	Token  broker.Secret `yaml:"token"`   // a bearer that does not change
-	SMART  *SMART        `yaml:"smart"`   // or one that is asked for
-	// Validation is what is checked of the resources that are read: "r4" or "json"; default:
-	// the endpoint's, else "r4". See [Config.Check].
-	Validation string        `yaml:"validation"`
-	Timeout    time.Duration `yaml:"timeout"`  // until an answer's head, and between two parts of its body; default 1 min
-	MaxPage    int           `yaml:"max_page"` // bytes of one answer that is not a file; default 32 MiB
-	Insecure   bool          `yaml:"insecure"` // take http:// beyond loopback: what is read travels in the clear
+	URL      string        `yaml:"url"`      // its service base: "https://ehr.example.org/fhir/r4"
+	CAFile   string        `yaml:"ca_file"`  // PEM; default: the system's
+	Token    broker.Secret `yaml:"token"`    // a bearer that does not change
+	SMART    *SMART        `yaml:"smart"`    // or one that is asked for
+	Timeout  time.Duration `yaml:"timeout"`  // until an answer's head, and between two parts of its body; default 1 min
+	MaxPage  int           `yaml:"max_page"` // bytes of one answer that is not a file; default 32 MiB
+	Insecure bool          `yaml:"insecure"` // take http:// beyond loopback: what is read travels in the clear
 }
 
 // SMART is the authorisation of a service by a signed assertion (SMART App
@@ -138,6 +138,12 @@ func (c Config) withDefaults() (Config, error) {
 	if (c.Poll != nil || c.Export != nil) != (c.Server != nil) {
 		return c, errors.New("server: it is needed by poll and export, and for nothing else")
 	}
+	switch own := c.validation(); {
+	case own != ValidationR4 && own != ValidationJSON:
+		return c, fmt.Errorf("validation: use %s or %s", ValidationR4, ValidationJSON)
+	case c.Endpoint != nil && own != cmp.Or(c.Endpoint.Validation, ValidationR4):
+		return c, errors.New("validation: it is another one than endpoint.validation, and a feed has one; leave it out")
+	}
 	if c.Server != nil && c.Dir == "" {
 		return c, errors.New("poll and export need a directory for where they stand")
 	}
@@ -151,11 +157,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	if c.Server != nil {
-		server := *c.Server
-		if server.Validation = cmp.Or(server.Validation, c.validation()); c.Endpoint != nil && server.Validation != c.Endpoint.Validation {
-			return c, errors.New("server.validation: it is another one than endpoint.validation, and a feed has one; leave it out")
-		}
-		if c.Server, err = server.withDefaults(); err != nil {
+		if c.Server, err = c.Server.withDefaults(); err != nil {
 			return c, fmt.Errorf("server.%w", err)
 		}
 	}
@@ -221,10 +223,7 @@ func (s Server) withDefaults() (*Server, error) {
 	}
 	s.Timeout = cmp.Or(s.Timeout, time.Minute)
 	s.MaxPage = cmp.Or(s.MaxPage, 32<<20)
-	s.Validation = cmp.Or(s.Validation, ValidationR4)
 	switch {
-	case s.Validation != ValidationR4 && s.Validation != ValidationJSON:
-		return nil, fmt.Errorf("validation: use %s or %s", ValidationR4, ValidationJSON)
 	case u.Scheme != "https" && !s.Insecure && !loopback(u.Hostname()):
 		return nil, errors.New("url: patients' data would travel in the clear; use https://, or say insecure: true")
 	case s.Timeout < time.Millisecond:

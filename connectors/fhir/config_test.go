@@ -29,11 +29,12 @@ func TestWhatOneFeedReadsIsCheckedInOneWay(t *testing.T) {
 			conf.Endpoint = &Endpoint{Listen: "127.0.0.1:0", Validation: c.endpoint}
 		}
 		if c.server != "-" {
-			conf.Server = &Server{URL: "https://ehr.example.org/fhir", Validation: c.server}
+			conf.Server = &Server{URL: "https://ehr.example.org/fhir"}
+			conf.Validation = c.server
 			conf.Poll = &Poll{Resources: []PollResource{{Type: "Patient"}}}
 		}
 		src, err := New(broker.Origin{Tenant: "main", Site: "north", Feed: "ehr"}, conf)
-		if (err != nil) != c.fails || err != nil && !strings.Contains(err.Error(), "server.validation: ") {
+		if (err != nil) != c.fails || err != nil && !strings.Contains(err.Error(), "validation: ") {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if c.fails {

@@ -66,7 +66,7 @@ func validate(body []byte, mode string) []issue {
 // feed that asks nobody, or whose validation is "json", has nothing to check.
 // Safe for concurrent use.
 func (c *Config) Check(m *broker.Message) error {
-	if c.Server == nil || cmp.Or(c.Server.Validation, c.validation()) != ValidationR4 {
+	if c.Server == nil || c.validation() != ValidationR4 {
 		return nil
 	}
 	if issues := validate(m.Body, ValidationR4); len(issues) > 0 {
@@ -75,12 +75,13 @@ func (c *Config) Check(m *broker.Message) error {
 	return nil
 }
 
-// validation is that of the endpoint, R4's where there is none.
+// validation is that of the feed, or of its endpoint.
 func (c *Config) validation() string {
-	if c.Endpoint == nil {
-		return ValidationR4
+	own := c.Validation
+	if c.Endpoint != nil {
+		own = cmp.Or(own, c.Endpoint.Validation)
 	}
-	return cmp.Or(c.Endpoint.Validation, ValidationR4)
+	return cmp.Or(own, ValidationR4)
 }
 
 // otherReader asks google/fhir.

@@ -173,7 +173,7 @@ func TestAnInvalidResourceOfAServerIsADeadLetter(t *testing.T) {
 		log := &safeLog{}
 		cfg, server := oneOf(t, simulated.Config{}, config.Builtin+"admissions/fhir-patient.map.yaml")
 		cfg.Feeds[0].Name, cfg.Feeds[0].HL7 = "ehr", nil
-		cfg.Feeds[0].FHIR = &fhir.Config{Server: &fhir.Server{URL: ehr.URL, Validation: validation}, Poll: &fhir.Poll{Resources: []fhir.PollResource{{Type: "Patient"}}, Every: time.Second}}
+		cfg.Feeds[0].FHIR = &fhir.Config{Validation: validation, Server: &fhir.Server{URL: ehr.URL}, Poll: &fhir.Poll{Resources: []fhir.PollResource{{Type: "Patient"}}, Every: time.Second}}
 		all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
 		if err != nil {
 			t.Fatal(err)
