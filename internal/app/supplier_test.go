@@ -127,6 +127,16 @@ func certify(t *testing.T, dir string) *x509.CertPool {
 	return pool
 }
 
+// patiently is eventually for what goes through a site, a hub, a worker and back to the site, three times over.
+func patiently(t *testing.T, what string, log *safeLog, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("2 min passed without %s\n%s", what, log)
+		}
+	}
+}
+
 // TestASupplierByHTTPS: an order and a payment go out over a site's sink, one answered at once and one later; one that the supplier
 // refuses is a dead letter with its reason. What the supplier sends finds the order: confirmed, shipped in lots, billed.
 func TestASupplierByHTTPS(t *testing.T) {
@@ -233,12 +243,12 @@ func TestASupplierByHTTPS(t *testing.T) {
 		}
 	}
 	apply("1", confirmed("P1", "2026-05-08 08:00:00"))
-	eventually(t, "the order being taken", log, settled("out", ledger.Applied, ""))
+	patiently(t, "the order being taken", log, settled("out", ledger.Applied, ""))
 	meridian.mu.Lock()
 	meridian.answers = false
 	meridian.mu.Unlock()
 	apply("2", broker.Operation{ID: "p", Model: "account.payment", XID: "t.p", Vals: broker.Values{"amount": 250, "date": "2026-06-08", "memo": "INV-1", "state": "paid", "partner_id": map[string]any{"$op": "s"}}})
-	eventually(t, "the payment being sent", log, settled("paid", ledger.Applied, ""))
+	patiently(t, "the payment being sent", log, settled("paid", ledger.Applied, ""))
 	meridian.mu.Lock()
 	meridian.answers = true
 	closed := north
@@ -252,7 +262,7 @@ func TestASupplierByHTTPS(t *testing.T) {
 		t.Fatalf("the supplier has %d documents", len(taken))
 	}
 	apply("3", confirmed("P3", "2026-05-08 08:00:00"))
-	eventually(t, "the order that the supplier refuses", log, settled("out", ledger.Dead, "the partner did not take it: 997 R"))
+	patiently(t, "the order that the supplier refuses", log, settled("out", ledger.Dead, "the partner did not take it: 997 R"))
 
 	record, _ := database.ByXID("t.P1")
 	lines := database.Records("purchase.order.line")
@@ -299,19 +309,19 @@ func TestASupplierByHTTPS(t *testing.T) {
 	if _, _, err := send(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}, later); err == nil {
 		t.Error("somebody without a certificate is let in")
 	}
-	eventually(t, "the bill", log, func() bool {
+	patiently(t, "the bill", log, func() bool {
 		_, ok := database.ByXID("vagus.bill_MERID_INV-1")
 		return ok
 	})
-	eventually(t, "the order's confirmation", log, func() bool {
+	patiently(t, "the order's confirmation", log, func() bool {
 		record, _ = database.ByXID("t.P1")
 		return record.Values["partner_ref"] == "SO-1"
 	})
-	eventually(t, "the lot", log, func() bool {
+	patiently(t, "the lot", log, func() bool {
 		moves := database.Records("stock.move.line")
 		return len(moves) == 1 && moves[0].Values["lot_name"] == "L-17" && moves[0].Values["expiration_date"] == "2028-01-31 00:00:00"
 	})
-	eventually(t, "the acknowledgment being matched", log, func() bool { return strings.Contains(log.String(), "acknowledgment of what was sent") })
+	patiently(t, "the acknowledgment being matched", log, func() bool { return strings.Contains(log.String(), "acknowledgment of what was sent") })
 	if strings.Contains(log.String(), "nothing that was sent") {
 		t.Errorf("an acknowledgment was not matched:\n%s", log)
 	}
