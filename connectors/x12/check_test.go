@@ -69,6 +69,7 @@ func TestASetIsComparedWithItsGuide(t *testing.T) {
 		{"a date of six digits", "AK4*2**8*280229 AK5", order("DTM*002*280229~")},
 		{"what the guide requires and X12 does not", "IK4*9**1 IK5", claimOf("CLM*C*1***11:B:1*Y*A*Y~")},
 		{"a code that is none of the guide's", "IK4*5:2**I6*A IK4*7**I6*Q IK5", claimOf("CLM*C*1***11:A:1*Y*Q*Y*Y~")},
+		{"a code that is too long is said to be that alone", "IK4*7**5*AB IK5", claimOf("CLM*C*1***11:B:1*Y*AB*Y*Y~")},
 		{"what is wrong is copied for its sender", "AK4*2**8*20270229", order("DTM*002*20270229~")},
 		{"no copy of what can not stand in an answer", "AK4*2**6 AK5", order("N1*ST*A\x07B~")},
 		{"no copy of more than 99 characters", "AK4*2**5 AK5", order("N1*ST*" + strings.Repeat("A", 100) + "~")},
