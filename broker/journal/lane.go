@@ -225,6 +225,9 @@ func size(m *nats.Msg) int64 { return int64(len(m.Subject) + len(m.Data)) }
 // its end is taken back by the next start.
 func (l *lane) beginStep(ctx context.Context, s *session, first string, sum int64) error {
 	info, err := s.stream.Info(ctx)
+	if now, _ := l.current(); now != s {
+		return errDown
+	}
 	if err != nil {
 		return err
 	}

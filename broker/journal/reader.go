@@ -229,13 +229,16 @@ func (l *lane) one(ctx context.Context, q request) (Entry, error) {
 		return Entry{}, errDown
 	}
 	entries, err := l.get(ctx, s, q)
-	if err != nil {
+	switch now, durable := l.current(); {
+	case now != s: // whatever the other server said, or why it did not
+		return Entry{}, errDown
+	case err != nil:
 		return Entry{}, err
-	}
-	if _, durable := l.current(); entries[0].Position.Seq > durable {
+	case entries[0].Position.Seq > durable:
 		return Entry{}, ErrNotFound
+	default:
+		return entries[0], nil
 	}
-	return entries[0], nil
 }
 
 func (l *lane) find(ctx context.Context, mid string) (Entry, error) {
