@@ -151,6 +151,23 @@ func TestADependentDoesNotReachTheNextSubscriber(t *testing.T) {
 	}
 }
 
+// The subscriber of a dependent need not have a claim of his own.
+func TestADependentsClaimIsTakenOfEachGuide(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ version, claim string }{
+		{"005010X222A1", claimText("D1", "10")},
+		{"005010X223A2", "CLM*D1*10***11:A:1*Y*A*Y*Y~DTP*434*RD8*20260401-20260402~CL1*1*1*01~HI*ABK:J20~LX*1~SV2*0300*HC:80053*10*UN*1~DTP*472*D8*20260402~"},
+		{"005010X224A2", "CLM*D1*10***11:B:1*Y*A*Y*Y~DTP*472*D8*20260402~LX*1~SV3*AD:D0120*10~"},
+	} {
+		set := strings.NewReplacer("005010X222A1", c.version, "HL*2*1*22*0~SBR*P*18*", "HL*2*1*22*1~SBR*P**", "CLAIM~", "HL*3*2*23*0~PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*90001~DMG*D8*20150101*M~"+c.claim).
+			Replace(professional("CLAIM~", ""))
+		set, _, _ = strings.Cut(set, "HL*3*1*22*0~")
+		if got, s := verdictOf(t, Config{Split: SplitClaim}, sent(c.version, "HC", 11, set)); len(s.messages) != 1 || !strings.Contains(got, "IK5*A") {
+			t.Errorf("%s: %d messages: %s", c.version, len(s.messages), got)
+		}
+	}
+}
+
 func TestTheLastSegmentOfAClaimIsTheClaims(t *testing.T) {
 	t.Parallel()
 	bad := strings.Replace(claimText("A1", "100"), "DTP*472*D8*", "DTP*472**", 1)

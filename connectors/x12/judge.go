@@ -213,7 +213,7 @@ func (g *judge) group(j *judged, e *groupEnvelope) judgedGroup {
 		case seen[control]:
 			t.faults = append(t.faults, fault{code: "23", class: never})
 		}
-		if set := t.st.element(1); len(set) != 3 {
+		if set := t.st.element(1); len(set) != 3 || !belongs(string(set), string(e.gs.element(1))) {
 			t.faults = append(t.faults, fault{code: "6", class: never})
 		}
 		seen[control] = true

@@ -139,6 +139,8 @@ func TestEachInterchangeIsAnsweredAsTheStandardHasIt(t *testing.T) {
 		{"a day that is none", change(good, "*260505*0830*^", "*261305*0830*^"), Config{}, 0, 1, "TA1*000000011*261305*0830*R*014", "TA1 014"},
 		{"an empty interchange", []byte("ISA*00*          *00*          *ZZ*MERID          *ZZ*NORTHHOSP      *260505*0830*^*00501*000000011*0*P*:~IEA*0*000000011~"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*024", "TA1 024"},
 		{"two sets of one number", sent("005010X222A1", "HC", 11, two, two), Config{}, 1, 1, ack + "IK5*A AK2*837*0001*005010X222A1 IK5*R*23 AK9*P*2*2*1", ""},
+		{"an order among the claims", change(good, "ST*837*0001*005010X222A1", "ST*850*0001"), Config{}, 0, 1, "AK1*HC*11*005010X222A1 AK2*850*0001 IK5*R*6 AK9*R*1*1*0", "code 6"},
+		{"claims in a group of what has sets of its own", change(good, "GS*HC*", "GS*HP*"), Config{}, 0, 1, "AK1*HP*11*005010X222A1 AK2*837*0001*005010X222A1 IK5*R*6 AK9*R*1*1*0", "code 6"},
 		{"a purchase order is acknowledged by 997", sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~"), Config{}, 1, 0, "AK1*PO*7 AK2*850*0001 AK5*A AK9*A*1*1*1", ""},
 		{"its faults in the words of 997", sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20261304~CTT*1~"), Config{}, 0, 1, "AK1*PO*7 AK2*850*0001 AK3*PO1*1**3 AK3*BEG*2**8 AK4*5**8*20261304 AK5*R*5 AK9*R*1*1*0", "code I7"},
 		{"997 where it was agreed on", good, Config{Partners: []Partner{{Name: "m", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Ack: Ack997}}}, 1, 0, "AK1*HC*11*005010X222A1 AK2*837*0001*005010X222A1 AK5*A AK9*A*1*1*1", ""},

@@ -74,6 +74,19 @@ func (p Partner) Seal(set, version string, document []byte, n Numbers) ([]byte, 
 // functions are the functional groups, GS-01, of transaction sets.
 var functions = map[string]string{"810": "IN", "820": "RA", "835": "HP", "837": "HC", "850": "PO", "855": "PR", "856": "SH", "860": "PC", "277": "HN", "997": "FA", "999": "FA"}
 
+// belongs says whether a group of this function may hold the set, as far as either is known here.
+func belongs(set, function string) bool {
+	if own, known := functions[set]; known {
+		return own == function
+	}
+	for _, other := range functions {
+		if other == function {
+			return false
+		}
+	}
+	return true
+}
+
 // A sealing is an interchange to be written.
 type sealing struct {
 	from, to party
