@@ -89,17 +89,7 @@ func (m *mmis) document(kind, with string) string {
 func TestWhatBecomesOfARequisitionReachesWhoAsked(t *testing.T) {
 	t.Parallel()
 	log, peer := &safeLog{}, newMMIS(t)
-	relation := func(model string) simulated.Field {
-		return simulated.Field{Type: "many2one", Label: "Location", Relation: model}
-	}
-	places := map[string]simulated.Field{"location_id": relation("stock.location"), "location_dest_id": relation("stock.location"), "picking_type_id": relation("stock.picking.type")}
-	cfg, sim := oneOf(t, simulated.Config{Users: []simulated.User{{Login: "buyer", Key: "buyer"}}, Models: map[string]simulated.Model{
-		"stock.location":      {Fields: map[string]simulated.Field{"barcode": {Type: "char", Label: "Barcode"}, "complete_name": {Type: "char", Label: "Full Location Name"}}},
-		"purchase.order":      {Fields: map[string]simulated.Field{"receipt_status": {Type: "selection", Label: "Receipt Status", Selection: [][2]string{{"pending", "Not Received"}, {"full", "Fully Received"}}}}},
-		"purchase.order.line": {Fields: map[string]simulated.Field{"qty_received": {Type: "float", Label: "Received Qty"}}},
-		"stock.picking":       {Fields: places}, "stock.move": {Fields: places},
-		"stock.picking.type": {Label: "Operation Type", Fields: map[string]simulated.Field{"name": {Type: "char", Label: "Name"}}},
-	}, Seeds: []simulated.Seed{{Model: "stock.picking.type", XID: "stock.picking_type_internal", Values: map[string]any{"name": "Internal Transfers"}}}})
+	cfg, sim := oneOf(t, simulated.Config{Users: []simulated.User{{Login: "buyer", Key: "buyer"}}})
 	database := *cfg.Targets["odoo"].Odoo
 	watched := func(name, model, watch string, mappings []string, fields ...string) config.Feed {
 		m := odoo.SourceModel{Model: model, Fields: fields}

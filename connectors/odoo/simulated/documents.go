@@ -69,11 +69,12 @@ func documents() map[string]*Model {
 		"purchase.order": {Label: "Purchase Order", Fields: map[string]Field{
 			"company_id": required(company), "name": char("Order Reference"), "partner_id": required(many2one("Vendor", "res.partner")), "partner_ref": char("Vendor Reference"),
 			"origin": char("Source"), "date_planned": {Type: "datetime", Label: "Expected Arrival"},
-			"state": state("draft", "draft", "sent", "purchase", "done", "cancel"), "order_line": one2many("Order Lines", "purchase.order.line", "order_id"),
+			"receipt_status": {Type: "selection", Label: "Receipt Status", Selection: [][2]string{{"pending", "Not Received"}, {"partial", "Partially Received"}, {"full", "Fully Received"}}},
+			"state":          state("draft", "draft", "sent", "purchase", "done", "cancel"), "order_line": one2many("Order Lines", "purchase.order.line", "order_id"),
 		}, workflow: buttons("button_confirm", "purchase", "", "draft", "sent")},
 		"purchase.order.line": {Label: "Purchase Order Line", Fields: map[string]Field{
 			"order_id": required(many2one("Order Reference", "purchase.order")), "name": char("Description"), "product_id": many2one("Product", "product.product"),
-			"product_qty": float("Quantity", 1), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}, Digits: 2}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
+			"product_qty": float("Quantity", 1), "qty_received": float("Received Qty", 0), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}, Digits: 2}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
 		}},
 		"account.move": {Label: "Journal Entry", Fields: map[string]Field{
 			"company_id": required(company), "journal_id": many2one("Journal", "account.journal"), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
@@ -96,12 +97,15 @@ func documents() map[string]*Model {
 		}, workflow: buttons("action_post", "in_process", "", "draft")},
 		"stock.picking": {Label: "Transfer", Fields: map[string]Field{
 			"name": char("Reference"), "origin": char("Source Document"), "carrier_tracking_ref": char("Tracking Reference"), "scheduled_date": {Type: "datetime", Label: "Scheduled Date"},
-			"purchase_id": many2one("Purchase Orders", "purchase.order"), "state": state("draft", "draft", "assigned", "done", "cancel"),
+			"purchase_id": many2one("Purchase Orders", "purchase.order"), "state": state("draft", "draft", "assigned", "done", "cancel"), "picking_type_id": many2one("Operation Type", "stock.picking.type"),
+			"location_id": many2one("Source Location", "stock.location"), "location_dest_id": many2one("Destination Location", "stock.location"),
 			"move_ids": one2many("Stock Moves", "stock.move", "picking_id"), "move_line_ids": one2many("Operations", "stock.move.line", "picking_id"),
-		}, workflow: map[string]func(*tx, []int64, map[string]any) (any, *exception){"button_validate": validate}},
+		}, workflow: map[string]func(*tx, []int64, map[string]any) (any, *exception){"button_validate": validate, "action_cancel": cancelTransfers}},
+		"stock.picking.type": {Label: "Operation Type", Fields: map[string]Field{"name": required(char("Operation Type"))}},
 		"stock.move": {Label: "Stock Move", Fields: map[string]Field{
 			"name": char("Description"), "reference": char("Reference"), "picking_id": many2one("Transfer", "stock.picking"), "product_id": many2one("Product", "product.product"),
-			"product_uom_qty": float("Demand", 0), "quantity": float("Quantity", 0), "picked": {Type: "boolean", Label: "Picked"}, "is_inventory": {Type: "boolean", Label: "Inventory"},
+			"product_uom_qty": float("Demand", 0), "quantity": float("Quantity", 0),
+			"location_id": many2one("Source Location", "stock.location"), "location_dest_id": many2one("Destination Location", "stock.location"), "picked": {Type: "boolean", Label: "Picked"}, "is_inventory": {Type: "boolean", Label: "Inventory"},
 		}},
 		"stock.move.line": {Label: "Product Moves", Fields: map[string]Field{
 			"picking_id": required(many2one("Transfer", "stock.picking")), "product_id": many2one("Product", "product.product"), "product_uom_id": many2one("Unit of Measure", "uom.uom"),
@@ -200,6 +204,19 @@ func validate(t *tx, ids []int64, ctx map[string]any) (any, *exception) {
 	}
 	for _, id := range ids {
 		if e := t.write("stock.picking", id, map[string]any{"state": "done"}); e != nil {
+			return nil, e
+		}
+	}
+	return true, nil
+}
+
+// cancelTransfers is stock.picking's action_cancel.
+func cancelTransfers(t *tx, ids []int64, _ map[string]any) (any, *exception) {
+	for _, id := range ids {
+		if t.tables["stock.picking"].rows[id].values["state"] == "done" {
+			return nil, userError("You cannot cancel a stock move that has been set to 'Done'. Create a return in order to reverse the moves which took place.")
+		}
+		if e := t.write("stock.picking", id, map[string]any{"state": "cancel"}); e != nil {
 			return nil, e
 		}
 	}

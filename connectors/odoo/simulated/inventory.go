@@ -16,7 +16,8 @@ func inventory() map[string]*Model {
 		return Field{Type: "many2one", Label: label, Relation: model, Required: true}
 	}
 	return map[string]*Model{
-		"stock.location": {Label: "Inventory Locations", Fields: map[string]Field{"name": char("Location Name"), "usage": char("Location Type")}},
+		"stock.location": {Label: "Inventory Locations", Fields: map[string]Field{"name": char("Location Name"), "usage": char("Location Type"),
+			"complete_name": char("Full Location Name"), "barcode": char("Barcode")}},
 		quantModel: {Label: "Quants", Fields: map[string]Field{
 			"product_id": required("Product", "product.product"), "location_id": required("Location", "stock.location"), "user_id": many2one("Assigned To", "res.users"),
 			"quantity": float("Quantity"), "inventory_quantity": float("Counted Quantity"), "inventory_diff_quantity": float("Difference"),

@@ -44,6 +44,7 @@ var installed = []Seed{
 	{Model: "mail.activity.type", XID: "mail.mail_activity_data_meeting", Values: map[string]any{"name": "Meeting"}},
 	{Model: "account.analytic.plan", XID: "analytic.analytic_plan_projects", Values: map[string]any{"name": "Project"}},
 	{Model: "stock.location", XID: "stock.stock_location_stock", Values: map[string]any{"name": "Stock", "usage": "internal"}},
+	{Model: "stock.picking.type", XID: "stock.picking_type_internal", Values: map[string]any{"name": "Internal Transfers"}},
 }
 
 func saleButtons() map[string]method {
