@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/internal/mapping"
 	"github.com/vagus-health/vagus/internal/tree"
@@ -85,6 +86,19 @@ func TestADeclaredColumnDrivesItsConversion(t *testing.T) {
 	}
 }
 
+func TestColumnsAreDividedByWhatTheMappingSays(t *testing.T) {
+	t.Parallel()
+	for _, delimiter := range []string{",", ";", "|", `\t`} {
+		head, _, _ := strings.Cut(jsonMapping, "source:")
+		_, tail, _ := strings.Cut(jsonMapping, "target:")
+		text := head + "source:\n  format: csv\n  delimiter: \"" + delimiter + "\"\n  columns: { no: { type: code, phi: identifier }, town: { type: text, phi: contact } }\ntarget:" +
+			strings.Replace(tail, "home.town", "town", 1)
+		if _, err := mapping.Load(fstest.MapFS{"snap.json": {Data: []byte(jsonSnapshot)}, "m.yaml": {Data: []byte(text)}}, "m.yaml", []tree.Format{tabular.CSV{}}); err != nil {
+			t.Errorf("%s: %v", delimiter, err)
+		}
+	}
+}
+
 func TestAWrongDeclarationNamesTheFix(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ old, new, want string }{
@@ -97,6 +111,7 @@ func TestAWrongDeclarationNamesTheFix(t *testing.T) {
 		{"phi: financial", "phi: financal", `phi is one of none, admin, order, staff, financial, name, contact, demographic, identifier, national_id, clinical, sensitive, secret (did you mean "financial"?)`},
 		{"  attributes:", "  columns: { a: { type: text, phi: none } }\n  attributes:", `a table has columns and an entry attributes: declare one of them`},
 		{"  attributes:", "  delimiter: \";;\"\n  attributes:", `delimiter is one character, in quotes`},
+		{"  attributes:", "  delimiter: \"\"\n  attributes:", `delimiter is one character, in quotes`},
 		{"  attributes:", "  charset: windows-1252\n  attributes:", `charset is of a table: it needs columns`},
 		{"  attributes:", "  segments: { ZPI: [ { type: ST } ] }\n  attributes:", `a field needs phi: — what it may reveal`},
 		{"  attributes:", "  segments: { ZPI: [ { type: ST, phi: none } ] }\n  attributes:", `json has attributes, and no version, delimiter or segments`},

@@ -9,7 +9,7 @@ var sourceObjects = []Object{
 			may("version", "Version of the standard, as text: 2.5.1, 005010X221A1, 4.0.1.", text(Plain)),
 			may("zone", "Time zone of times that name none.", text(TimeZone)),
 			may("when", "The messages that are meant: each path has one of these values.", a("conditions")).like("when: {PATH: value or [values]}"),
-			may("delimiter", "Character between columns.", text(Plain).atLeast(1)),
+			may("delimiter", "Character between columns.", text(Plain)), // a tab, too, which is blank
 			may("charset", "How a table writes characters: windows-1252; UTF-8 when nothing is said.", text(Plain).atLeast(1)),
 			may("columns", "The columns of a table, all of them, in order.", a("columns")),
 			may("attributes", "The attributes of an entry or object that the mapping may read.", a("columns")),
