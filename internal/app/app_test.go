@@ -58,6 +58,32 @@ func oneOf(t *testing.T, database simulated.Config, mappings ...string) (*config
 	return cfg, odooServer
 }
 
+// start runs a whole Vagus until the test ends. If that has failed then, it says what
+// became of each unit.
+func start(t *testing.T, cfg *config.All, log *safeLog) (*app.All, *ops.Client) {
+	t.Helper()
+	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
+	t.Cleanup(func() {
+		if t.Failed() && api != nil {
+			page, _ := api.Messages(context.Background(), ops.Query{})
+			for _, u := range page.Messages {
+				t.Logf("%s %s %s: %s %s %s", u.Feed, u.Kind, u.Mapping, u.Status, u.Class, u.Reason)
+			}
+		}
+		if err := all.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, api
+}
+
 const builtin = config.Builtin + "admissions/adt-patient.map.yaml"
 
 // A safeLog may be written to and read at once.

@@ -11,11 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
-	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -66,15 +64,7 @@ ops: { listen: "127.0.0.1:0" }
 	if err := config.Load(filepath.Join(dir, "vagus.yaml"), cfg); err != nil {
 		t.Fatal(err)
 	}
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	defer func() {
-		if err := all.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	all, _ := start(t, cfg, log)
 	send := func(method, path, body string, want int) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+all.Agent.FeedAddr("ehr").String()+"/fhir"+path, strings.NewReader(body))
@@ -174,19 +164,7 @@ func TestAnInvalidResourceOfAServerIsADeadLetter(t *testing.T) {
 		cfg, server := oneOf(t, simulated.Config{}, config.Builtin+"admissions/fhir-patient.map.yaml")
 		cfg.Feeds[0].Name, cfg.Feeds[0].HL7 = "ehr", nil
 		cfg.Feeds[0].FHIR = &fhir.Config{Validation: validation, Server: &fhir.Server{URL: ehr.URL}, Poll: &fhir.Poll{Resources: []fhir.PollResource{{Type: "Patient"}}, Every: time.Second}}
-		all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := all.Stop(); err != nil {
-				t.Error(err)
-			}
-		}()
-		api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, api := start(t, cfg, log)
 		eventually(t, "what came behind it", log, func() bool {
 			_, first := server.ByXID("vagus.fhir_Patient_p1")
 			_, last := server.ByXID("vagus.fhir_Patient_p3")
@@ -194,7 +172,8 @@ func TestAnInvalidResourceOfAServerIsADeadLetter(t *testing.T) {
 		})
 		var units ops.Page
 		eventually(t, "the outcome of all in the ledger", log, func() bool {
-			units, err = api.Messages(t.Context(), ops.Query{Feed: "ehr", Status: []ledger.Status{ledger.Applied, ledger.Dead}})
+			page, err := api.Messages(t.Context(), ops.Query{Feed: "ehr", Status: []ledger.Status{ledger.Applied, ledger.Dead}})
+			units = page
 			return err == nil && len(units.Messages) == 3
 		})
 		var dead []ledger.Unit

@@ -11,7 +11,6 @@ import (
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
-	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -66,19 +65,7 @@ func TestWhatChangesInOdooIsAtTheFHIRServer(t *testing.T) {
 	at := func(xid string) any { return map[string]any{"$xid": "t." + xid} }
 	write("res.partner", "north", broker.Values{"name": "North Hospital", "is_company": true})
 	write("res.partner", "jane", broker.Values{"name": "Jane Canaryson", "is_company": false})
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := all.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, api := start(t, cfg, log)
 	units := func(q ops.Query) int {
 		q.Feed, q.Limit = "out", 200
 		page, err := api.Messages(t.Context(), q)

@@ -21,7 +21,6 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/connectors/tabular"
 	"github.com/vagus-health/vagus/contract-tests/source/openssh"
-	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 )
 
@@ -80,11 +79,7 @@ targets:
 		t.Fatal(err)
 	}
 	log := &safeLog{}
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	defer func() { _ = all.Stop() }()
+	all, _ := start(t, cfg, log)
 
 	// A cost of something that no list has brought yet: it waits.
 	post := func(id, body string) int {

@@ -14,7 +14,6 @@ import (
 	"github.com/vagus-health/vagus/connectors/hl7"
 	"github.com/vagus-health/vagus/connectors/odoo"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
-	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -107,19 +106,7 @@ func TestWhatBecomesOfARequisitionReachesWhoAsked(t *testing.T) {
 	}
 	cfg.Sinks = map[string]config.Outlet{"mmis": {HL7: &hl7.SinkConfig{Connect: peer.addr, Header: hl7.Header{SendingApplication: "VAGUS", ReceivingApplication: "MMIS"}}}}
 	cfg.Targets["mmis"] = config.Target{Site: cfg.Site, At: "mmis", RetryMin: 20 * time.Millisecond}
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	t.Cleanup(func() {
-		if err := all.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	all, api := start(t, cfg, log)
 	outcome := func(what, feed string, status ledger.Status, class string, n int) {
 		t.Helper()
 		eventually(t, what, log, func() bool {

@@ -70,15 +70,7 @@ func running(t *testing.T, trust string, entries ...string) (*app.All, *safeLog)
 	cfg, log := one(t, entries...), &safeLog{}
 	cfg.Mappings = config.Mappings{Every: 10 * time.Millisecond, Trust: config.KeyFile{File: trust}}
 	cfg.Feeds[0].Validate = config.BeforeAck
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := all.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	all, _ := start(t, cfg, log)
 	return all, log
 }
 

@@ -96,22 +96,7 @@ func TestAnOrderGoesToItsSupplierWhenItIsConfirmedAndOnlyThen(t *testing.T) {
 	}
 	write("P1", order("P1", "purchase")) // confirmed before anybody looked: no news
 	write("P2", order("P2", "draft"))
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := all.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(log)
-		}
-	})
-	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, api := start(t, cfg, log)
 	units := func() (applied, other int) {
 		rows, err := api.Messages(context.Background(), ops.Query{Feed: "orders"})
 		if err != nil {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/hl7"
@@ -55,15 +54,7 @@ func TestEveryServicesMessagesBecomeTheirRecords(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(files, "in"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	defer func() {
-		if err := all.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	}()
+	all, api := start(t, cfg, log)
 	sent := 0
 	say := func(feed, event string, segments ...string) {
 		t.Helper()
@@ -107,19 +98,7 @@ func TestEveryServicesMessagesBecomeTheirRecords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(files, "in", "supply.hl7"), []byte(batch), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
 	settled := map[ledger.Status]int{}
-	defer func() {
-		if t.Failed() {
-			page, _ := api.Messages(context.Background(), ops.Query{})
-			for _, u := range page.Messages {
-				t.Logf("%s %s %s: %s %s %s", u.Feed, u.Kind, u.Mapping, u.Status, u.Class, u.Reason)
-			}
-		}
-	}()
 	eventually(t, "all units being settled", log, func() bool {
 		clear(settled)
 		page, err := api.Messages(t.Context(), ops.Query{})

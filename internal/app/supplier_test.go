@@ -30,7 +30,6 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/connectors/x12"
-	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -214,23 +213,7 @@ func TestASupplierByHTTPS(t *testing.T) {
 	}
 	apply("g", broker.Operation{ID: "g", Model: "product.product", XID: "t.g", Vals: broker.Values{"name": "Gloves", "default_code": "GLV"}})
 	apply("u", broker.Operation{ID: "u", Model: "uom.uom", XID: "t.u", Vals: broker.Values{"name": "Units"}})
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	t.Cleanup(func() { _ = all.Stop() })
-	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if t.Failed() {
-			page, _ := api.Messages(context.Background(), ops.Query{})
-			for _, u := range page.Messages {
-				t.Logf("%s %s %s: %s %s %s", u.Feed, u.Kind, u.Mapping, u.Status, u.Class, u.Reason)
-			}
-		}
-	}()
+	all, api := start(t, cfg, log)
 	settled := func(feed string, status ledger.Status, reason string) func() bool {
 		return func() bool {
 			page, err := api.Messages(t.Context(), ops.Query{Feed: feed})

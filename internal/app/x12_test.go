@@ -11,13 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 	"github.com/vagus-health/vagus/connectors/webhook"
 	"github.com/vagus-health/vagus/connectors/x12"
-	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -44,11 +42,7 @@ func TestAFileOfClaimsBecomesInvoicesAndIsAnswered(t *testing.T) {
 		Folder: &folder.Config{Dir: dir, Settle: time.Millisecond, Every: 5 * time.Millisecond},
 		X12:    &x12.Config{Split: x12.SplitClaim, Partners: []x12.Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}}},
 	}}
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	t.Cleanup(func() { _ = all.Stop() })
+	start(t, cfg, log)
 	body, err := os.ReadFile("../../connectors/x12/testdata/837p-one-bad-claim.edi")
 	if err != nil {
 		t.Fatal(err)
@@ -98,11 +92,7 @@ func TestWhatAClaimIsToTheOneOfItsNumber(t *testing.T) {
 		HTTP: &webhook.Config{Listen: "127.0.0.1:0", Open: true},
 		X12:  &x12.Config{Split: x12.SplitClaim, Partners: []x12.Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP"}}},
 	}}
-	all, err := app.StartAll(t.Context(), cfg, app.Options{Version: "test", Log: log})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log)
-	}
-	t.Cleanup(func() { _ = all.Stop() })
+	all, api := start(t, cfg, log)
 	control := 0
 	send := func(batch, purpose string, claims ...string) {
 		t.Helper()
@@ -153,10 +143,6 @@ func TestWhatAClaimIsToTheOneOfItsNumber(t *testing.T) {
 	send("B2", "00", claim("A", "1", 250), claim("B", "7", 40, 30, 5), claim("C", "8", 100), claim("D", "7", 10))
 	eventually(t, "the replacement", log, is("B", "draft 40 30 5"))
 	eventually(t, "the void", log, is("C", "cancel 100"))
-	api, err := ops.NewClient("http://"+all.OpsAddr(), broker.NewSecret(secret), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
 	settled := map[ledger.Status]int{}
 	eventually(t, "every claim being settled", log, func() bool {
 		clear(settled)
