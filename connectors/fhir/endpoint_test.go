@@ -469,7 +469,7 @@ func TestANotificationWithoutPayloadLooksAtOnce(t *testing.T) {
 	run(t, src, j.accept)
 	until(t, "it has looked once", func() bool { return server.asked("GET /Patient") == 1 })
 	server.put("Patient", "p1", map[string]any{})
-	if a := send(t, "POST", "http://"+src.Addr().String(), ""); a.status != 202 {
+	if a := send(t, "POST", "http://"+src.Addr().String(), ""); a.status != 202 || !strings.Contains(a.body, "is asked") {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	until(t, "the patient is stored", func() bool { return len(j.all()) == 1 })

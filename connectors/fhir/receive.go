@@ -49,7 +49,7 @@ func (e *endpoint) notified(w http.ResponseWriter, r *http.Request) {
 	for _, watch := range e.s.watches {
 		watch.look()
 	}
-	e.send(w, reply{status: http.StatusAccepted})
+	e.send(w, reply{status: http.StatusAccepted, issues: []issue{{"informational", "", "the server is asked what has changed"}}})
 }
 
 // typed takes a create: POST [base]/[type].
