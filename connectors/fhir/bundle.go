@@ -1,10 +1,12 @@
 package fhir
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,7 +143,31 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 			d.msg.Group = group
 		}
 	}
+	if b.Type == "transaction" { // the entries of a batch know nothing of each other
+		resolve(b, ds)
+	}
 	return ds
+}
+
+// resolve lets the entries refer to what others of them created by its new id
+// instead of its fullUrl (R4 http.html#trules).
+func resolve(b *bundle, ds []*delivery) {
+	var ids []string // fullUrl and reference in turn, with their quotes
+	for i, d := range ds {
+		if url := b.Entry[i].FullURL; d.created != "" && strings.HasPrefix(url, "urn:") {
+			typ, _, _ := strings.Cut(b.Entry[i].Request.URL, "?")
+			ids = append(ids, strconv.Quote(url), strconv.Quote(typ+"/"+readHead(d.msg.Body).ID))
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	references := strings.NewReplacer(ids...)
+	for _, d := range ds {
+		if d.msg != nil && bytes.Contains(d.msg.Body, []byte(`"urn:`)) {
+			d.msg.Body = []byte(references.Replace(string(d.msg.Body)))
+		}
+	}
 }
 
 // entryCheck checks the resource of an entry; in a transaction all but its name

@@ -197,11 +197,13 @@ func TestAResendHasTheSameIdentityAndTheSameAnswer(t *testing.T) {
 	} {
 		one, two := send(t, "POST", base+"/Patient", k.body, k.first...), send(t, "POST", base+"/Patient", k.body, k.again...)
 		got := j.all()[len(j.all())-2:]
-		if (got[0].ID == got[1].ID) != k.same || (one.header.Get("Location") == two.header.Get("Location")) != k.same {
-			t.Errorf("%s: %s and %s, at %s and %s", name, got[0].SenderID, got[1].SenderID, one.header.Get("Location"), two.header.Get("Location"))
+		if (got[0].ID == got[1].ID) != k.same {
+			t.Errorf("%s: %s and %s", name, got[0].SenderID, got[1].SenderID)
 		}
-		if one.header.Get("Location") != "/Patient/"+got[0].ID+"/_history/1" {
-			t.Errorf("%s: it is said to be at %s", name, one.header.Get("Location"))
+		for _, a := range []answer{one, two} {
+			if at := a.header.Get("Location"); at != "/Patient/p1" {
+				t.Errorf("%s: it is said to be at %s", name, at)
+			}
 		}
 	}
 }
@@ -293,9 +295,50 @@ func TestATransactionIsStoredWholeOrInOneStep(t *testing.T) {
 		if mode == TransactionsWhole && string(j.all()[0].Body) != body {
 			t.Error("other bytes are stored than were sent")
 		}
-		if mode == TransactionsEntries && string(j.all()[0].Body) != `{"resourceType":"Patient","name":[{"family":"Doe"}]}` {
-			t.Errorf("the resource's bytes have become %s", string(j.all()[0].Body))
+		if m := j.all()[0]; mode == TransactionsEntries && string(m.Body) != `{"id":"`+m.ID+`","resourceType":"Patient","name":[{"family":"Doe"}]}` {
+			t.Errorf("the resource's bytes have become %s", string(m.Body))
 		}
+	}
+}
+
+func TestWhatIsCreatedHasAnIDThatTheRestOfItsTransactionRefersTo(t *testing.T) {
+	t.Parallel()
+	const patient, visit = `{"resourceType":"Patient","name":[{"family":"Doe"}]}`, `{"resourceType":"Encounter","id":"v1","status":"planned","class":{"code":"AMB"},"subject":{"reference":"%s"}}`
+	const twins = `{"resourceType":"Bundle","type":"%s","entry":[
+ {"fullUrl":"urn:uuid:1b0b3f5c-0000-4000-8000-00000000000a","resource":` + patient + `,"request":{"method":"POST","url":"Patient"}},
+ {"fullUrl":"urn:uuid:1b0b3f5c-0000-4000-8000-00000000000b","resource":` + patient + `,"request":{"method":"POST","url":"Patient"}},
+ {"fullUrl":"urn:uuid:1b0b3f5c-0000-4000-8000-00000000000c","resource":%s,"request":{"method":"POST","url":"Encounter"}}]}`
+	const second = "urn:uuid:1b0b3f5c-0000-4000-8000-00000000000b"
+	for kind, resolved := range map[string]bool{"transaction": true, "batch": false} {
+		j := &journal{}
+		a := send(t, "POST", serving(t, Endpoint{Transactions: TransactionsEntries}, j.accept), fmt.Sprintf(twins, kind, fmt.Sprintf(visit, second)))
+		es, ms := entries(t, a, kind+"-response"), j.all()
+		if len(es) != 3 || len(ms) != 3 || ms[0].ID == ms[1].ID {
+			t.Fatalf("%s: %s makes %d messages", kind, a.body, len(ms))
+		}
+		for i, want := range []string{ms[0].ID, ms[1].ID, "v1"} {
+			typ := []string{"Patient", "Patient", "Encounter"}[i]
+			if at := es[i].Response.Location; at != "/"+typ+"/"+want {
+				t.Errorf("%s: entry %d is at %s", kind, i, at)
+			}
+		}
+		want := second
+		if resolved {
+			want = "Patient/" + ms[1].ID
+		}
+		if got := string(ms[2].Body); got != fmt.Sprintf(visit, want) {
+			t.Errorf("%s: the visit has become %s", kind, got)
+		}
+	}
+	j := &journal{}
+	base := serving(t, Endpoint{}, j.accept)
+	one, two := send(t, "POST", base+"/Patient", patient), send(t, "POST", base+"/Patient", patient)
+	ms := j.all()
+	if at := one.header.Get("Location"); at != two.header.Get("Location") || at != "/Patient/"+ms[0].ID || ms[0].ID != ms[1].ID {
+		t.Errorf("it is at %s, and sent again at %s", at, two.header.Get("Location"))
+	}
+	if string(ms[0].Body) != `{"id":"`+ms[0].ID+`",`+patient[1:] {
+		t.Errorf("it has become %s", string(ms[0].Body))
 	}
 }
 

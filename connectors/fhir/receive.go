@@ -1,10 +1,12 @@
 package fhir
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,12 +103,24 @@ func (e *endpoint) one(w http.ResponseWriter, r *http.Request, accept broker.Acc
 	e.answer(w, r, accept, d, status)
 }
 
-// place says where a created resource is. The name that it has from us is its
-// message's id: a resend has the same.
+// place says where a created resource is, and gives it an id if it has none (R4
+// http.html#create: the server chooses it): its message's, so that a resend has the same.
 func (d *delivery) place(e *endpoint, typ string) {
-	if d.msg != nil {
-		d.created = e.conf.Path + "/" + typ + "/" + d.msg.ID + "/_history/1"
+	if d.msg == nil {
+		return
 	}
+	id := readHead(d.msg.Body).ID
+	if id == "" {
+		id = d.msg.ID
+		d.msg.Body = withID(d.msg.Body, id)
+	}
+	d.created = e.conf.Path + "/" + typ + "/" + id
+}
+
+// withID puts an id into a resource that has none. All else stays as it was sent.
+func withID(resource []byte, id string) []byte {
+	at := bytes.IndexByte(resource, '{') + 1
+	return slices.Concat(resource[:at], []byte(`"id":"`+id+`",`), resource[at:])
 }
 
 // check says what is wrong with one resource that is sent as typ and, in an
