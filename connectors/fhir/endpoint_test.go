@@ -201,7 +201,7 @@ func TestAResendHasTheSameIdentityAndTheSameAnswer(t *testing.T) {
 			t.Errorf("%s: %s and %s", name, got[0].SenderID, got[1].SenderID)
 		}
 		for _, a := range []answer{one, two} {
-			if at := a.header.Get("Location"); at != "/Patient/p1" {
+			if at := a.header.Get("Location"); at != "/Patient/p1/_history/1" {
 				t.Errorf("%s: it is said to be at %s", name, at)
 			}
 		}
@@ -318,7 +318,7 @@ func TestWhatIsCreatedHasAnIDThatTheRestOfItsTransactionRefersTo(t *testing.T) {
 		}
 		for i, want := range []string{ms[0].ID, ms[1].ID, "v1"} {
 			typ := []string{"Patient", "Patient", "Encounter"}[i]
-			if at := es[i].Response.Location; at != "/"+typ+"/"+want {
+			if at := es[i].Response.Location; at != "/"+typ+"/"+want+"/_history/1" {
 				t.Errorf("%s: entry %d is at %s", kind, i, at)
 			}
 		}
@@ -334,7 +334,7 @@ func TestWhatIsCreatedHasAnIDThatTheRestOfItsTransactionRefersTo(t *testing.T) {
 	base := serving(t, Endpoint{}, j.accept)
 	one, two := send(t, "POST", base+"/Patient", patient), send(t, "POST", base+"/Patient", patient)
 	ms := j.all()
-	if at := one.header.Get("Location"); at != two.header.Get("Location") || at != "/Patient/"+ms[0].ID || ms[0].ID != ms[1].ID {
+	if at := one.header.Get("Location"); at != two.header.Get("Location") || at != "/Patient/"+ms[0].ID+"/_history/1" || ms[0].ID != ms[1].ID {
 		t.Errorf("it is at %s, and sent again at %s", at, two.header.Get("Location"))
 	}
 	if string(ms[0].Body) != `{"id":"`+ms[0].ID+`",`+patient[1:] {

@@ -114,7 +114,7 @@ func (d *delivery) place(e *endpoint, typ string) {
 		id = d.msg.ID
 		d.msg.Body = withID(d.msg.Body, id)
 	}
-	d.created = e.conf.Path + "/" + typ + "/" + id
+	d.created = e.conf.Path + "/" + typ + "/" + id + "/_history/1"
 }
 
 // withID puts an id into a resource that has none. All else stays as it was sent.

@@ -157,7 +157,7 @@ func transact(t *testing.T, a *app.Agent, bundle string) string {
 	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil || len(answer.Entry) != 3 {
 		t.Fatalf("%s: %d entries, %v", r.Status, len(answer.Entry), err)
 	}
-	return filepath.Base(answer.Entry[0].Response.Location)
+	return strings.Split(answer.Entry[0].Response.Location, "/")[2] // /Patient/id/_history/1
 }
 
 func drop(t *testing.T, dir, name, text string) {
