@@ -25,6 +25,10 @@ else
   exit 1
 fi
 
+# npm trusts what the machine trusts, as git and apt do: else it fails behind a proxy that has a CA of its own.
+cas=/etc/ssl/certs/ca-certificates.crt
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -f "$cas" ]; then export NODE_EXTRA_CA_CERTS="$cas"; fi
+
 # What Debian does not have, in the versions and with the hashes of lock files.
 for dir in fhir/client peers; do
   dir=$(dirname "$0")/$dir
