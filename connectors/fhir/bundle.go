@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,23 +153,33 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 // resolve lets the entries refer to what others of them created by its new id
 // instead of its fullUrl (R4 http.html#trules).
 func resolve(b *bundle, ds []*delivery) {
-	var ids []string // fullUrl and reference in turn, with their quotes
+	ids := map[string]string{} // references by fullUrl
 	for i, d := range ds {
 		if url := b.Entry[i].FullURL; d.created != "" && strings.HasPrefix(url, "urn:") {
 			typ, _, _ := strings.Cut(b.Entry[i].Request.URL, "?")
-			ids = append(ids, strconv.Quote(url), strconv.Quote(typ+"/"+readHead(d.msg.Body).ID))
+			ids[url] = typ + "/" + readHead(d.msg.Body).ID
 		}
 	}
 	if len(ids) == 0 {
 		return
 	}
-	references := strings.NewReplacer(ids...)
 	for _, d := range ds {
-		if d.msg != nil && bytes.Contains(d.msg.Body, []byte(`"urn:`)) {
-			d.msg.Body = []byte(references.Replace(string(d.msg.Body)))
+		if d.msg == nil {
+			continue
 		}
+		d.msg.Body = reference.ReplaceAllFunc(d.msg.Body, func(is []byte) []byte {
+			at := bytes.LastIndex(is, []byte(`"urn:`))
+			if id := ids[string(is[at+1:len(is)-1])]; id != "" {
+				return slices.Concat(is[:at], []byte(strconv.Quote(id)))
+			}
+			return is
+		})
 	}
 }
+
+// reference is a Reference.reference by a fullUrl. An identifier may have the same
+// text as its value, and keeps it.
+var reference = regexp.MustCompile(`"reference"\s*:\s*"urn:[^"\\]*"`)
 
 // entryCheck checks the resource of an entry; in a transaction all but its name
 // has been checked with the Bundle.

@@ -303,7 +303,7 @@ func TestATransactionIsStoredWholeOrInOneStep(t *testing.T) {
 
 func TestWhatIsCreatedHasAnIDThatTheRestOfItsTransactionRefersTo(t *testing.T) {
 	t.Parallel()
-	const patient, visit = `{"resourceType":"Patient","name":[{"family":"Doe"}]}`, `{"resourceType":"Encounter","id":"v1","status":"planned","class":{"code":"AMB"},"subject":{"reference":"%s"}}`
+	const patient, visit = `{"resourceType":"Patient","name":[{"family":"Doe"}]}`, `{"resourceType":"Encounter","id":"v1","status":"planned","class":{"code":"AMB"},"identifier":[{"value":"urn:uuid:1b0b3f5c-0000-4000-8000-00000000000b"}],"subject":{"reference":"%s"}}`
 	const twins = `{"resourceType":"Bundle","type":"%s","entry":[
  {"fullUrl":"urn:uuid:1b0b3f5c-0000-4000-8000-00000000000a","resource":` + patient + `,"request":{"method":"POST","url":"Patient"}},
  {"fullUrl":"urn:uuid:1b0b3f5c-0000-4000-8000-00000000000b","resource":` + patient + `,"request":{"method":"POST","url":"Patient"}},
