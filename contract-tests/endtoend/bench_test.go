@@ -199,7 +199,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 		b.ReportMetric(n/took.Seconds(), "msg/s")
 		b.ReportMetric(float64(loads.Rows-calls.Rows)/float64(max(1, loads.Calls-calls.Calls)), "upserts/call")
 		for _, p := range []*process{s.agent, s.hub, s.workers[0]} {
-			b.ReportMetric(rss(b, p.pid()), p.role+"-MB")
+			b.ReportMetric(rss(b, p.Pid()), p.role+"-MB")
 			p.stop() // writes the profile, if one was asked for
 		}
 	}
@@ -213,7 +213,7 @@ func BenchmarkAgentAtRest(b *testing.B) {
 		s.load(1, 1, 1, 0).wait()
 		s.applied(1)
 		time.Sleep(3 * time.Second)
-		b.ReportMetric(rss(b, s.agent.pid()), "MB")
+		b.ReportMetric(rss(b, s.agent.Pid()), "MB")
 	}
 }
 
@@ -291,7 +291,7 @@ func (s *system) cpu() map[string]time.Duration {
 		used["postgres"] += processorTime(s.t, pid, false)
 	}
 	for _, p := range append([]*process{s.agent, s.hub}, s.workers...) {
-		used[p.role] += processorTime(s.t, p.pid(), false)
+		used[p.role] += processorTime(s.t, p.Pid(), false)
 	}
 	return used
 }
@@ -359,7 +359,7 @@ func (p *process) heap() float64 {
 	p.t.Helper()
 	file := p.conf + ".heap"
 	_ = os.Remove(file)
-	if err := syscall.Kill(p.pid(), syscall.SIGUSR1); err != nil {
+	if err := syscall.Kill(p.Pid(), syscall.SIGUSR1); err != nil {
 		p.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {

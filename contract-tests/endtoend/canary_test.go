@@ -104,7 +104,7 @@ func TestNoCanaryLeavesItsBody(t *testing.T) {
 	}
 	for _, p := range append([]*process{s.hub, s.agent}, s.workers...) {
 		p.stop() // sends the last traces
-		seen["the log of "+p.conf] = p.logged()
+		seen["the log of "+p.conf] = p.Logged()
 	}
 	seen["traces"] = bytes.Join(collector.bodies(), nil)
 	oneTraceFromAcceptToOutcome(t, collector.bodies())

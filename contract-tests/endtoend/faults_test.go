@@ -171,9 +171,9 @@ func TestTwoWorkersThenFourThenOne(t *testing.T) {
 	more(300)
 	s.workers[0].kill() // without a word
 	s.workers[1].stop()
-	s.workers[2].pause()
+	must(t, s.workers[2].Pause())
 	more(300)
-	s.workers[2].resume() // it wakes up late and finds its partitions with others
+	must(t, s.workers[2].Resume()) // it wakes up late and finds its partitions with others
 	more(100)
 	s.workers[2].stop()
 	more(200)

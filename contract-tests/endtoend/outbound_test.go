@@ -145,7 +145,7 @@ ops: { listen: %q, token: { file: token } }
 `, addr)))
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("--- cloud\n%s\n--- ward\n%s", tail(o.cloud.logged()), tail(o.ward.logged()))
+			t.Logf("--- cloud\n%s\n--- ward\n%s", o.cloud.LastWords(), o.ward.LastWords())
 		}
 	})
 	o.workers, o.opsAddr = []*process{o.worker}, []string{addr}

@@ -50,7 +50,7 @@ ops: { listen: %q }
 			agent.start()
 			defer func() {
 				if t.Failed() {
-					t.Logf("%s", tail(agent.logged()))
+					t.Logf("%s", agent.LastWords())
 				}
 			}()
 			buyer, err := odoo.New(odoo.Config{URL: groupURL, Database: "hospital", User: "buyer", Key: broker.NewSecret("buyer"), Addon: "off"})

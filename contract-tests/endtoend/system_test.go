@@ -3,13 +3,11 @@ package endtoend_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/vagus-health/vagus/broker/link"
 	"github.com/vagus-health/vagus/broker/stream"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
+	"github.com/vagus-health/vagus/contract-tests/bed"
 	"github.com/vagus-health/vagus/internal/app/demo"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -182,8 +181,8 @@ func (s *system) wait(what string, limit time.Duration, ok func() bool) {
 func (s *system) lastWords() string {
 	var b strings.Builder
 	for _, p := range append([]*process{s.hub, s.agent}, s.workers...) {
-		if p != nil && p.done != nil {
-			fmt.Fprintf(&b, "\n--- %s (ended: %v)\n%s", p.conf, p.ended(), tail(p.logged()))
+		if p != nil && p.Started() {
+			fmt.Fprintf(&b, "\n--- %s (ended: %v)\n%s", p.conf, p.Ended(), p.LastWords())
 		}
 	}
 	return b.String()
@@ -191,13 +190,7 @@ func (s *system) lastWords() string {
 
 func (s *system) waitDial(addr string) {
 	s.t.Helper()
-	s.wait("an answer from "+addr, 60*time.Second, func() bool {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	s.wait("an answer from "+addr, 60*time.Second, func() bool { return bed.Answers(addr) })
 }
 
 // A hospital is what sends: each sender has patients of its own, sends their
@@ -295,21 +288,13 @@ func (s *system) ackedSoFar() int {
 	return len(s.acked)
 }
 
-var nextPort atomic.Uint32
-
-// freeAddr returns a loopback address that a process may listen on later. It
-// takes ports below those that the system gives to outgoing connections.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+(uint32(os.Getpid())*61+nextPort.Add(1))%18000)
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
+	addr, err := bed.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return addr
 }
 
 const simulatedKey = "a-key-for-tests-only"

@@ -68,7 +68,7 @@ var server = sync.OnceValues(func() (string, error) {
 	if dsn := os.Getenv("VAGUS_TEST_POSTGRES"); dsn != "" {
 		return dsn, nil
 	}
-	bin, err := binaries()
+	bin, err := Binaries()
 	if err != nil {
 		return "", err
 	}
@@ -82,8 +82,8 @@ var server = sync.OnceValues(func() (string, error) {
 	return "postgres://vagus@/postgres?host=" + url.QueryEscape(dir), nil
 })
 
-// binaries returns the directory of the newest initdb and postgres.
-func binaries() (string, error) {
+// Binaries returns the directory of the newest initdb and postgres.
+func Binaries() (string, error) {
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	slices.SortFunc(dirs, func(a, b string) int {
 		version := func(dir string) int { n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))); return n }
@@ -110,7 +110,7 @@ var keeper *os.File
 // from a pipe of ours looks after it: the pipe ends when this process does,
 // even by a kill, and then the shell stops the server and removes dir.
 func start(bin, dir string) error {
-	cred, err := owner(dir)
+	cred, err := Owner(dir)
 	if err != nil {
 		return err
 	}
@@ -149,9 +149,9 @@ read -r _; kill -INT $!; wait $!; rm -rf "$2"/*; rmdir "$2"`, "sh", bin, dir)
 	}
 }
 
-// owner gives dir to the user the server is to run as. PostgreSQL refuses to
+// Owner gives dir to the user the server is to run as. PostgreSQL refuses to
 // run as root; then it is the user postgres.
-func owner(dir string) (*syscall.Credential, error) {
+func Owner(dir string) (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package endtoend_test
+package bed
 
 import "testing"
 
