@@ -214,23 +214,33 @@ func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
 				j.s.fail(j.op.Model, *v)
 				continue
 			}
-			keep := map[int64]bool{}
-			for i := range f.items {
-				if _, line, ok := p.lineAt(j, f, &f.items[i]); ok {
-					keep[line.id] = true
-				} else { // unknown is not unwanted
-					v = &verdict{act: retry, class: "odoo.missing_record", reason: "a line of it is gone meanwhile"}
-				}
-			}
-			if v != nil {
-				j.s.fail(j.op.Model+"."+f.name, *v)
-				continue
-			}
+			keep, whole := p.kept(j, f)
 			var commands []any
 			for _, it := range list {
-				if line, ok := asInt(it); ok && !keep[line] {
+				line, ok := asInt(it)
+				if ok && !keep[line] {
 					commands = append(commands, []any{2, line, 0})
 				}
+				delete(keep, line)
+			}
+			if whole && len(keep) > 0 && len(commands) > 0 {
+				// Another writer may have put a line anew between our two looks, and what
+				// seems to be too much is the new one. Or somebody moved a line elsewhere.
+				for _, n := range names {
+					delete(p.known, n)
+				}
+				if err := p.lookup(ctx, names); err != nil {
+					return err
+				}
+				var now map[int64]bool
+				now, whole = p.kept(j, f)
+				for line := range keep {
+					whole = whole && now[line]
+				}
+			}
+			if !whole { // unknown is not unwanted
+				j.s.fail(j.op.Model+"."+f.name, verdict{act: retry, class: "odoo.missing_record", reason: "a line of it is gone meanwhile"})
+				continue
 			}
 			if len(commands) == 0 {
 				continue
@@ -251,4 +261,18 @@ func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
 		}
 	}
 	return nil
+}
+
+// kept are the lines that a job's field names, as far as they are known; whole
+// says whether all of them are.
+func (p *pass) kept(j *job, f *lineField) (keep map[int64]bool, whole bool) {
+	keep, whole = map[int64]bool{}, true
+	for i := range f.items {
+		_, line, ok := p.lineAt(j, f, &f.items[i])
+		if ok {
+			keep[line.id] = true
+		}
+		whole = whole && ok
+	}
+	return keep, whole
 }

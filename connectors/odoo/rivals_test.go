@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +16,11 @@ import (
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
 )
 
-// beforeLoad is a server before that of the url: each load waits for do, which may answer it.
-func beforeLoad(t *testing.T, url string, do func(http.ResponseWriter) (answered bool)) string {
+// beforeCall is a server before that of the url: each call that says what waits for do, which may answer it.
+func beforeCall(t *testing.T, url, what string, do func(http.ResponseWriter) (answered bool)) string {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if bytes.Contains(body, []byte(`"load",`)) && do(w) {
+		if bytes.Contains(body, []byte(what)) && do(w) {
 			return
 		}
 		resp, err := http.Post(url+r.URL.Path, "application/json", bytes.NewReader(body))
@@ -52,7 +53,7 @@ func TestAnExternalIdThatARivalMakesMeanwhileIsWrittenAllTheSame(t *testing.T) {
 				return &broker.Unit{ID: id, Ops: []broker.Operation{upsert("t.p", vals)}}
 			}
 			var once sync.Once
-			between := beforeLoad(t, url, func(w http.ResponseWriter) (collided bool) {
+			between := beforeCall(t, url, `"load",`, func(w http.ResponseWriter) (collided bool) {
 				once.Do(func() {
 					collided = true
 					_, _ = newTarget(t, url, "jsonrpc").Apply(context.Background(), []*broker.Unit{unit("theirs", broker.Values{"name": "Theirs", "zip": "1"})})
@@ -89,7 +90,7 @@ func TestARecordThatARivalMakesForTheSameFieldsIsNoticed(t *testing.T) {
 			t.Parallel()
 			sim, url := start(t, simulated.Config{History: true})
 			var once sync.Once
-			between := beforeLoad(t, url, func(http.ResponseWriter) bool {
+			between := beforeCall(t, url, `"load",`, func(http.ResponseWriter) bool {
 				once.Do(func() {
 					_, _ = newTarget(t, url, "jsonrpc").Apply(context.Background(), []*broker.Unit{{ID: "theirs", Ops: []broker.Operation{c.op}}})
 				})
@@ -112,6 +113,58 @@ func TestARecordThatARivalMakesForTheSameFieldsIsNoticed(t *testing.T) {
 				t.Errorf("the next one: %s %s", o.Result, o.Class)
 			}
 		})
+	}
+}
+
+// Between this target's look at the lines' external ids and its look at the document's lines,
+// a rival that is behind takes a line away, and one that is not puts it there anew.
+func TestALineThatARivalPutsThereAnewIsNotTakenForOneTooMany(t *testing.T) {
+	t.Parallel()
+	sim, url := start(t, simulated.Config{})
+	order := func(unit string, lines map[string]any) *broker.Unit {
+		return &broker.Unit{ID: unit, Ops: []broker.Operation{op("order", "sale.order", "upsert", "t.o", broker.Values{"partner_id": map[string]any{"$xid": "t.p"}, "order_line": lines})}}
+	}
+	one, two, three := line("1", map[string]any{"name": "one"}), line("2", map[string]any{"name": "two"}), line("3", map[string]any{"name": "three"})
+	rival := newTarget(t, url, "jsonrpc")
+	must := func(units ...*broker.Unit) {
+		t.Helper()
+		for _, o := range applyTo(t, rival, units...) {
+			if o.Result != broker.Applied {
+				t.Fatalf("%s %s: %s", o.Result, o.Class, o.Reason)
+			}
+		}
+	}
+	must(&broker.Unit{ID: "p", Ops: []broker.Operation{upsert("t.p", broker.Values{"name": "n"})}}, order("o1", replace(one, two, three)))
+	var between sync.Once
+	looked := false
+	url = beforeCall(t, url, `"read",[[1],["order_line"]`, func(http.ResponseWriter) bool {
+		between.Do(func() {
+			looked = true
+			must(order("o1", replace(one, two)))
+			must(order("o2", merge(three)))
+		})
+		return false
+	})
+	target := newTarget(t, url, "jsonrpc")
+	for try := 0; ; try++ {
+		o := applyTo(t, target, order("o2", replace(two, three)))[0]
+		if o.Result == broker.Applied {
+			break
+		}
+		if o.Class != "odoo.missing_record" || try == 3 {
+			t.Fatalf("%s %s: %s", o.Result, o.Class, o.Reason)
+		}
+	}
+	if !looked {
+		t.Fatal("the rival did not come between")
+	}
+	var names []string
+	for _, r := range sim.Records("sale.order.line") {
+		names = append(names, r.Values["name"].(string))
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"three", "two"}) {
+		t.Errorf("lines %q", names)
 	}
 }
 
