@@ -167,6 +167,7 @@ func (h *Hub) Provision(ctx context.Context) error {
 		if err := stream.Provision(ctx, js, s); err != nil {
 			return err
 		}
+		atProvisioned.Hit()
 		done = append(done, tenant)
 		return replaceFile(marker, []byte(strings.Join(done, "\n")+"\n"))
 	})
@@ -216,6 +217,7 @@ func (h *Hub) reload(ctx context.Context, now [sha256.Size]byte) error {
 			return fmt.Errorf("reload: %w (a new tenant needs a restart)", err)
 		}
 	}
+	atReloaded.Hit()
 	err := h.eachTenant(ctx, func(ctx context.Context, js jetstream.JetStream, _ string, s stream.Settings) error {
 		return addSites(ctx, js, s)
 	})

@@ -111,6 +111,7 @@ func (a *authority) ensureServer(dir string, names []string, now time.Time) (boo
 	if err := replaceFile(keyFile, key); err != nil {
 		return false, err
 	}
+	atRotated.Hit()
 	return true, replaceFile(certFile, cert)
 }
 

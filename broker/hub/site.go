@@ -73,6 +73,7 @@ func AddSite(dir, name string, c SiteConfig) (bundle string, err error) {
 	if !made {
 		return "", fmt.Errorf("add site %s: %s is left of an earlier attempt: delete it and add the site again", name, bundle)
 	}
+	atBundled.Hit()
 	data, err := yaml.Marshal(Site{Name: name, Tenant: c.Tenant, Nkey: public, Added: time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return "", err
@@ -96,6 +97,7 @@ func RemoveSite(dir, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove site %s: there is none of this name", name)
 	}
+	atRemoved.Hit()
 	return errors.Join(err, os.RemoveAll(filepath.Join(dir, "bundles", name)))
 }
 

@@ -138,6 +138,7 @@ func (l *lane) commit(s *session, r *round) {
 		}
 	}
 	l.syncMu.Lock()
+	atAppended.Hit()
 	grown, known := int64(0), false
 	if err == nil && r.bytes > 0 && l.j.group {
 		start := time.Now()
@@ -178,6 +179,7 @@ func (l *lane) commit(s *session, r *round) {
 		l.durable = r.last
 		l.wake()
 	}
+	atSynced.Hit()
 	for _, p := range r.ready {
 		p.finish(err)
 	}

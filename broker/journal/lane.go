@@ -244,6 +244,7 @@ func (l *lane) beginStep(ctx context.Context, s *session, first string, sum int6
 			return l.j.fail(err)
 		}
 		l.marked = true
+		atMarked.Hit()
 	}
 	l.steps++
 	return nil

@@ -181,6 +181,7 @@ func (l *lane) recover(ctx context.Context, s *session) (uint64, error) {
 		switch err := s.stream.DeleteMsg(ctx, seq); {
 		case err == nil:
 			n++
+			atTookBack.Hit()
 		case errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && isGone(ctx, s, seq):
 		default:
 			return 0, fmt.Errorf("take back an unfinished step: %w", err)
@@ -212,7 +213,9 @@ func (j *Journal) stream(ctx context.Context, js jetstream.JetStream, reg *regis
 		if !reg.mayCreate(f.Name) {
 			return nil, fmt.Errorf("stream %s is missing from %s, where it was provisioned: put its files back from a backup; to begin it anew, and lose what it held, remove %q from %s", want.Name, storeDir(j.cfg.Dir), f.Name, reg.path)
 		}
-		return js.CreateStream(ctx, want)
+		s, err := js.CreateStream(ctx, want)
+		atCreated.Hit()
+		return s, err
 	}
 	if err != nil {
 		return nil, err

@@ -57,6 +57,7 @@ func (l *lane) trim(ctx context.Context, sent Position, before time.Time) (int, 
 	if err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(keep)); err != nil {
 		return 0, err
 	}
+	atTrimmed.Hit()
 	if !l.j.group {
 		return n, nil
 	}

@@ -125,6 +125,7 @@ func (l *lane) prepare(ctx context.Context, it *item) {
 	b := newBackoff()
 	for {
 		it.parcels, it.err = l.mapEntry(ctx, it.entry)
+		atMapped.Hit()
 		if it.err == nil {
 			it.parcels = dropThrough(it.parcels, it.skip)
 			return

@@ -87,6 +87,7 @@ func (l *Link) handle(ctx context.Context, nc *nats.Conn, m *nats.Msg) {
 	ctx, cancel := context.WithTimeout(ctx, downTime)
 	defer cancel()
 	err := l.remap(ctx, m)
+	atCommanded.Hit()
 	answer := "+ACK"
 	var reject *broker.RejectError
 	switch {
@@ -130,6 +131,7 @@ func (l *Link) remap(ctx context.Context, m *nats.Msg) error {
 	if err != nil {
 		return err
 	}
+	atRemapped.Hit()
 	job := &remap{request: r.Request, parcels: parcels, done: make(chan error, 1)}
 	select {
 	case ln.remaps <- job:

@@ -118,6 +118,7 @@ func (r *Remote) ask(ctx context.Context, limit time.Duration, msgs []*nats.Msg)
 			return nil, fmt.Errorf("give a document to site %s: %w", r.site, err)
 		}
 	}
+	atAsked.Hit()
 	waits, answers := make(map[string]bool, len(msgs)), make(map[string]stream.Answer, len(msgs))
 	for _, m := range msgs {
 		waits[m.Header.Get(stream.HeaderUnit)] = true // until it is taken

@@ -34,6 +34,7 @@ func (l *lane) send(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, 
 		n := l.fit(parcels)
 		var dup bool
 		var err error
+		atSending.Hit()
 		if n < batchMin || l.careful > 0 {
 			n = 1
 			dup, err = l.publishOne(ctx, js, parcels[0])
@@ -47,6 +48,7 @@ func (l *lane) send(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, 
 			}
 			return err
 		}
+		atConfirmed.Hit()
 		l.confirm(parcels[n-1].mark, dup)
 		l.link.metrics.units.Add(ctx, int64(n), l.attr)
 		for _, p := range parcels[:n] {

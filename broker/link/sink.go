@@ -90,6 +90,7 @@ func (l *Link) take(_ context.Context, nc *nats.Conn, m *nats.Msg) {
 		refuse("the site has no such sink: add it to sinks: in the agent's configuration")
 	default:
 		l.tell(nc, g, stream.Answer{State: stream.AnswerTaken, Unit: m.Header.Get(stream.HeaderUnit)})
+		atSinkTaken.Hit()
 		if !o.put(g) {
 			refuse("too many documents wait for the sink")
 		}
@@ -160,9 +161,11 @@ func (o *outlet) serve(ctx context.Context, g *given) stream.Answer {
 	}
 	o.count(ctx, out.Result.String())
 	if out.Result == broker.Applied {
+		atDelivered.Hit()
 		if err := o.sent.add(u.ID, time.Now()); err != nil {
 			o.link.cfg.Logger.Error("a document was delivered, and that is not remembered: it is sent again if its worker asks again", "sink", o.name, "unit", u.ID, "err", err)
 		}
+		atRemembered.Hit()
 	}
 	a.Outcome = &out
 	return a

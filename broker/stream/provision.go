@@ -96,6 +96,7 @@ func Provision(ctx context.Context, js jetstream.JetStream, s Settings) error {
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return fmt.Errorf("create stream %s: %w", c.Name, err)
 		}
+		atCreated.Hit()
 	}
 	for _, site := range s.Sites {
 		if err := AddSite(ctx, js, site); err != nil {
@@ -123,6 +124,7 @@ func AddSite(ctx context.Context, js jetstream.JetStream, site string) error {
 		if err != nil {
 			return fmt.Errorf("create consumer %s of %s: %w", c.Durable, Down, err)
 		}
+		atConsumer.Hit()
 	}
 	return nil
 }

@@ -124,7 +124,9 @@ func (l *lane) start(work context.Context, c *chunk) {
 			if context.Cause(call) != nil || !l.mayApply(c) {
 				return nil, errWithdrawn
 			}
+			atApplying.Hit()
 			outcomes, err := applySafely(timed, l.cfg.Target, units)
+			atApplied.Hit()
 			if err != nil && errors.Is(context.Cause(call), errWithdrawn) {
 				return nil, errWithdrawn
 			}
@@ -292,6 +294,7 @@ func (l *lane) concluded(it *item, c *chunk, o broker.Outcome) {
 		s = it.decide(ledger.Parked, true)
 		s.Unit.Class, s.Unit.Reason = o.Class, o.Reason
 		s.Unit.NextAttempt = time.Now().Add(retryAfter(l.cfg, attempts))
+		atParking.Hit()
 		l.decided = append(l.decided, it)
 		l.holdBehind(it)
 	}
@@ -326,6 +329,7 @@ func (l *lane) deferred(it *item, o broker.Outcome) *ledger.Settlement {
 		next = min(next, l.cfg.DeferFor-waited)
 	}
 	s.Unit.NextAttempt = now.Add(next)
+	atDeferred.Hit()
 	l.decided = append(l.decided, it)
 	l.holdBehind(it)
 	return s

@@ -40,6 +40,7 @@ func keysAreWrong(u *broker.Unit) bool {
 
 // meet parks an item whose turn has come.
 func (l *lane) meet(it *item) {
+	atMet.Hit()
 	it.decide(ledger.Parked, false)
 	l.decided = append(l.decided, it)
 	l.holdBehind(it)

@@ -154,6 +154,7 @@ func (l *lane) claim(ctx context.Context) {
 	}
 	var claims []ledger.Claim
 	if len(rows) > 0 {
+		atRead.Hit()
 		call, cancel := context.WithTimeout(ctx, ledgerCall)
 		begun := time.Now()
 		var err error
@@ -165,6 +166,7 @@ func (l *lane) claim(ctx context.Context) {
 			return
 		}
 		l.worked()
+		atClaimed.Hit()
 	}
 	items := l.unclaimed
 	l.unclaimed = nil

@@ -282,6 +282,7 @@ func (l *lane) adopt(ctx context.Context) {
 		}
 	}
 	if len(back) > 0 {
+		atLeaving.Hit()
 		l.keeper.release(ctx, back)
 	}
 	l.leaving = len(leaving) - len(back)

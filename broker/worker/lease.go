@@ -101,6 +101,7 @@ func (k *keeper) renew(ctx context.Context) {
 		return
 	}
 	k.complain(nil)
+	atRenewed.Hit()
 	k.mu.Lock()
 	moved, lost := share != k.share, false
 	k.share = share
@@ -108,6 +109,7 @@ func (k *keeper) renew(ctx context.Context) {
 	for _, l := range held {
 		p := k.held[l.Partition]
 		if p == nil || p.lease.Token != l.Token || p.lost.Load() {
+			atLeased.Hit()
 			p = &partition{no: l.Partition, lease: l, cursor: l.Cursor, held: keySet{}}
 			moved = true
 		}
@@ -115,6 +117,7 @@ func (k *keeper) renew(ctx context.Context) {
 	}
 	for no, p := range k.held {
 		if kept[no] != p {
+			atLost.Hit()
 			p.lost.Store(true)
 			moved, lost = true, true
 		}
@@ -134,6 +137,7 @@ func (k *keeper) expired() {
 	}
 	lost := len(k.held) > 0
 	for _, p := range k.held {
+		atLost.Hit()
 		p.lost.Store(true)
 	}
 	k.held = map[int]*partition{}

@@ -170,7 +170,9 @@ func (w *Worker) replayItem(ctx context.Context, id string, it ledger.ReplayItem
 		if err := w.cfg.Remap(ctx, u, id); err != nil {
 			return err
 		}
+		atReplayAsked.Hit()
 	}
 	_, err := w.ledger.Requeue(ctx, id, it.Unit)
+	atRequeued.Hit()
 	return err
 }

@@ -55,6 +55,7 @@ func (l *lane) settle(ctx context.Context) {
 		return
 	}
 	l.worked()
+	atSettled.Hit()
 	for _, c := range cursors {
 		p := l.parts[c.Lease.Partition]
 		n := settledBeginning(p.window)

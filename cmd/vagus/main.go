@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/vagus-health/vagus/broker/failpoint"
 	"github.com/vagus-health/vagus/broker/hub"
 )
 
@@ -36,6 +37,8 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" group:"ops" help:"Deliver again, without doing anything twice."`
 	Trace    traceCmd    `cmd:"" group:"ops" help:"Every hop of one message with its time."`
 
+	Failpoints failpointsCmd `cmd:"" group:"tests" help:"List the places at which tests make a process die."`
+
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
@@ -54,12 +57,18 @@ func execute(args []string) int {
 		kong.Vars{"version": version, "default_tenant": hub.DefaultTenant},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ExplicitGroups([]kong.Group{
-			{Key: "run", Title: "Run"}, {Key: "setup", Title: "Set up"}, {Key: "ops", Title: "Operate (against a worker's API)"},
+			{Key: "run", Title: "Run"}, {Key: "setup", Title: "Set up"}, {Key: "ops", Title: "Operate (against a worker's API)"}, {Key: "tests", Title: "Test"},
 		}))
 	command, err := parser.Parse(args)
 	if err != nil {
 		parser.FatalIfErrorf(err)
 	}
 	console := newConsole(ctx)
+	if err := failpoint.Arm(os.Getenv(failpoint.Env)); err != nil {
+		return console.fail(err)
+	}
+	if armed := failpoint.Armed(); armed != "" {
+		console.note("vagus: WARNING: this process is armed to end itself: %s=%s", failpoint.Env, armed)
+	}
 	return console.fail(command.Run(console))
 }

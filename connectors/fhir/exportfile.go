@@ -42,6 +42,7 @@ func (e *export) readFile(ctx context.Context, accept broker.Accept) error {
 		} else if err := e.s.store(ctx, accept, ms); err != nil {
 			return err
 		}
+		atExported.Hit()
 		f.Offset += read
 		f.Line += count
 		ms, size, read, count = ms[:0], 0, 0, 0

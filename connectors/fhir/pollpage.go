@@ -33,6 +33,7 @@ func (w *watch) page(ctx context.Context, accept broker.Accept) error {
 	if err := w.s.store(ctx, accept, ms); err != nil {
 		return err
 	}
+	atRead.Hit()
 	for id, v := range seen {
 		if w.state.Seen == nil {
 			w.state.Seen = map[string]sighted{}
@@ -89,7 +90,9 @@ func (w *watch) turn(b *bundle) error {
 		}
 		w.forget(w.state.Cursor)
 	}
-	return save(w.file, w.state)
+	err := save(w.file, w.state)
+	atTurned.Hit()
+	return err
 }
 
 // forget drops the versions that no walk asks for once all before at has been

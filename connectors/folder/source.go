@@ -217,6 +217,7 @@ func (s *Source) claim(ctx context.Context, info fs.FileInfo) (mine bool, err er
 	} else if err != nil {
 		return false, fmt.Errorf("move file %s to %s: %w", short, s.conf.Work, err)
 	}
+	atClaimed.Hit()
 	if s.conf.Marker != "" {
 		if err := s.files.Remove(ctx, from+s.conf.Marker); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return true, fmt.Errorf("remove the marker of file %s: %w", short, err)

@@ -72,10 +72,12 @@ func (s *Source) take(ctx context.Context, accept broker.Accept, info fs.FileInf
 				refusal = &broker.RejectError{Code: reject.Code, Err: fmt.Errorf("%s: %w", p.place, reject.Err)}
 			}
 		}
+		atStored.Hit()
 		if receipt.Answer != nil {
 			if err := s.files.Write(ctx, path.Join(s.conf.Out, s.answerName(name, p, receipt.Ext)), receipt.Answer); err != nil {
 				return fmt.Errorf("write the answer of file %s: %w", short, err)
 			}
+			atAnswered.Hit()
 		}
 		s.count(ctx, receipt, reject)
 		if reject == nil {

@@ -166,6 +166,7 @@ func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
 				s.log.Warn("write acknowledgement", "error", err)
 				return
 			}
+			atAcknowledged.Hit()
 			s.meters.Answered(ctx, began)
 		}
 		if hangUp {

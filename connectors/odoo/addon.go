@@ -143,6 +143,7 @@ func (p *pass) applyWhole(ctx context.Context, states []*state) error {
 		units[i] = u
 	}
 	res, took, err := p.t.client.timed(ctx, addonModel, "apply", []arg{{"units", units}}, nil)
+	atWhole.Hit()
 	f := (*fault)(nil)
 	if late := errors.As(err, &f) && (f.class == "net.timeout" || f.class == "net.closed"); late || err == nil && took > p.t.addon.pace.slow {
 		p.t.addon.pace.tooLong(addonModel, ops)

@@ -169,6 +169,9 @@ func (p *pass) waves(ctx context.Context, states []*state) error {
 			}
 		}
 		p.scope, p.scopeKey = nil, ""
+		if more {
+			atWave.Hit()
+		}
 	}
 	return nil
 }

@@ -208,6 +208,7 @@ func (p *pass) callSome(ctx context.Context, g *calling, targets []*callTarget) 
 		kw[a.name] = a.value
 	}
 	answer, err := p.t.client.execute(ctx, targets[0].model, g.method, []arg{{"ids", ids}}, kw)
+	atCalled.Hit()
 	action, _ := answer.(map[string]any)
 	asks := action != nil && action["type"] == "ir.actions.act_window"
 	if counts && asks && action["res_model"] == conflictName {

@@ -76,6 +76,7 @@ func (p *pass) writeLines(ctx context.Context, jobs []*job) error {
 			}
 		}
 	}
+	atLines.Hit()
 	return p.removeLines(ctx, open)
 }
 

@@ -176,6 +176,7 @@ func (t *Target) load(ctx context.Context, p *pass, rows []*row) error {
 			return context.Cause(ctx)
 		}
 		res, took, err := t.client.timed(ctx, rows[0].model, "load", args, kw)
+		atLoaded.Hit()
 		if f := (*fault)(nil); errors.As(err, &f) && (f.class == "net.timeout" || f.class == "net.closed") {
 			t.pace.took(rows[0].model, len(data), 2*slowCall) // killed for its length, it may be
 		}

@@ -48,6 +48,7 @@ func (p *pass) announce(ctx context.Context, jobs []*job) error {
 			rows[i] = map[string]any{"module": module, "name": name, "model": j.op.Model, "res_id": 0, "noupdate": true}
 		}
 		_, err := p.t.client.execute(ctx, "ir.model.data", "create", []arg{{"vals_list", rows}}, map[string]any{"context": p.t.writeContext(nil)})
+		atAnnounced.Hit()
 		var f *fault
 		if errors.As(err, &f) && f.class == "AccessError" {
 			p.t.setMute()

@@ -35,6 +35,7 @@ func (p *pass) merge(ctx context.Context, j *job) error {
 		if len(ids) != 1 {
 			return &fault{class: "net.garbage"}
 		}
+		atMerging.Hit()
 		_, err = p.t.client.execute(ctx, mergeWizard, "action_merge", []arg{{"ids", ids}}, kw)
 	}
 	v := verdict{act: retry, class: "odoo.not_merged", reason: "Odoo's wizard left both contacts as they are; try it by hand to see why"}

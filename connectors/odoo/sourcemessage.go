@@ -202,7 +202,9 @@ func (r *reading) take(batch []sending, accepted func(sending)) error {
 		}
 	}
 	if len(ms) > 0 {
+		atChanges.Hit()
 		err := r.accept(ctx, ms...)
+		atOffered.Hit()
 		var refused *broker.RejectError
 		switch {
 		case errors.As(err, &refused) && len(batch) > 1: // one of them does not hold the others

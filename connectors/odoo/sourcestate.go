@@ -150,6 +150,7 @@ func (m *memory) save(now time.Time) error {
 		if err := errors.Join(f.Sync(), f.Close()); err != nil {
 			return err
 		}
+		atSaved.Hit()
 		if err := os.Rename(f.Name(), m.path); err != nil {
 			return err
 		}

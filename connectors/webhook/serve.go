@@ -70,6 +70,7 @@ func (s *Source) serve(stopping context.Context, w http.ResponseWriter, r *http.
 	ctx, span := s.meters.Tracer.Start(ctx, "http.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
 	receipt, err := s.receiver.Receive(ctx, d, accept)
+	atReceived.Hit()
 	s.answer(ctx, w, receipt, err)
 	s.meters.Answered(ctx, now)
 }

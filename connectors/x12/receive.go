@@ -62,6 +62,7 @@ func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker
 	if err := r.take(ctx, accept, all, reception.Traceparent(ctx)); err != nil {
 		return broker.Receipt{}, err
 	}
+	atTaken.Hit()
 	receipt := broker.Receipt{}
 	var out bytes.Buffer
 	for _, j := range all {
@@ -82,6 +83,7 @@ func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker
 		r.match(ctx, j)
 		r.tell(j, taken, lost)
 	}
+	atSealed.Hit()
 	if out.Len() > 0 {
 		receipt.Answer, receipt.Type = out.Bytes(), "application/edi-x12"
 	}

@@ -155,6 +155,7 @@ func (r *Register) issue(partner, document string, groups int, first uint32, cam
 		r.broken = fmt.Errorf("x12: register: %w", err)
 		return Numbers{}, r.broken
 	}
+	atNumbered.Hit()
 	for i := range add {
 		r.note(&add[i])
 	}

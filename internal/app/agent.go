@@ -110,6 +110,7 @@ func (a *Agent) start(ctx context.Context) error {
 	for _, c := range a.cfg.Feeds {
 		src, name, heard := a.sources[c.Name], c.Name, a.heard[c.Name]
 		accept := func(ctx context.Context, ms ...*broker.Message) error {
+			atAccepted.Hit()
 			err := a.journal.Append(ctx, name, ms...)
 			if err == nil {
 				heard.Store(time.Now().UnixNano())

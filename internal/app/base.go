@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/vagus-health/vagus/broker/failpoint"
 	"github.com/vagus-health/vagus/connectors/x12"
 	"github.com/vagus-health/vagus/internal/config"
 	"github.com/vagus-health/vagus/internal/ops"
@@ -67,6 +68,9 @@ func startBase(ctx context.Context, service, instance string, o Options, p confi
 	}
 	log = log.With("service", service, "instance", instance)
 	log.Info("starting", "version", o.Version, "pid", os.Getpid())
+	if armed := failpoint.Armed(); armed != "" {
+		log.Warn("this process is armed to end itself at a failpoint; nobody wants that outside of tests", "armed", armed)
+	}
 	if o.whole != nil {
 		return &base{parts: newParts(log, grace, o.whole.failed), service: service, version: o.Version, settings: p, whole: o.whole, telemetry: o.whole.telemetry}, nil
 	}

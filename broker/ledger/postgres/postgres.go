@@ -128,6 +128,7 @@ func Migrate(ctx context.Context, dsn string) (applied []string, err error) {
 			if _, err := tx.Exec(ctx, "UPDATE ledger_version SET version = $1", m.Version); err != nil {
 				return err
 			}
+			relational.AtMigrated.Hit()
 			applied = append(applied, m.Name)
 		}
 		return nil

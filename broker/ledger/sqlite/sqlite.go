@@ -148,6 +148,7 @@ func Migrate(ctx context.Context, path string) (applied []string, err error) {
 		if _, err := tx.ExecContext(ctx, m.SQL+"; PRAGMA user_version = "+strconv.Itoa(m.Version)); err != nil {
 			return nil, fmt.Errorf("migrate ledger %s: %s: %w", path, m.Name, err)
 		}
+		relational.AtMigrated.Hit()
 		applied = append(applied, m.Name)
 	}
 	if err := tx.Commit(); err != nil {

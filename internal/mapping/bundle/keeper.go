@@ -159,6 +159,7 @@ func (k *Keeper) try(ctx context.Context, why string) error {
 		k.cleared(set, why)
 		return nil
 	}
+	atKept.Hit()
 	take()
 	k.took(set, false)
 	for feed, ms := range set.Feeds {

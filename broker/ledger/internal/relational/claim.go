@@ -153,6 +153,7 @@ func (s *Store) Claim(ctx context.Context, leases []ledger.Lease, units []ledger
 		for n := range collisions(asked) {
 			answers[places[n]].Collision = true
 		}
+		atClaiming.Hit()
 		list = s.countNew(g, rows, fresh)
 		if len(requests) > 0 {
 			list = append(list, s.do(`UPDATE units SET request = d.request FROM {$1: id text, request text} AS d

@@ -105,6 +105,7 @@ func (s *Store) Settle(ctx context.Context, worker string, leases []ledger.Lease
 		if err := b.open(ctx, tx); err != nil {
 			return nil, err
 		}
+		atSettling.Hit()
 		return append(moveCursors(s, cursors), b.statements()...), nil
 	})
 	if err != nil {
