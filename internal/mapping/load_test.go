@@ -195,7 +195,7 @@ func TestAWrongFileIsAnErrorThatNamesTheFix(t *testing.T) {
 		{"hl7v2", "hl7", `no format "hl7" (did you mean "hl7v2"?); there are: hl7v2`},
 		{`"2.5.1"`, `"2.9"`, `no version "2.9"; there are: 2.5.1`},
 		{"America/New_York", "EST5", `is no time zone of the IANA database`},
-		{"MSH-9.1: ADT", "MSH-9.1: 5", `MSH-9.1 is text or a list, not a number: write it in quotes`},
+		{"MSH-9.1: ADT", "MSH-9.1: 5", `MSH-9.1 is text or a list or a map, not a number: write it in quotes`},
 		{"MSH-9.1: ADT", "MSH-99: ADT", `MSH has parts 1..21`},
 		{"snap.json", "snop.json", `snop.json`},
 		{"snap.json", "../../snap.json", `outside of the mapping tree`},

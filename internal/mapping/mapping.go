@@ -51,11 +51,13 @@ func (m *Mapping) String() string { return fmt.Sprintf("%s@%d#%.12s", m.ID, m.Ve
 // not to be changed.
 func (m *Mapping) Reads() tree.Selection { return m.reads }
 
-// A condition of source.when: a path has one of these values.
+// A condition of source.when: a path has one of these values or, without
+// values, is there or not.
 type condition struct {
-	text   string
-	path   *boundPath
-	values []string
+	text    string
+	path    *boundPath
+	values  []string
+	present bool
 }
 
 // A let is a named value of the message.

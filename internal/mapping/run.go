@@ -50,12 +50,22 @@ func (m *Mapping) Matches(msg *tree.Message) bool {
 	}
 	frames := []*tree.Node{msg.Root}
 	for i := range m.when {
-		c := &m.when[i]
-		if f := c.path.one(frames); f.state != tree.Value || !slices.Contains(c.values, f.text) {
+		if !m.when[i].holds(frames) {
 			return false
 		}
 	}
 	return true
+}
+
+func (c *condition) holds(frames []*tree.Node) bool {
+	if len(c.values) > 0 {
+		f := c.path.one(frames)
+		return f.state == tree.Value && slices.Contains(c.values, f.text)
+	}
+	nodes, more := c.path.nodes(frames[c.path.depth])
+	return c.present == (more || slices.ContainsFunc(nodes, func(n *tree.Node) bool {
+		return c.path.whole && n.State != tree.Absent || !c.path.whole && c.path.leaf(n).state == tree.Value
+	}))
 }
 
 // maxTime bounds the mapping of one message: far more than the worst that the

@@ -233,6 +233,46 @@ func TestOneUnitSaysWhatStoppedIt(t *testing.T) {
 	}
 }
 
+func TestAMappingTakesWhatHasAPlace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		when, message string
+		want          bool
+	}{
+		{`"NK1[*]": { present: true }`, "PID|1||7", false},
+		{`"NK1[*]": { present: true }`, "PID|1||7\nNK1|", true},
+		{`"NK1[*]": { present: false }`, "PID|1||7", true},
+		{`"NK1[*]": { present: false }`, "PID|1||7\nNK1|1", false},
+		{`PID: { present: true }`, "PID|1||7", true},
+		{`PV1: { present: true }`, "PID|1||7", false},
+		{`"NK1[*].1": { present: true }`, "PID|1||7\nNK1||X\nNK1|2", true},
+		{`"NK1[*].1": { present: true }`, "PID|1||7\nNK1||X\nNK1|\"\"", false},
+		{`"NK1[*].1": { present: false }`, "PID|1||7\nNK1||X\nNK1|\"\"", true},
+		{`"NK1[first].1": { present: true }`, "PID|1||7\nNK1||X\nNK1|2", false},
+		{`"PID-5[first].1": { present: true }, PID-8: X`, "PID|1||7||A|||X", true},
+		{`"PID-5[first].1": { present: true }, PID-8: X`, "PID|1||7||A|||Y", false},
+	} {
+		text := strings.Replace(withFields("name: \"PID-5[first].1.1\""), "MSH-9.1: ADT", "MSH-9.1: ADT, "+c.when, 1)
+		if got := mustLoad(t, text).Matches(decode(t, msh+c.message)); got != c.want {
+			t.Errorf("%s takes %q: %v", c.when, c.message, got)
+		}
+	}
+	for when, want := range map[string]string{
+		`"NK1[*].1": "1"`:                     "NK1[*].1 is a list; a condition compares one value",
+		`NK1: { present: true }`:              "NK1 repeats, and the first one is taken",
+		`XX1: { present: true }`:              "has no XX1",
+		`PID: { present: "yes" }`:             "present",
+		`PID: { present: true, missing: no }`: "missing",
+		`PID: {}`:                             "present",
+	} {
+		text := strings.Replace(withFields("name: \"PID-5[first].1.1\""), "MSH-9.1: ADT", "MSH-9.1: ADT, "+when, 1)
+		_, issues := load(testFS("m.yaml", text), "m.yaml", []tree.Format{fakeFormat{}})
+		if got := fmt.Sprint(issues); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %q", when, got, want)
+		}
+	}
+}
+
 func TestAUnitHasTheKeysThatItsMessageHas(t *testing.T) {
 	t.Parallel()
 	with := func(keys string) string {

@@ -372,7 +372,9 @@ func elementNames(t *tree.Type) []string {
 func roots(d tree.Dialect, when []condition) ([]*tree.Type, error) {
 	values := make(map[string][]string, len(when))
 	for _, c := range when {
-		values[strings.ReplaceAll(c.text, "-", ".")] = c.values
+		if len(c.values) > 0 {
+			values[strings.ReplaceAll(c.text, "-", ".")] = c.values
+		}
 	}
 	var out []*tree.Type
 	for _, name := range d.Structures(values) {

@@ -72,9 +72,11 @@ func (l *loader) source(v *value) bool {
 	}
 	for i := range l.m.when {
 		cond := &l.m.when[i]
-		if cond.path = l.bind(v.get("when").at, l.root, cond.text); cond.path != nil && cond.path.list {
+		switch cond.path = l.bind(v.get("when").at, l.root, cond.text); {
+		case cond.path == nil || len(cond.values) == 0:
+		case cond.path.list:
 			l.c.errorf(v.get("when").at, "path", "%s is a list; a condition compares one value", cond.text)
-		} else if cond.path != nil && l.leaf(v.get("when").at, cond.path) {
+		case l.leaf(v.get("when").at, cond.path):
 			l.checkCondition(cond, v.get("when").get(cond.text))
 		}
 	}
@@ -87,9 +89,12 @@ func (l *loader) conditions(v *value) {
 	}
 	for _, e := range v.keys {
 		c := condition{text: e.key}
-		items := e.val.list
-		if e.val.kind != yamlList {
-			items = []*value{e.val}
+		items := []*value{e.val}
+		switch e.val.kind {
+		case yamlMap:
+			items, c.present = nil, e.val.get("present").bool
+		case yamlList:
+			items = e.val.list
 		}
 		for _, i := range items {
 			c.values = append(c.values, i.text)

@@ -8,7 +8,7 @@ var sourceObjects = []Object{
 			must("format", "The family of messages.", text(FormatName)),
 			may("version", "Version of the standard, as text: 2.5.1, 005010X221A1, 4.0.1.", text(Plain)),
 			may("zone", "Time zone of times that name none.", text(TimeZone)),
-			may("when", "The messages that are meant: each path has one of these values.", a("conditions")).like("when: {PATH: value or [values]}"),
+			may("when", "The messages that are meant: each path has one of these values, or is there.", a("conditions")).like("when: {PATH: value or [values]}"),
 			may("delimiter", "Character between columns.", text(Plain)), // a tab, too, which is blank
 			may("charset", "How a table writes characters: windows-1252; UTF-8 when nothing is said.", text(Plain).atLeast(1)),
 			may("columns", "The columns of a table, all of them, in order.", a("columns")),
@@ -20,7 +20,11 @@ var sourceObjects = []Object{
 	},
 	{
 		Name: "conditions", What: "when", Doc: "Paths and the values that they must have.",
-		Free: &Free{Means: Condition, Doc: "A path and the value, or values, that it must have.", Forms: []Form{text(Plain).atLeast(1), list(text(Plain).atLeast(1)).atLeast(1)}},
+		Free: &Free{Means: Condition, Doc: "A path and the value, or values, that it must have, or whether it must be there.", Forms: []Form{text(Plain).atLeast(1), list(text(Plain).atLeast(1)).atLeast(1), a("presence")}},
+	},
+	{
+		Name: "presence", What: "a condition", Doc: "Whether a path must be there.",
+		Keys: []Key{must("present", "true: the message has such a place, anywhere under [*], with a value if it is one that has values; false: it has none.", boolean())},
 	},
 	{
 		Name: "columns", What: "columns", Doc: "Declared places of a message; no other can be read.", Least: 1,

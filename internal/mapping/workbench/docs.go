@@ -137,7 +137,11 @@ func facing(m *mapping.Mapping, doc *node) [][2]string {
 		if i > 0 {
 			word = " and "
 		}
-		messages += word + when.keys[i] + " is " + listed(when.values[i], " or ")
+		is := " is " + listed(when.values[i], " or ")
+		if there := when.values[i].get("present"); there != nil {
+			is = map[string]string{"true": " is there", "false": " is not there"}[there.text()]
+		}
+		messages += word + when.keys[i] + is
 	}
 	add("messages", messages)
 	add("time zone", doc.get("source").get("zone").text())
