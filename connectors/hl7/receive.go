@@ -47,7 +47,7 @@ func newIntake(origin broker.Origin, conf Config) (*intake, error) {
 // A delivery is one message on its way to its acknowledgement.
 type delivery struct {
 	env   envelope
-	msg   *broker.Message // nil if it can not be taken
+	msgs  []*broker.Message // itself, or its pairs; none if it can not be taken
 	reply reply
 	err   error // why it was not taken
 }
@@ -134,13 +134,10 @@ func countHeaders(b batch) (n int) {
 	return n
 }
 
-// read makes a message of each part.
+// read makes a message of each part, and of each pair of a merge.
 func (in *intake) read(body []byte, b batch) []delivery {
 	ds := make([]delivery, 0, b.count)
-	group := broker.Group{}
-	if b.count > 1 || b.file != nil || b.groups[0].header != nil {
-		group = broker.Group{ID: in.origin.MessageID("batch", body), Count: b.count}
-	}
+	count := 0 // a message that can not be taken has a place too
 	now := time.Now().UTC()
 	for _, g := range b.groups {
 		for _, raw := range g.messages {
@@ -151,13 +148,33 @@ func (in *intake) read(body []byte, b batch) []delivery {
 					err = fault
 				}
 			}
+			bodies := [][]byte{raw}
+			if err == nil {
+				if ps := pairs(raw, &d.env); ps != nil {
+					bodies = ps
+				}
+			}
+			if count += len(bodies); err == nil && count > maxBatch {
+				err = tooMany()
+			}
 			d.reply, d.err = replyTo(err), err
 			if err == nil {
-				group.Index = len(ds)
-				d.msg = in.origin.Message(formatName, d.env.kind(), d.env.senderID(), now, raw)
-				d.msg.Group = group
+				d.msgs = make([]*broker.Message, len(bodies))
+				for i, body := range bodies {
+					d.msgs[i] = in.origin.Message(formatName, d.env.kind(), d.env.senderID(), now, body)
+					d.msgs[i].Group.Index = count - len(bodies) + i
+				}
 			}
 			ds = append(ds, d)
+		}
+	}
+	if count == 1 && b.file == nil && b.groups[0].header == nil {
+		return ds
+	}
+	id := in.origin.MessageID("batch", body)
+	for i := range ds {
+		for _, m := range ds[i].msgs {
+			m.Group.ID, m.Group.Count = id, count
 		}
 	}
 	return ds
@@ -165,7 +182,7 @@ func (in *intake) read(body []byte, b batch) []delivery {
 
 // take hands the sound messages to accept in one call. When it
 // rejects a batch, its messages are offered one at a time, so that one of them
-// does not hold the others.
+// does not hold the others; the pairs of a merge, which has one answer, stay together.
 func (in *intake) take(ctx context.Context, accept broker.Accept, ds []delivery) {
 	// A stop must not leave a message stored and not acknowledged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.conf.AcceptTimeout)
@@ -174,25 +191,28 @@ func (in *intake) take(ctx context.Context, accept broker.Accept, ds []delivery)
 	defer span.End()
 	parent := reception.Traceparent(ctx)
 
-	ms := make([]*broker.Message, 0, len(ds))
+	ms, sound := make([]*broker.Message, 0, len(ds)), 0
 	for i := range ds {
-		if m := ds[i].msg; m != nil {
+		for _, m := range ds[i].msgs {
 			m.Trace = parent
 			ms = append(ms, m)
 		}
+		if len(ds[i].msgs) > 0 {
+			sound++
+		}
 	}
-	if len(ms) > 0 {
+	if sound > 0 {
 		err := accept(ctx, ms...)
 		var reject *broker.RejectError
-		alone := len(ms) > 1 && errors.As(err, &reject)
+		alone := sound > 1 && errors.As(err, &reject)
 		for i := range ds {
 			d := &ds[i]
-			if d.msg == nil {
+			if len(d.msgs) == 0 {
 				continue
 			}
 			e := err
 			if alone {
-				e = accept(ctx, d.msg)
+				e = accept(ctx, d.msgs...)
 			}
 			d.reply, d.err = replyTo(e), e
 			in.record(ctx, d, e)
@@ -203,7 +223,7 @@ func (in *intake) take(ctx context.Context, accept broker.Accept, ds []delivery)
 		in.count(ctx, d.reply)
 		if d.reply.verdict != taken {
 			span.SetStatus(codes.Error, d.reply.reason)
-			if d.msg == nil {
+			if len(d.msgs) == 0 {
 				in.log.WarnContext(ctx, "message refused", "reason", d.reply.reason, "detail", d.reply.text)
 			}
 		}
@@ -224,12 +244,12 @@ func (in *intake) count(ctx context.Context, r reply) {
 // was used before with other content.
 func (in *intake) record(ctx context.Context, d *delivery, err error) {
 	if err != nil {
-		in.log.WarnContext(ctx, "message not taken", "message", broker.ShortID(d.msg.ID), "kind", d.msg.Kind, "reason", d.reply.reason, "error", err)
+		in.log.WarnContext(ctx, "message not taken", "message", broker.ShortID(d.msgs[0].ID), "kind", d.msgs[0].Kind, "reason", d.reply.reason, "error", err)
 		return
 	}
-	if before := in.reuse.seen(&d.env, d.msg.ID); before != "" {
+	if before := in.reuse.seen(&d.env, d.msgs[0].ID); before != "" {
 		in.reused.Add(ctx, 1)
-		in.log.WarnContext(ctx, "control id used again with other content: taken as a new message", "message", broker.ShortID(d.msg.ID), "before", before)
+		in.log.WarnContext(ctx, "control id used again with other content: taken as a new message", "message", broker.ShortID(d.msgs[0].ID), "before", before)
 	}
 }
 

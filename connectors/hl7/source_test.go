@@ -438,6 +438,102 @@ func TestOneBadMessageOfABatchDoesNotHoldTheOthers(t *testing.T) {
 	}
 }
 
+// merge makes a merge with these segments behind its EVN.
+func merge(id string, segments ...string) string {
+	return "MSH|^~\\&|REG|NORTH|RECV|HQ|20260401||ADT^A40^ADT_A39|" + id + "|P|2.3.1\rSFT|x\rEVN|A40\r" + strings.Join(segments, "")
+}
+
+func TestEachPairOfAMergeIsAMessageAndAllHaveOneAnswer(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	addr, _ := run(t, Config{}, j.accept)
+	c := dial(t, addr)
+	sent := merge("M1", "PID|1||1\rPD1|x\rMRG|2\r", "PID|2||3\r\nMRG|4\r\nPV1|1\r\n", "PID|3||2\rMRG|5")
+	for range 2 {
+		if ack := c.ask(sent); field(ack, "MSA", 1) != "AA" || field(ack, "MSA", 2) != "M1" || bytes.Count(ack.Body(), []byte("MSA|")) != 1 {
+			t.Fatalf("answered %q", ack.Body())
+		}
+	}
+	ms := j.messages()
+	if len(ms) != 6 {
+		t.Fatalf("%d messages stored", len(ms))
+	}
+	for i, want := range []string{merge("M1", "PID|1||1\rPD1|x\rMRG|2\r"), merge("M1", "PID|2||3\r\nMRG|4\r\nPV1|1\r\n"), merge("M1", "PID|3||2\rMRG|5")} {
+		m := ms[i]
+		if string(m.Body) != want || m.SenderID != "M1" || m.Kind != "ADT^A40" || m.ID != broker.NewMessageID("north", "main", "adt", "M1", []byte(want)) || m.ID != ms[i+3].ID {
+			t.Errorf("pair %d is %q", i, m.Body)
+		}
+		if m.Group.ID == "" || m.Group.ID != ms[0].Group.ID || m.Group.Index != i || m.Group.Count != 3 {
+			t.Errorf("pair %d is in group %+v", i, m.Group)
+		}
+	}
+}
+
+func TestWhatIsNoListOfPairsStaysOneMessage(t *testing.T) {
+	t.Parallel()
+	two := []string{"PID|1||1\rMRG|2\r", "PID|2||3\rMRG|4\r"}
+	for name, sent := range map[string]string{
+		"one pair":                         merge("M1", two[0]),
+		"a PID without MRG":                merge("M1", two[0], "PID|2||3\r"),
+		"a PID without MRG before another": merge("M1", "PID|2||3\r", two[0]),
+		"two MRG of one PID":               merge("M1", two[0], "PID|2||3\rMRG|4\rMRG|5\r"),
+		"an MRG before the first PID":      merge("M1", "MRG|9\r", two[0], two[1]),
+		"another message type":             strings.Replace(merge("M1", two...), "ADT^A40^ADT_A39", "ORU^R01^ORU_R01", 1),
+		"much that they share":             merge("M1", "NTE|1||"+strings.Repeat("x", maxShared)+"\r", two[0], two[1]),
+		"a swap of beds":                   strings.Replace(merge("M1", "PID|1||1\rPV1|1\r", "PID|2||3\rPV1|1||MRG\r"), "A40^ADT_A39", "A17^ADT_A17", 1),
+	} {
+		j := &journal{}
+		addr, stop := run(t, Config{}, j.accept)
+		if code := field(dial(t, addr).ask(sent), "MSA", 1); code != "AA" {
+			t.Errorf("%s: answered %s", name, code)
+		}
+		stop()
+		if ms := j.messages(); len(ms) != 1 || string(ms[0].Body) != sent || ms[0].Group != (broker.Group{}) {
+			t.Errorf("%s: %d messages stored", name, len(ms))
+		}
+	}
+}
+
+// A merge has one answer: none of its pairs is taken when one of them is rejected. It does
+// not hold what is sent with it in a batch, and a batch counts pairs.
+func TestTheOtherMessagesOfABatchDoNotWaitForAMerge(t *testing.T) {
+	t.Parallel()
+	j := &journal{refuse: func(ms []*broker.Message) error {
+		for _, m := range ms {
+			if bytes.Contains(m.Body, []byte("bad")) {
+				return &broker.RejectError{Code: "x", Err: errors.New("y")}
+			}
+		}
+		return nil
+	}}
+	addr, _ := run(t, Config{}, j.accept)
+	c := dial(t, addr)
+	good := merge("M2", "PID|1||1\rMRG|2\r", "PID|2||3\rMRG|4\r")
+	c.send(message("1", "", "", "2.3") + merge("M1", "PID|1||1\rMRG|2\r", "PID|2||bad\rMRG|4\r") + good)
+	answer, err := c.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"MSA|AA|1\r", "MSA|AR|M1|x: y\rERR|^^^207&", "MSA|AA|M2\r"} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("no %q in %q", want, answer)
+		}
+	}
+	var places []string
+	for _, m := range j.messages() {
+		places = append(places, fmt.Sprintf("%s %d/%d", m.SenderID, m.Group.Index, m.Group.Count))
+	}
+	if got := strings.Join(places, ", "); got != "1 0/5, M2 3/5, M2 4/5" {
+		t.Errorf("stored %s", got)
+	}
+
+	many := strings.Repeat("PID|1||1\rMRG|2\r", maxBatch)
+	c.send(message("3", "", "", "2.5.1") + merge("M3", many) + message("4", "", "", "2.5.1"))
+	if answer, err = c.read(); err != nil || strings.Count(answer, "MSA|AR") != 2 || !strings.Contains(answer, "MSA|AA|3\r") || !strings.Contains(answer, "over 10000 messages in one batch") {
+		t.Errorf("%v, %.900q", err, answer)
+	}
+}
+
 func TestFrameOverTheLimitIsRefusedAndTheConnectionClosed(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
@@ -514,15 +610,15 @@ func TestControlIDUsedAgain(t *testing.T) {
 	j := &journal{}
 	addr, stop := run(t, Config{Logger: slog.New(slog.NewJSONHandler(&logged, nil)), Meter: metric.NewMeterProvider(metric.WithReader(reader)).Meter("test")}, j.accept)
 	c := dial(t, addr)
-	for _, m := range []string{message("CANARY-ID", "", "", "2.5.1"), message("CANARY-ID", "", "", "2.5.1"), message("CANARY-ID", "", "", "2.4"), message("", "", "", "2.5.1"), "CANARY"} {
+	for _, m := range []string{message("CANARY-ID", "", "", "2.5.1"), message("CANARY-ID", "", "", "2.5.1"), message("CANARY-ID", "", "", "2.4"), message("", "", "", "2.5.1"), "CANARY", merge("CANARY-M", "PID|1||1\rMRG|2\r", "PID|2||3\rMRG|4\r")} {
 		c.ask(m)
 	}
 	stop()
 	ms := j.messages()
-	if len(ms) != 3 || ms[0].ID != ms[1].ID || ms[0].ID == ms[2].ID {
+	if len(ms) != 5 || ms[0].ID != ms[1].ID || ms[0].ID == ms[2].ID {
 		t.Errorf("%d messages stored", len(ms))
 	}
-	for name, want := range map[string]int64{"received": 5, "accepted": 3, "refused": 2, "reused_control_ids": 1, "connections": 0} {
+	for name, want := range map[string]int64{"received": 6, "accepted": 4, "refused": 2, "reused_control_ids": 1, "connections": 0} {
 		if got := counter(t, reader, "vagus.source."+name); got != want {
 			t.Errorf("%s is %d, want %d", name, got, want)
 		}

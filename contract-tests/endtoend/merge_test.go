@@ -15,7 +15,8 @@ import (
 )
 
 // TestWhatIsSentOfTwoPatientsKeepsItsPlaceAroundTheirMerge: two workers have a
-// part of the patients each, so that most merges are of one patient of each.
+// part of the patients each, so that most merges are of one patient of each. Half of the
+// merges come in one message.
 func TestWhatIsSentOfTwoPatientsKeepsItsPlaceAroundTheirMerge(t *testing.T) {
 	t.Parallel()
 	mllp := freeAddr(t)
@@ -44,10 +45,11 @@ func TestWhatIsSentOfTwoPatientsKeepsItsPlaceAroundTheirMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	sent := 0
+	sent, units := 0, 0
 	send := func(event, pid, mrg string) {
 		t.Helper()
 		sent++
+		units++
 		structure := map[string]string{"A40": "ADT_A39"}[event]
 		if structure == "" {
 			structure = "ADT_A01"
@@ -63,6 +65,7 @@ func TestWhatIsSentOfTwoPatientsKeepsItsPlaceAroundTheirMerge(t *testing.T) {
 	name := func(pair int, which string, version int) string {
 		return fmt.Sprintf("P%02d%s%d", pair, which, version)
 	}
+	const alone = pairs / 2
 	patient := func(pair int, which string, version int) string {
 		return fmt.Sprintf("%s%02d^^^NORTH^MR||Miller^%s", which, pair, name(pair, which, version))
 	}
@@ -71,7 +74,20 @@ func TestWhatIsSentOfTwoPatientsKeepsItsPlaceAroundTheirMerge(t *testing.T) {
 		func(n int) { send("A01", patient(n, "New", 1), "") },
 		func(n int) { send("A08", patient(n, "Old", 2), "") },
 		func(n int) { send("A08", patient(n, "New", 2), "") },
-		func(n int) { send("A40", patient(n, "New", 3), fmt.Sprintf("MRG|Old%02d^^^NORTH^MR\r", n)) },
+		func(n int) {
+			gone := func(n int) string { return fmt.Sprintf("MRG|Old%02d^^^NORTH^MR\r", n) }
+			switch {
+			case n < alone:
+				send("A40", patient(n, "New", 3), gone(n))
+			case n == alone:
+				all := gone(n)
+				for n++; n < pairs; n++ {
+					all += "PID|1||" + patient(n, "New", 3) + "\r" + gone(n)
+					units++
+				}
+				send("A40", patient(alone, "New", 3), all)
+			}
+		},
 		func(n int) { send("A08", patient(n, "New", 4), "") },
 		func(n int) { send("A08", patient(n, "Old", 5), "") }, // by its old number still: it is the same patient now
 	} {
@@ -81,7 +97,7 @@ func TestWhatIsSentOfTwoPatientsKeepsItsPlaceAroundTheirMerge(t *testing.T) {
 	}
 	s.wait("all being applied", 90*time.Second, func() bool {
 		us, err := l.Units(t.Context(), ledger.Filter{Status: []ledger.Status{ledger.Applied}, Limit: 1000})
-		return err == nil && len(us) == sent
+		return err == nil && len(us) == units
 	})
 
 	got := make([][]string, pairs) // what happened to each pair, in order
