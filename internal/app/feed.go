@@ -147,7 +147,7 @@ func (f *feed) units(ctx context.Context, m *broker.Message) ([]*broker.Unit, er
 	case err != nil:
 		return nil, err
 	case len(units) == 0:
-		return []*broker.Unit{f.unit(m, "", broker.Skip, "mapping.not_mine", "no mapping of feed "+f.name+" takes "+m.Kind)}, nil
+		return []*broker.Unit{f.unit(m, "", broker.Skip, "mapping.not_mine", "no mapping of feed "+f.name+" takes this "+m.Kind+": source.when of none lets it in")}, nil
 	}
 	return units, nil
 }

@@ -79,7 +79,8 @@ var unfit = map[string][]string{
 		"admissions/adt-patient.map.yaml",                                         // alternatives/odoo19 is there for it
 		"procurement/oms-requisition.map.yaml",                                    // likewise
 		"procurement/order-850.map.yaml", "procurement/order-cancel-860.map.yaml", // product_uom_id
-		"procurement/ship-notice-856.map.yaml", // a module's field
+		"procurement/orm-stock-requisition.map.yaml", // as oms-requisition
+		"procurement/ship-notice-856.map.yaml",       // a module's field
 	},
 }
 
