@@ -6,8 +6,9 @@ SHELL       := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 PACKAGES := ./...
+SOAK     := 8h
 
-.PHONY: help build demo test bench lint fmt setup clean
+.PHONY: help build demo test faults soak bench lint fmt setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +24,12 @@ setup: ## what the tests need: PostgreSQL, a C compiler for the race detector, p
 
 test: setup ## all tests with the race detector
 	VAGUS_PEERS=1 go test -race -timeout 15m $(PACKAGES)
+
+faults: setup ## everything that fails in hospitals, under load, judged by an auditor (15 minutes; FAULTS='-seed 7 mixed')
+	@go run ./contract-tests/faults $(FAULTS)
+
+soak: setup ## faults at random for hours (SOAK=8h)
+	@go run ./contract-tests/faults -for $(SOAK) mixed
 
 bench: setup ## the benchmarks that the promises name; prints a table, compares with the last run, writes contract-tests/bench/last.json
 	@go run ./contract-tests/bench $(BENCH)

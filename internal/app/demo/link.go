@@ -3,7 +3,9 @@ package demo
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
+	"time"
 )
 
 // A Link is a TCP path that can be cut: it listens on loopback and carries
@@ -15,6 +17,8 @@ type Link struct {
 	mu     sync.Mutex
 	state  linkState
 	thawed chan struct{} // closed while bytes may pass
+	rate   int           // bytes a second of each connection in each direction; 0: as they come
+	delay  time.Duration // on top
 	conns  map[net.Conn]struct{}
 	wg     sync.WaitGroup
 }
@@ -68,12 +72,20 @@ func (p *Link) Freeze() {
 	}
 }
 
-// Restore makes the link whole: new connections pass. Those that stood in a
+// Slow lets each connection pass so many bytes a second in each direction, each byte
+// that much later.
+func (p *Link) Slow(bytesPerSecond int, delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate, p.delay = bytesPerSecond, delay
+}
+
+// Restore makes the link whole and fast: new connections pass. Those that stood in a
 // freeze are reset; their ends may have given them up long ago.
 func (p *Link) Restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state = whole
+	p.state, p.rate, p.delay = whole, 0, 0
 	select {
 	case <-p.thawed:
 	default:
@@ -130,20 +142,47 @@ func (p *Link) carry(in net.Conn) {
 	both.Wait()
 }
 
+// A parcel is bytes on their way, and when they are to arrive at the earliest.
+type parcel struct {
+	bytes []byte
+	due   time.Time
+}
+
+// onTheWay bounds the parcels of a direction.
+const onTheWay = 64
+
 func (p *Link) pipe(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()
+	way := make(chan parcel, onTheWay)
+	var arrive sync.WaitGroup
+	defer arrive.Wait()
+	defer close(way)
+	arrive.Go(func() {
+		broken := false
+		for it := range way {
+			time.Sleep(time.Until(it.due))
+			if _, err := to.Write(it.bytes); err != nil && !broken {
+				broken = true
+				_ = from.Close() // the reader ends
+			}
+		}
+	})
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		thawed := p.thawed
+		thawed, rate, delay := p.thawed, p.rate, p.delay
 		p.mu.Unlock()
 		<-thawed
-		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
+		for sent := buf[:n]; len(sent) > 0; {
+			some := len(sent)
+			if rate > 0 { // what is not carried yet is not read: the sender feels it
+				some = min(some, max(1, rate/20))
+				time.Sleep(time.Duration(some) * time.Second / time.Duration(rate))
 			}
+			way <- parcel{slices.Clone(sent[:some]), time.Now().Add(delay)}
+			sent = sent[some:]
 		}
 		if err != nil {
 			return

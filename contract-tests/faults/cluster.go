@@ -1,0 +1,3 @@
+package main
+
+func cluster(r *run) error { return nil }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// plans lists what there is to run; long is how long faults at random go on.
+func plans(long time.Duration) []plan {
+	return []plan{
+		{name: "none", shape: shape{hubs: 1, workers: 2}, volume: hospital, play: quiet},
+		{name: "singly", shape: shape{hubs: 1, workers: 2}, volume: hospital, play: singly},
+		{name: "mixed", shape: shape{hubs: 1, workers: 2}, volume: hospital, play: mixed(long)},
+		{name: "exactly", shape: shape{hubs: 1, workers: 2, addon: true}, volume: hospital, play: mixed(long / 2)},
+		{name: "workers", shape: shape{hubs: 1, workers: 1}, volume: hospital, play: workers},
+		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
+	}
+}
+
+// quiet is no fault at all: what the auditor says of it is true of the workload.
+func quiet(r *run) error {
+	select {
+	case <-time.After(10 * time.Second):
+	case <-r.ctx.Done():
+	}
+	return r.ctx.Err()
+}
+
+// singly makes each fault, one after the other.
+func singly(r *run) error {
+	for _, f := range r.general() {
+		if err := r.fault(f, about(r.rnd, f.lasts)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mixed makes faults at random, up to three at once, never the same twice at once.
+func mixed(long time.Duration) func(*run) error {
+	return func(r *run) error {
+		for until := time.Now().Add(long); time.Now().Before(until); {
+			all := r.general()
+			r.rnd.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+			parts := map[string]bool{}
+			all = slices.DeleteFunc(all, func(f fault) bool {
+				part, _, _ := strings.Cut(f.name, " ")
+				again := parts[part]
+				parts[part] = true
+				return again
+			})
+			var at sync.WaitGroup
+			errs := make([]error, 1+r.rnd.IntN(3))
+			for i := range errs {
+				pause, lasts := time.Duration(r.rnd.Int64N(int64(2*time.Second))), about(r.rnd, all[i].lasts)
+				at.Go(func() {
+					time.Sleep(pause)
+					errs[i] = r.fault(all[i], lasts)
+				})
+			}
+			at.Wait()
+			for _, err := range errs {
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// workers has one of them, four, two, and one again.
+func workers(r *run) error {
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"four workers", func() error {
+			for range 3 {
+				if err := r.sys.addWorker(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"two workers, of which one was killed", func() error { r.sys.workers[0].Kill(); return r.sys.workers[1].Stop() }},
+		{"one worker, after another had slept", func() error { return r.sys.workers[2].Pause() }},
+		{"the sleeper awake", func() error { return r.sys.workers[2].Resume() }},
+		{"one worker", func() error { return r.sys.workers[2].Stop() }},
+	}
+	for _, s := range steps {
+		if err := r.fault(fault{s.name, 8 * time.Second, true, func(*run) error { return s.do() }, func(*run) error { return nil }}, 8*time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
