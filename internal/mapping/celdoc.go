@@ -30,6 +30,7 @@ func Functions() []FunctionOutline {
 		{Name: "size", Call: "size(list)", Gives: "int", Doc: "How many there are."},
 		{Name: "string", Call: "string(x)", Gives: "string", Doc: "A value as text."},
 		{Name: "digits", Call: "it.digits()", Gives: "string", Doc: "The digits of a text.", Member: true},
+		{Name: "idOf", Call: "it.idOf('Patient')", Gives: "string", Doc: "The id in a FHIR reference to a resource of that type, whatever its server and version; '' of any other text.", Member: true},
 		{Name: "title", Call: "it.title()", Gives: "string", Doc: "A text with the first letter of every word in upper case.", Member: true},
 		{Name: "first", Call: "it.first(n)", Gives: "string", Doc: "The first n characters.", Member: true},
 		{Name: "last", Call: "it.last(n)", Gives: "string", Doc: "The last n characters.", Member: true},

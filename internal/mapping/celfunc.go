@@ -38,6 +38,10 @@ func functions(tables map[string]*table) []cel.EnvOption {
 		}),
 		unary("title", "text_title", true, str, str, func(s ref.Val) ref.Val { return types.String(title(string(s.(types.String)))) }),
 		part("first", firstRunes), part("last", lastRunes),
+		cel.Function("idOf", cel.MemberOverload("text_idof", []*cel.Type{str, str}, str,
+			cel.BinaryBinding(func(s, typ ref.Val) ref.Val {
+				return types.String(idOf(string(s.(types.String)), string(typ.(types.String))))
+			}))),
 		unary("dec", "dec_text", false, str, num, func(s ref.Val) ref.Val { return decimalOf(string(s.(types.String))) }),
 		unary("dec", "dec_int", false, cel.IntType, num, func(n ref.Val) ref.Val {
 			return decimal{new(big.Rat).SetInt64(int64(n.(types.Int)))}
@@ -153,6 +157,25 @@ func lastRunes(s string, n int) string {
 	return s
 }
 
+// idOf is the id in a literal FHIR reference (R4 references.html#literal) to a
+// resource of a type: of any server, and of any version of the resource. It is ""
+// of what refers to anything else, also to a contained resource.
+func idOf(reference, typ string) string {
+	reference, _, _ = strings.Cut(reference, "/_history/")
+	path, id, ok := cutLast(reference, "/")
+	if _, last, _ := cutLast("/"+path, "/"); !ok || last != typ || strings.ContainsAny(id, "?#:") {
+		return ""
+	}
+	return id
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
 // title writes each word with a capital.
 func title(s string) string {
 	start := true
@@ -197,7 +220,7 @@ func (e celEstimator) EstimateCallCost(function, overload string, target *cost.A
 	switch overload {
 	case "words_list":
 		return flat(celList, text)
-	case "text_digits", "text_title", "text_first", "text_last":
+	case "text_digits", "text_title", "text_first", "text_last", "text_idof":
 		return flat(celText/10, text)
 	case "total_list":
 		return flat(celList, one)

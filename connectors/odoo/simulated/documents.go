@@ -77,7 +77,7 @@ func documents() map[string]*Model {
 			"product_qty": float("Quantity", 1), "qty_received": float("Received Qty", 0), "price_unit": {Type: "float", Label: "Unit Price", Depends: []string{"product_id"}, Digits: 2}, "date_planned": {Type: "datetime", Label: "Expected Arrival"},
 		}},
 		"account.move": {Label: "Journal Entry", Fields: map[string]Field{
-			"company_id": required(company), "journal_id": many2one("Journal", "account.journal"), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
+			"company_id": required(company), "currency_id": many2one("Currency", "res.currency"), "journal_id": many2one("Journal", "account.journal"), "name": char("Number"), "ref": char("Reference"), "partner_id": many2one("Partner", "res.partner"), "invoice_origin": char("Origin"),
 			"move_type": {Type: "selection", Label: "Type", Default: "entry", Selection: [][2]string{{"entry", "Journal Entry"}, {"out_invoice", "Customer Invoice"},
 				{"out_refund", "Customer Credit Note"}, {"in_invoice", "Vendor Bill"}, {"in_refund", "Vendor Credit Note"}}},
 			"invoice_date": {Type: "date", Label: "Invoice Date"}, "invoice_date_due": {Type: "date", Label: "Due Date"}, "narration": {Type: "html", Label: "Terms"},
@@ -89,7 +89,7 @@ func documents() map[string]*Model {
 			"purchase_line_id": many2one("Purchase Order Line", "purchase.order.line"), "analytic_distribution": distribution,
 		}},
 		"account.payment": {Label: "Payment", Fields: map[string]Field{
-			"amount": float("Amount", 0), "date": {Type: "date", Label: "Date"}, "memo": char("Memo"), "payment_reference": char("Payment Reference"),
+			"amount": float("Amount", 0), "currency_id": many2one("Currency", "res.currency"), "date": {Type: "date", Label: "Date"}, "memo": char("Memo"), "payment_reference": char("Payment Reference"),
 			"partner_id": many2one("Customer/Vendor", "res.partner"), "journal_id": many2one("Journal", "account.journal"),
 			"payment_type": {Type: "selection", Label: "Payment Type", Default: "inbound", Selection: [][2]string{{"outbound", "Send"}, {"inbound", "Receive"}}},
 			"partner_type": {Type: "selection", Label: "Partner Type", Default: "customer", Selection: [][2]string{{"customer", "Customer"}, {"supplier", "Vendor"}}},

@@ -20,8 +20,10 @@ func masterdata() map[string]Model {
 			"product_code": char("Vendor Product Code"), "price": {Type: "float", Label: "Price", Digits: 2},
 		}},
 		"stock.location": {Fields: map[string]Field{"active": active, "location_id": many2one("Parent Location", "stock.location")}},
-		"stock.lot":      {Label: "Lot/Serial", Fields: map[string]Field{"name": name, "product_id": required("Product", "product.product")}},
-		quantModel:       {Fields: map[string]Field{"lot_id": many2one("Lot/Serial Number", "stock.lot")}},
+		"stock.lot": {Label: "Lot/Serial", Fields: map[string]Field{
+			"name": name, "product_id": required("Product", "product.product"), "expiration_date": {Type: "datetime", Label: "Expiration Date"},
+		}},
+		quantModel: {Fields: map[string]Field{"lot_id": many2one("Lot/Serial Number", "stock.lot")}},
 		"sale.order": {Fields: map[string]Field{
 			"date_order": {Type: "datetime", Label: "Order Date"}, "commitment_date": {Type: "datetime", Label: "Delivery Date"}, "partner_invoice_id": many2one("Invoice Address", "res.partner"),
 		}},
