@@ -111,6 +111,7 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 	now := time.Now().UTC()
 	group := broker.Group{ID: e.s.origin.MessageID("bundle", body), Count: len(b.Entry)}
 	ds := make([]*delivery, len(b.Entry))
+	written := map[string]bool{} // Patient/123
 	for i := range b.Entry {
 		d := &delivery{}
 		ds[i] = d
@@ -120,6 +121,8 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 		switch {
 		case bad != "":
 			d.reply = reply{http.StatusBadRequest, "unsupported", []issue{{"not-supported", at + ".request", bad}}}
+		case id != "" && b.Type == "transaction" && written[typ+"/"+id]: // http.html#trules
+			d.reply = reply{http.StatusBadRequest, "syntax", []issue{{"invalid", at + ".request.url", "a transaction writes a resource once: another entry has this url"}}}
 		case entry.Request.Method == http.MethodDelete:
 			d.msg = e.s.deletion(typ, id, "", fmt.Sprintf("%s.%d", group.ID, i), now)
 		default:
@@ -142,6 +145,7 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 		if d.msg != nil {
 			group.Index = i
 			d.msg.Group = group
+			written[typ+"/"+id] = true
 		}
 	}
 	if b.Type == "transaction" { // the entries of a batch know nothing of each other
@@ -150,26 +154,38 @@ func (e *endpoint) deliveries(b *bundle, body []byte) []*delivery {
 	return ds
 }
 
-// resolve lets the entries refer to what others of them created by its new id
-// instead of its fullUrl (R4 http.html#trules).
+// resolve lets the entries refer to each other by what they are called after
+// the transaction, Patient/123, instead of by the fullUrl of their entries (R4
+// http.html#trules). A reference that is relative continues the server's address
+// in the fullUrl of the entry that it stands in (bundle.html#references).
 func resolve(b *bundle, ds []*delivery) {
 	ids := map[string]string{} // references by fullUrl
 	for i, d := range ds {
-		if url := b.Entry[i].FullURL; d.created != "" && strings.HasPrefix(url, "urn:") {
-			typ, _, _ := strings.Cut(b.Entry[i].Request.URL, "?")
-			ids[url] = typ + "/" + readHead(d.msg.Body).ID
+		entry := &b.Entry[i]
+		if d.msg == nil || entry.FullURL == "" || entry.Request.Method == http.MethodDelete {
+			continue
+		}
+		typ, _, _ := strings.Cut(entry.Request.URL, "/")
+		if id := typ + "/" + readHead(d.msg.Body).ID; !strings.HasSuffix(entry.FullURL, "/"+id) {
+			ids[entry.FullURL] = id
 		}
 	}
 	if len(ids) == 0 {
 		return
 	}
-	for _, d := range ds {
+	for i, d := range ds {
 		if d.msg == nil {
 			continue
 		}
+		base := serverOf(b.Entry[i].FullURL)
 		d.msg.Body = reference.ReplaceAllFunc(d.msg.Body, func(is []byte) []byte {
-			at := bytes.LastIndex(is, []byte(`"urn:`))
-			if id := ids[string(is[at+1:len(is)-1])]; id != "" {
+			at := bytes.LastIndexByte(is[:len(is)-1], '"')
+			to := string(is[at+1 : len(is)-1])
+			id := ids[to]
+			if id == "" && base != "" {
+				id = ids[base+to]
+			}
+			if id != "" {
 				return slices.Concat(is[:at], []byte(strconv.Quote(id)))
 			}
 			return is
@@ -177,9 +193,22 @@ func resolve(b *bundle, ds []*delivery) {
 	}
 }
 
-// reference is a Reference.reference by a fullUrl. An identifier may have the same
-// text as its value, and keeps it.
-var reference = regexp.MustCompile(`"reference"\s*:\s*"urn:[^"\\]*"`)
+// reference is a Reference.reference. An identifier may have the same text as its
+// value, and keeps it.
+var reference = regexp.MustCompile(`"reference"\s*:\s*"[^"\\]*"`)
+
+// serverOf is what stands before Patient/123 in a fullUrl, "" in one of another form.
+func serverOf(fullURL string) string {
+	if !strings.HasPrefix(fullURL, "http") {
+		return ""
+	}
+	steps := strings.Split(fullURL, "/")
+	n := len(steps)
+	if n < 5 || !isResource(steps[n-2]) {
+		return ""
+	}
+	return strings.Join(steps[:n-2], "/") + "/"
+}
 
 // entryCheck checks the resource of an entry; in a transaction all but its name
 // has been checked with the Bundle.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +40,7 @@ var theReader = sync.OnceValues(func() (*jsonformat.Unmarshaller, error) {
 // what is referred to is there.
 func validate(body []byte, mode string) []issue {
 	if _, err := (dialect{theDictionary()}).Decode(body, tree.Selection{}); err != nil {
-		return []issue{{"structure", "", err.Error()}}
+		return []issue{decodeIssue(err)}
 	}
 	if mode == ValidationJSON {
 		return nil
@@ -57,6 +58,16 @@ func validate(body []byte, mode string) []issue {
 		return w.issues
 	}
 	return otherReader(body)
+}
+
+// decodeIssue is what our decoder has found. JSON that is not sound has a line and
+// an offset, and lies in the innermost element that was open there.
+func decodeIssue(err error) issue {
+	var at *tree.JSONError
+	if !errors.As(err, &at) {
+		return issue{"structure", "", err.Error()}
+	}
+	return issue{"structure", withoutTypes(at.Path), fmt.Sprintf("line %d, offset %d: %s", at.Line, at.Offset, at.What)}
 }
 
 // Check says what is wrong with a message of a feed that reads a server, by the

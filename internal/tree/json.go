@@ -56,7 +56,8 @@ func (o JSONLimits) withDefaults() JSONLimits {
 // name twice in an object, no half of a surrogate pair. A value must have the
 // shape of its type: an object where the type has elements, none where it is a
 // leaf; several in an array only where the element repeats. Errors name the
-// line, the offset and the elements on the way, never a value.
+// line, the offset and the elements on the way, never a value: those of a place
+// in the body are a [*JSONError].
 func ReadJSON(body []byte, typ *Type, only Selection, o JSONLimits) (*Node, error) {
 	r, err := newJSONReader(body, only, o)
 	if err != nil {
@@ -127,10 +128,22 @@ type jsonReader struct {
 }
 
 func (r *jsonReader) fail(at int, what string) error {
-	if len(r.way) > 0 {
-		what = strings.Join(r.way, ".") + ": " + what
+	return &JSONError{r.line, at, strings.Join(r.way, "."), what}
+}
+
+// A JSONError is a fault of a body that is JSON, or should be, and its place.
+type JSONError struct {
+	Line, Offset int
+	Path         string // the elements that were open there, with dots; "" at the root
+	What         string // without values
+}
+
+func (e *JSONError) Error() string {
+	what := e.What
+	if e.Path != "" {
+		what = e.Path + ": " + what
 	}
-	return fmt.Errorf("JSON line %d, offset %d: %s", r.line, at, what)
+	return fmt.Sprintf("JSON line %d, offset %d: %s", e.Line, e.Offset, what)
 }
 
 func (r *jsonReader) node(name string, at, line int) *Node {
@@ -251,7 +264,7 @@ func (r *jsonReader) values(el *Element, keep bool, depth int) (present bool, er
 		if !more {
 			if n > 1 && !el.Repeats && !r.limits.AnyRepeats {
 				r.line = line
-				return false, r.fail(at, fmt.Sprintf("an array of %d where the declaration has one value: declare that it repeats", n))
+				return false, r.fail(at, fmt.Sprintf("an array of %d where one value is expected", n))
 			}
 			return present, nil
 		}
