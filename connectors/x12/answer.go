@@ -3,6 +3,7 @@ package x12
 import (
 	"bytes"
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,9 +21,9 @@ const (
 // older are the codes of a 999 in the words of a 997 (data elements 720 and
 // 723), which knows no implementation guides.
 var (
-	olderSegment = map[string]string{"I4": "2", "I6": "3", "I7": "3", "I8": "3"}
-	olderElement = map[string]string{"I6": "7", "I12": "7", "12": "6", "13": "3"}
-	olderSet     = map[string]string{"I5": "5", "23": "7"}
+	olderSegment = map[string]string{"I4": "2", "I6": "3", "I7": "3", "I9": "2"}
+	olderElement = map[string]string{"I6": "7", "I9": "2", "I10": "10", "I12": "7", "I13": "10", "12": "6", "13": "3"}
+	olderSet     = map[string]string{"I5": "5", "I6": "1", "18": "6", "19": "1", "23": "7"}
 	olderGroup   = map[string]string{"19": "6"}
 )
 
@@ -151,7 +152,8 @@ func (t *judgedSet) control(a *acker) string {
 }
 
 func (a *acker) set(g *judgedGroup, t *judgedSet) {
-	ak2 := []string{"AK2", must(t.env.st.element(1), 3), t.control(a), ""}
+	set := must(t.env.st.element(1), 3)
+	ak2 := []string{"AK2", strings.Repeat("0", 3-len(set)) + set, t.control(a), ""}
 	if a.kind == Ack999 || strings.HasPrefix(string(g.env.gs.element(8)), "005") {
 		ak2[3] = a.echo(t.env.st.element(3), 35)
 	}
@@ -167,11 +169,10 @@ func (a *acker) set(g *judgedGroup, t *judgedSet) {
 		if f.element > 0 {
 			code = "8"
 		}
-		loop := f.loop
-		if len(loop) > 4 || loop != "" && loop[0] > '9' { // data element 447 has no room for more (2010AA), and HL_I is a name of ours
-			loop = ""
+		a.segment(a.is("3"), f.id, strconv.Itoa(f.segment), loopID(f.loop), code)
+		if f.element == 0 {
+			a.cause(f)
 		}
-		a.segment(a.is("3"), f.id, strconv.Itoa(f.segment), loop, code)
 		if id := t.claimAt(f.segment); a.kind == Ack999 && id != nil {
 			if text := a.echo(id, 35); text != "" {
 				a.segment("CTX", "CLM01"+string(a.d.component)+text)
@@ -193,14 +194,37 @@ func (a *acker) set(g *judgedGroup, t *judgedSet) {
 				}
 				place += string(a.d.component) + strconv.Itoa(f.repetition)
 			}
-			a.segment(a.is("4"), place, "", a.code(f.code, olderElement), a.echo(sent.value(f), 99))
+			number := ""
+			if n := f.number(); n > 0 {
+				number = strconv.Itoa(n)
+			}
+			a.segment(a.is("4"), place, number, a.code(f.code, olderElement), a.echo(sent.value(f), 99))
+			a.cause(f)
 		}
 	}
-	codes := a.codes(t.faults, olderSet)
-	if t.hasPlaces() && len(codes) < 5 {
-		codes = append(codes, "5")
-	}
+	codes := a.codes(slices.Concat(t.faults, t.places()), olderSet)
 	a.segment(append([]string{a.is("5"), string(t.verdict)}, codes...)...)
+}
+
+// cause writes, in a 999, which element it is whose value called for another, or excluded it.
+func (a *acker) cause(f *fault) {
+	if f.cause == nil || a.kind != Ack999 {
+		return
+	}
+	place := strconv.Itoa(f.cause.element)
+	if f.cause.component > 0 {
+		place += string(a.d.component) + strconv.Itoa(f.cause.component)
+	}
+	a.segment("CTX", "SITUATIONAL TRIGGER", f.cause.id, strconv.Itoa(f.cause.segment), loopID(f.cause.loop), place)
+}
+
+// loopID is a loop as far as it can be told: data element 447 has no room for more than four characters (2010AA has more),
+// and HL_I is a name of ours.
+func loopID(loop string) string {
+	if len(loop) > 4 || loop != "" && loop[0] > '9' {
+		return ""
+	}
+	return loop
 }
 
 // answer writes the interchange that answers one: TA1 and acknowledgments; nil where

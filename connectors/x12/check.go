@@ -19,6 +19,8 @@ type checker struct {
 	faults     []fault
 	levels     []*frame // of a guide whose loops may be gone on with later: they are complete at the end
 	position   int      // of the segment in hand
+	item       *item    // where it stands, nil: nowhere that the guide has
+	cause      *cause   // of the fault that is noted next
 }
 
 // checkSet returns the faults of a set's segments in their order. Of a set without a guide here only the
@@ -62,19 +64,23 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 		}
 		if g == nil {
 			if def := c.dictionary.segments[seg.id]; def != nil {
-				c.elements(&seg, def, nil, "")
+				c.elements(&seg, &used{def: def}, nil)
 			}
 			continue
 		}
 		u := has[seg.id]
 		if u == nil {
-			code := "6"
-			if c.dictionary.segments[seg.id] == nil {
-				code = "1"
+			f := fault{code: "6", class: segments, id: seg.id, loop: p.open.loop.name}
+			switch {
+			case c.dictionary.segments[seg.id] == nil && !g.standard[seg.id]:
+				f.code = "1"
+			case g.standard[seg.id]:
+				f.code, f.class = "I4", notUsed
 			}
-			c.note(fault{code: code, class: segments, id: seg.id, loop: p.open.loop.name})
+			c.note(f)
 			continue
 		}
+		c.item = nil
 		if err := p.place(&seg, nil); err != nil {
 			element := err.(*syntaxError).element
 			f := fault{code: "2", class: never, id: seg.id, loop: p.open.loop.name}
@@ -84,7 +90,7 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 			c.note(f)
 			continue
 		}
-		c.elements(&seg, u.def, u.rules, p.open.loop.name)
+		c.elements(&seg, u, p.open)
 	}
 	if p != nil {
 		c.closed(p.open, nil)
@@ -128,6 +134,8 @@ func (c *checker) closed(f, up *frame) {
 // counted is told that item i of a frame stands there once more.
 func (c *checker) counted(f *frame, i int, s *segment) {
 	it := &f.loop.items[i]
+	c.item = it.starts()
+	c.barred(f, i, s)
 	if f.counts[i] < math.MaxUint16 {
 		f.counts[i]++
 	}
@@ -171,20 +179,28 @@ func (c *checker) complete(f *frame) {
 		}
 		c.note(fault{code: code, class: segments, segment: f.first, id: it.starts().segment, loop: loop})
 	}
+	c.lacking(f)
 }
 
 // badFunc notes a fault at an element of the segment in hand.
 type badFunc func(of class, code string, element, component, repetition int)
 
-// elements compares a segment with the dictionary and with the rules of the guide.
-func (c *checker) elements(s *segment, def *segmentDef, rules []rule, loop string) {
+// elements compares a segment with the dictionary, with the rules of the guide, and with what the guide says of the
+// place where it stands in the loop f; nil is none.
+func (c *checker) elements(s *segment, u *used, f *frame) {
+	def, loop := u.def, ""
+	if f != nil {
+		loop = f.loop.name
+	}
 	c.parts = c.parts[:0]
 	have, faulty := uint64(0), uint64(0) // bit n is element n
 	bad := func(of class, code string, element, component, repetition int) {
-		if bit := uint64(1) << min(element, 63); code != "I6" || faulty&bit == 0 { // that it is no code of the list says no more
-			faulty |= bit
-			c.note(fault{code: code, class: of, id: s.id, loop: loop, element: element, component: component, repetition: repetition})
+		bit := uint64(1) << min(element, 63)
+		if again := faulty&bit > 0; again && (code == "I6" || component == 0 && (code == "1" || code == "2")) {
+			return // that it is no code of the list, or is missing, says no more
 		}
+		faulty |= bit
+		c.note(fault{code: code, class: of, id: s.id, loop: loop, element: element, component: component, repetition: repetition, cause: c.cause})
 	}
 	at, n := len(s.id)+1, 0
 	for at <= len(s.raw) && s.raw != nil {
@@ -215,12 +231,12 @@ func (c *checker) elements(s *segment, def *segmentDef, rules []rule, loop strin
 			}
 		case e.repeats && c.d.repetition != 0:
 			for r, part := range bytes.Split(raw, []byte{c.d.repetition}) {
-				c.value(e, part, n, r+1, bad)
+				c.compare(def, part, n, r+1, bad)
 			}
 		case c.d.repetition != 0 && bytes.IndexByte(raw, c.d.repetition) >= 0:
 			bad(elements, "12", n, 0, 0)
 		default:
-			c.value(e, raw, n, 0, bad)
+			c.compare(def, raw, n, 0, bad)
 		}
 	}
 	for i := n; i < len(def.elements); i++ {
@@ -228,7 +244,13 @@ func (c *checker) elements(s *segment, def *segmentDef, rules []rule, loop strin
 			bad(elements, "1", i+1, 0, 0)
 		}
 	}
-	c.conditions(def.notes, rules, have, bad)
+	if c.item != nil {
+		c.usage(&c.item.usage, have, bad)
+	}
+	c.conditions(def.notes, u.rules, have, bad)
+	if f != nil {
+		c.situations(s, f, u.calls, bad)
+	}
 }
 
 // trimSpaces takes the spaces at the end away.
@@ -239,15 +261,35 @@ func trimSpaces(v []byte) []byte {
 	return v
 }
 
-// value compares one element or repetition with what the dictionary has.
-func (c *checker) value(e *elementDef, raw []byte, n, repetition int, bad badFunc) {
+// number returns that of an element or component, 0 where it has none.
+func (def *segmentDef) number(element, component int) int {
+	if element < 1 || element > len(def.elements) {
+		return 0
+	}
+	e := &def.elements[element-1]
+	if component == 0 {
+		return e.number
+	}
 	if e.parts == nil {
-		if code := leafFault(e.typ.Name, e.least, e.max, raw); code != "" {
+		return 0
+	}
+	return e.parts.number(component, 0)
+}
+
+// compare compares element n, or one repetition of it, with what the dictionary has.
+func (c *checker) compare(def *segmentDef, raw []byte, n, repetition int, bad badFunc) {
+	e := &def.elements[n-1]
+	if e.parts == nil {
+		code := leafFault(e.typ.Name, e.least, e.max, raw)
+		if code == "" && e.number == period && n > 1 && def.elements[n-2].number == periodFormat {
+			code = periodFault(c.parts[n-2], raw)
+		}
+		if code != "" {
 			bad(elements, code, n, 0, repetition)
 		}
 		return
 	}
-	have := uint64(0)
+	have, before, last := uint64(0), []byte(nil), []byte(nil)
 	for i, more := 0, true; i < len(e.parts.elements) || more; i++ {
 		var part []byte
 		part, raw, more = bytes.Cut(raw, []byte{c.d.component})
@@ -256,6 +298,10 @@ func (c *checker) value(e *elementDef, raw []byte, n, repetition int, bad badFun
 			break
 		}
 		k := &e.parts.elements[i]
+		if i > 0 {
+			before = last
+		}
+		last = part
 		if len(part) == 0 {
 			if k.required {
 				bad(elements, "1", n, i+1, repetition)
@@ -263,7 +309,11 @@ func (c *checker) value(e *elementDef, raw []byte, n, repetition int, bad badFun
 			continue
 		}
 		have |= 2 << i
-		if code := leafFault(k.typ.Name, k.least, k.max, part); code != "" {
+		code := leafFault(k.typ.Name, k.least, k.max, part)
+		if code == "" && k.number == period && i > 0 && e.parts.elements[i-1].number == periodFormat {
+			code = periodFault(before, part)
+		}
+		if code != "" {
 			bad(elements, code, n, i+1, repetition)
 		}
 	}

@@ -41,39 +41,39 @@ func TestASetIsComparedWithItsGuide(t *testing.T) {
 		{"a segment of the order, in a wrong place", "AK3*CUR*4**7", order("REF*PO*1~CUR*BY*USD~")},
 		{"a segment that no X12 has", "AK3*QQQ*3**1", order("QQQ*1~")},
 		{"what is no segment", "AK3*??? 3**1", order("*1~")},
-		{"what begins no loop here", "IK3*NM1*27*2300*8 CTX*CLM01:A1 IK4*1**I6", claimOf("NM1*ZZ*1*DOC~")},
-		{"a qualifier that the guide does not have", "IK3*REF*27*2300*8 CTX*CLM01:A1 IK4*1**I6", claimOf("REF*ZZ*1~")},
-		{"a letter in a number", "AK3*CUR*3**8 AK4*3**6", order("CUR*BY*USD*1A~")},
-		{"two points in a number", "AK3*CUR*3**8 AK4*3**6", order("CUR*BY*USD*1.0.1~")},
+		{"what begins no loop here", "IK3*NM1*27*2300*8 CTX*CLM01:A1 IK4*1*98*I6", claimOf("NM1*ZZ*1*DOC~")},
+		{"a qualifier that the guide does not have", "IK3*REF*27*2300*8 CTX*CLM01:A1 IK4*1*128*I6", claimOf("REF*ZZ*1~")},
+		{"a letter in a number", "AK3*CUR*3**8 AK4*3*280*6", order("CUR*BY*USD*1A~")},
+		{"two points in a number", "AK3*CUR*3**8 AK4*3*280*6", order("CUR*BY*USD*1.0.1~")},
 		{"a number of ten digits, a sign and a point", "AK5*A", order("CUR*BY*USD*-12345.67890~")},
-		{"a number of eleven digits", "AK4*3**5", order("CUR*BY*USD*12345.678901~")},
-		{"a code that is too long", "AK4*2**5", order("CUR*BY*USDX~")},
+		{"a number of eleven digits", "AK4*3*280*5", order("CUR*BY*USD*12345.678901~")},
+		{"a code that is too long", "AK4*2*100*5", order("CUR*BY*USDX~")},
 		{"letters of two bytes are one each", "AK5*A", order("N1*ST*" + strings.Repeat("Ü", 60) + "~")},
-		{"one letter more", "AK4*2**5", order("N1*ST*" + strings.Repeat("Ü", 61) + "~")},
-		{"a control character", "AK4*2**6", order("N1*ST*A\x07B~")},
+		{"one letter more", "AK4*2*93*5", order("N1*ST*" + strings.Repeat("Ü", 61) + "~")},
+		{"a control character", "AK4*2*93*6", order("N1*ST*A\x07B~")},
 		{"a day in February", "AK5*A", order("DTM*002*20280229~")},
-		{"a day that no February has", "AK3*DTM*3**8 AK4*2**8", order("DTM*002*20270229~")},
+		{"a day that no February has", "AK3*DTM*3**8 AK4*2*373*8", order("DTM*002*20270229~")},
 		{"a time", "AK5*A", order("DTM*002*20280229*2359~")},
-		{"a time that is none", "AK4*3**9", order("DTM*002*20280229*2460~")},
+		{"a time that is none", "AK4*3*337*9", order("DTM*002*20280229*2460~")},
 		{"too many elements", "AK3*CUR*3**8 AK4*22**3", order("CUR*BY*USD" + strings.Repeat("*", 20) + "X~")},
 		{"too many components", "IK4*1:10**13", claimOf("HI*ABF:1:::::::::9~")},
-		{"a component that is missing", "IK4*1:2**1", claimOf("HI*ABF~")},
-		{"a component that is too long", "IK4*1:1**5", claimOf("HI*ABFX:1~")},
-		{"one of two that need each other", "AK3*N1*3**8 AK4*4**2 AK5", order("N1*ST*NAME*92~")},
-		{"none of two of which one is needed", "AK3*REF*3**8 AK4*2**2 AK5", order("REF*PO~")},
-		{"one without what it needs", "AK3*DTM*3**8 AK4*3**2 AK5", order("DTM*002*20280229**LT~")},
-		{"one of three that need one of two others", "IK3*CAS*28*2320*8 CTX*CLM01:A1 IK4*6**2 IK5", claimOf("SBR*S*18*******CI~CAS*CO*45*1**97~")},
-		{"components that need each other", "IK4*1:4**2 IK5", claimOf("HI*BH:11:D8~")},
-		{"components that exclude each other, of 005010", "IK4*1:9**10*Y", claimOf("HI*BF:1::::::1:Y~")},
-		{"a code that is too short", "AK4*2**4*U", order("CUR*BY*U~")},
-		{"a date of six digits", "AK4*2**8*280229 AK5", order("DTM*002*280229~")},
-		{"what the guide requires and X12 does not", "IK4*9**1 IK5", claimOf("CLM*C*1***11:B:1*Y*A*Y~")},
-		{"a code that is none of the guide's", "IK4*5:2**I6*A IK4*7**I6*Q IK5", claimOf("CLM*C*1***11:A:1*Y*Q*Y*Y~")},
-		{"a code that is too long is said to be that alone", "IK4*7**5*AB IK5", claimOf("CLM*C*1***11:B:1*Y*AB*Y*Y~")},
-		{"what is wrong is copied for its sender", "AK4*2**8*20270229", order("DTM*002*20270229~")},
-		{"no copy of what can not stand in an answer", "AK4*2**6 AK5", order("N1*ST*A\x07B~")},
-		{"no copy of more than 99 characters", "AK4*2**5 AK5", order("N1*ST*" + strings.Repeat("A", 100) + "~")},
-		{"a repetition of what does not repeat", "IK4*2**12", claimOf("REF*EA*1^2~")},
+		{"a component that is missing", "IK4*1:2*1271*1", claimOf("HI*ABF~")},
+		{"a component that is too long", "IK4*1:1*1270*5", claimOf("HI*ABFX:1~")},
+		{"one of two that need each other", "AK3*N1*3**8 AK4*4*67*2 AK5", order("N1*ST*NAME*92~")},
+		{"none of two of which one is needed", "AK3*REF*3**8 AK4*2*127*2 AK5", order("REF*PO~")},
+		{"one without what it needs", "AK3*DTM*3**8 AK4*3*337*2 AK5", order("DTM*002*20280229**LT~")},
+		{"one of three that need one of two others", "IK3*CAS*28*2320*8 CTX*CLM01:A1 IK4*6*782*2 IK5", claimOf("SBR*S*18*******CI~CAS*CO*45*1**97~")},
+		{"components that need each other", "IK4*1:4*1251*2 IK5", claimOf("HI*BH:11:D8~")},
+		{"components that exclude each other, of 005010", "IK4*1:9*1073*10*Y", claimOf("HI*BF:1::::::1:Y~")},
+		{"a code that is too short", "AK4*2*100*4*U", order("CUR*BY*U~")},
+		{"a date of six digits", "AK4*2*373*8*280229 AK5", order("DTM*002*280229~")},
+		{"what the guide requires and X12 does not", "IK4*9*1363*1 IK5", claimOf("CLM*C*1***11:B:1*Y*A*Y~")},
+		{"a code that is none of the guide's", "IK4*5:2*1332*I6*A IK4*7*1359*I6*Q IK5", claimOf("CLM*C*1***11:A:1*Y*Q*Y*Y~")},
+		{"a code that is too long is said to be that alone", "IK4*7*1359*5*AB IK5", claimOf("CLM*C*1***11:B:1*Y*AB*Y*Y~")},
+		{"what is wrong is copied for its sender", "AK4*2*373*8*20270229", order("DTM*002*20270229~")},
+		{"no copy of what can not stand in an answer", "AK4*2*93*6 AK5", order("N1*ST*A\x07B~")},
+		{"no copy of more than 99 characters", "AK4*2*93*5 AK5", order("N1*ST*" + strings.Repeat("A", 100) + "~")},
+		{"a repetition of what does not repeat", "IK4*2*127*12", claimOf("REF*EA*1^2~")},
 	} {
 		got, _ := verdictOf(t, Config{Split: SplitClaim}, c.body)
 		if !strings.Contains(got, strings.Replace(c.want, "??? ", "???*", 1)) {
@@ -82,18 +82,18 @@ func TestASetIsComparedWithItsGuide(t *testing.T) {
 	}
 }
 
-// TestWithoutAGuideTheElementsAreCompared: of the HIPAA sets of 004010, and of whatever else names a release
+// TestWithoutAGuideTheElementsAreCompared: of whatever names a release
 // that is known; a set of another release is not compared.
 func TestWithoutAGuideTheElementsAreCompared(t *testing.T) {
 	t.Parallel()
 	set := "837*0001~BHT*0019*00*1*20260505*0830*CH~NM1*41*2*S*****46~HL*1**20*1~CLM*A1*1OO***11:B:1~CLM*B1*5***11:B:1~HI*ABF:1::::::9:Y~"
 	for version, want := range map[string]string{
-		"004010X098A1": "AK3*NM1*3**8 AK4*9**2 AK3*CLM*5**8 CTX AK4*2**6*1OO AK5*R*5",
-		"005010X999":   "IK3*NM1*3**8 IK4*9**2 IK3*CLM*5**8 CTX*CLM01:A1 IK4*2**6*1OO IK3*HI*7**8 CTX*CLM01:B1 IK4*1:9**10*Y IK5*R*5",
-		"003040":       "AK5*A",
+		"004010X999": "AK3*NM1*3**8 AK4*9*67*2 AK3*CLM*5**8 AK4*2*782*6*1OO AK5*R*5",
+		"005010X999": "IK3*NM1*3**8 IK4*9*67*2 IK3*CLM*5**8 CTX*CLM01:A1 IK4*2*782*6*1OO IK3*HI*7**8 CTX*CLM01:B1 IK4*1:9*1073*10*Y IK5*R*5",
+		"003040":     "AK5*A",
 	} {
 		got, _ := verdictOf(t, Config{Split: SplitClaim}, sent(version, "HC", 11, set))
-		if !strings.Contains(got, strings.Replace(want, " CTX AK4", " AK4", 1)) {
+		if !strings.Contains(got, want) {
 			t.Errorf("%s: %s, and no %s", version, got, want)
 		}
 	}
@@ -156,7 +156,7 @@ func TestADependentsClaimIsTakenOfEachGuide(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ version, claim string }{
 		{"005010X222A1", claimText("D1", "10")},
-		{"005010X223A2", "CLM*D1*10***11:A:1*Y*A*Y*Y~DTP*434*RD8*20260401-20260402~CL1*1*1*01~HI*ABK:J20~LX*1~SV2*0300*HC:80053*10*UN*1~DTP*472*D8*20260402~"},
+		{"005010X223A2", "CLM*D1*10***11:A:1**A*Y*Y~DTP*434*RD8*20260401-20260402~CL1*1*1*01~HI*ABK:J20~LX*1~SV2*0300*HC:80053*10*UN*1~DTP*472*D8*20260402~"},
 		{"005010X224A2", "CLM*D1*10***11:B:1*Y*A*Y*Y~DTP*472*D8*20260402~LX*1~SV3*AD:D0120*10~"},
 	} {
 		set := strings.NewReplacer("005010X222A1", c.version, "HL*2*1*22*0~SBR*P*18*", "HL*2*1*22*1~SBR*P**", "CLAIM~", "HL*3*2*23*0~PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*90001~DMG*D8*20150101*M~"+c.claim).

@@ -189,6 +189,9 @@ func (p *Partner) takes(version string) bool {
 	return len(p.Versions) == 0 || slices.ContainsFunc(p.Versions, func(v string) bool { return strings.HasPrefix(version, baseVersion(v)) })
 }
 
+// isConvention: 005010X222A1, and no release alone.
+func isConvention(s string) bool { return len(s) > 6 && isNumber(s[:6]) && s[6] == 'X' }
+
 // partnerOf finds who sent an interchange and says what is wrong with the
 // address, as TA105 does: "" is nothing.
 func (c *Config) partnerOf(from, to party) (p *Partner, code string) {

@@ -47,6 +47,7 @@ type elementDef struct {
 	least    int // characters, 0: one
 	max      int
 	parts    *segmentDef // of a composite
+	number   int         // of the data element, 0 of a composite
 	table    string
 	labels   tree.Labels // wherever it stands
 	personal tree.Labels // where it is the patient's
@@ -184,7 +185,12 @@ func readElement(line string, r release) (e elementDef, has bool, err error) {
 		word, after, _ := strings.Cut(rest, " ")
 		switch {
 		case strings.HasPrefix(word, "#"):
-			e.table = "X12-" + word[1:]
+			if e.number, err = strconv.Atoi(word[1:]); err != nil || e.number < 1 || e.number > 9999 {
+				return e, false, fmt.Errorf("%q is no number of a data element", word)
+			}
+			if strings.TrimSuffix(f[0], "*") == "ID" {
+				e.table = "X12-" + word[1:]
+			}
 		case strings.HasPrefix(word, "="):
 			if e.labels, e.personal, err = readLabels(word[1:]); err != nil {
 				return e, false, err

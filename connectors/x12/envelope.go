@@ -2,6 +2,7 @@ package x12
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -44,7 +45,7 @@ type setEnvelope struct {
 
 // scanEnvelopes finds interchanges, groups and transaction sets in one pass
 // that copies nothing and allocates nothing for a segment. It returns an error where what was
-// delivered can not be told apart: no ISA, one whose delimiters are unclear,
+// delivered can not be told apart: no ISA, one of which not even the sender can be read,
 // or segments that stand in no interchange.
 func scanEnvelopes(body []byte) ([]envelope, error) {
 	s, err := newScanner(body)
@@ -103,6 +104,11 @@ func (e *envelopes) begin() error {
 		return &syntaxError{segment: e.s.number, offset: e.s.at, what: fmt.Sprintf("over %d interchanges at once", maxInterchanges)}
 	}
 	isa, err := e.s.isa()
+	if se := (*syntaxError)(nil); errors.As(err, &se) && se.code != "" { // what follows can not be told apart, and who sent it can
+		e.all = append(e.all, envelope{isa: isa, start: isa.start, end: len(e.s.body), faults: []fault{{code: se.code, class: never}}})
+		e.s.at = len(e.s.body)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ const (
 	headers        class = "headers"         // elements of ISA and GS against their form
 	segments       class = "segments"        // unknown, missing, too many or misplaced
 	elements       class = "elements"        // missing, too long, too many, of the wrong kind
+	notUsed        class = "not_used"        // segments and elements that the guide does not use
+	situations     class = "situations"      // what another value calls for, or excludes, by the guide
 	conditions     class = "conditions"      // between elements: one needs or excludes another
 	codes          class = "codes"           // none of those that the guide has
 	balance        class = "balance"         // the sums of an 835
@@ -27,7 +29,7 @@ const (
 	never          class = ""                // what was sent can not be read, whatever one wants
 )
 
-var classes = []class{counts, controlNumbers, headers, segments, elements, conditions, codes, balance, lineBreaks}
+var classes = []class{counts, controlNumbers, headers, segments, elements, notUsed, situations, conditions, codes, balance, lineBreaks}
 
 // A fault is one thing that is wrong with an interchange, a group, a
 // transaction set or a segment of it. It says where, and never with what.
@@ -41,6 +43,22 @@ type fault struct {
 	element    int    // 0: the segment as a whole
 	component  int
 	repetition int
+	cause      *cause // of a situation
+}
+
+// A cause is the element whose value calls for another, or excludes it.
+type cause struct {
+	segment            int
+	id, loop           string
+	element, component int
+}
+
+// number is that of the data element at fault, 0 where it is unknown, or a composite.
+func (f *fault) number() int {
+	if def := dictionaries[release5010]().segments[f.id]; def != nil {
+		return def.number(f.element, f.component)
+	}
+	return 0
 }
 
 // sortFaults puts faults in the order of what they are about.

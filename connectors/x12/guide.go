@@ -18,25 +18,28 @@ var guidesText string
 
 // A guide is one transaction set as one implementation guide has it.
 type guide struct {
-	version string // "005010X221A1"; "004010" of a set without a guide
-	set     string // ST-01
-	title   string
-	release release
-	root    *loop
-	rules   map[string][]rule // by segment
-	schema  func() *tree.Type
-	begins  func() map[string]bool // ids of the segments that begin its loops
-	has     func() map[string]*used
+	version  string // "005010X221A1"; "004010" of a set without a guide
+	set      string // ST-01
+	title    string
+	release  release
+	standard map[string]bool // segments that the set has in the standard, of an implementation guide
+	root     *loop
+	rules    map[string][]rule      // by segment
+	calls    map[string][]situation // by the segment whose value calls for something
+	schema   func() *tree.Type
+	begins   func() map[string]bool // ids of the segments that begin its loops
+	has      func() map[string]*used
 }
 
 // A used segment is one that a guide has somewhere, with what it says of it everywhere.
 type used struct {
 	def   *segmentDef
 	rules []rule
+	calls []situation
 }
 
 func newGuide(version, set, title string, root *loop) *guide {
-	g := &guide{version: version, set: set, title: title, root: root, rules: map[string][]rule{}}
+	g := &guide{version: version, set: set, title: title, root: root, rules: map[string][]rule{}, calls: map[string][]situation{}}
 	if !strings.HasPrefix(version, "004010") {
 		g.release = release5010
 	}
@@ -46,7 +49,7 @@ func newGuide(version, set, title string, root *loop) *guide {
 		root.segmentIDs(ids, map[*loop]bool{})
 		for id, def := range dictionaries[g.release]().segments {
 			if ids[id] {
-				has[id] = &used{def, g.rules[id]}
+				has[id] = &used{def, g.rules[id], g.calls[id]}
 			}
 		}
 		return has
@@ -76,6 +79,7 @@ type item struct {
 	whom     subject
 	when     qualifier
 	labels   map[int]tree.Labels // of single elements, in place of the dictionary's
+	usage    usage
 }
 
 // A subject is of whom a segment speaks.
@@ -150,7 +154,8 @@ var guides = sync.OnceValue(func() []*guide {
 // A guideReader reads the file, line by line.
 type guideReader struct {
 	all   []*guide
-	open  []openLoop // innermost last
+	sets  map[string]map[string]bool // segments of a set in the standard, by release and set
+	open  []openLoop                 // innermost last
 	named map[string]*loop
 }
 
@@ -163,7 +168,7 @@ type openLoop struct {
 }
 
 func readGuides(text string) ([]*guide, error) {
-	r := guideReader{}
+	r := guideReader{sets: map[string]map[string]bool{}}
 	for i, line := range strings.Split(text, "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -176,6 +181,18 @@ func readGuides(text string) ([]*guide, error) {
 }
 
 func (r *guideReader) line(line string) error {
+	if rest, ok := strings.CutPrefix(line, "standard "); ok {
+		f := strings.Fields(rest)
+		if len(f) < 3 {
+			return fmt.Errorf("a set of the standard is RELEASE SET SEGMENTS")
+		}
+		all := map[string]bool{}
+		for _, id := range f[2:] {
+			all[id] = true
+		}
+		r.sets[f[0]+" "+f[1]] = all
+		return nil
+	}
 	if rest, ok := strings.CutPrefix(line, "guide "); ok {
 		if err := r.close(0); err != nil {
 			return err
@@ -185,6 +202,9 @@ func (r *guideReader) line(line string) error {
 			return fmt.Errorf("a guide is VERSION SET Title")
 		}
 		g := newGuide(f[0], f[1], f[2], &loop{})
+		if len(g.version) > 6 {
+			g.standard = r.sets[g.version[:6]+" "+g.set]
+		}
 		r.all = append(r.all, g)
 		r.open, r.named = []openLoop{{loop: g.root}}, map[string]*loop{}
 		return nil
@@ -213,6 +233,14 @@ func (r *guideReader) line(line string) error {
 			rules[segment] = append(rules[segment], rule)
 		}
 		return nil
+	case "when", "unless":
+		if len(r.all) == 0 {
+			return fmt.Errorf("a situation of no guide")
+		}
+		c, err := readSituation(word, rest)
+		calls := r.all[len(r.all)-1].calls
+		calls[c.segment] = append(calls[c.segment], c)
+		return err
 	case "like":
 		l := r.named[rest]
 		if l == nil {
@@ -277,7 +305,7 @@ func levelLoops(o openLoop) []item {
 	return out
 }
 
-// readItem reads "R 1 01=PR|PE {2=identifier} Title" and "S * @patient Title".
+// readItem reads "R 1 01=PR|PE {2=identifier} +3,8:9 -4:7 Title" and "S * @patient Title".
 func readItem(text string, whom subject) (item, error) {
 	it := item{whom: whom}
 	f := strings.SplitN(text, " ", 3)
@@ -312,6 +340,10 @@ func readItem(text string, whom subject) (item, error) {
 				return it, err
 			}
 			it.labels = map[int]tree.Labels{element: labels}
+		case len(word) > 1 && (word[0] == '+' || word[0] == '-') && word[1] >= '0' && word[1] <= '9':
+			if err := it.usage.read(word); err != nil {
+				return it, err
+			}
 		case isWhen:
 			element, component, parts := strings.Cut(place, ".")
 			var err error

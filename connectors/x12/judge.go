@@ -3,6 +3,7 @@ package x12
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -44,13 +45,14 @@ type judgedMessage struct {
 	refused bool            // by accept
 }
 
-func (t *judgedSet) hasPlaces() bool {
-	for i := range t.faults {
-		if t.faults[i].segment > 0 {
-			return true
+// places says, of the set as a whole, that some of its segments are at fault: by the standard (5), by the guide (I5).
+func (t *judgedSet) places() (all []fault) {
+	for _, code := range []string{"5", "I5"} {
+		if slices.ContainsFunc(t.faults, func(f fault) bool { return f.segment > 0 && (f.code[0] == 'I') == (code == "I5") }) {
+			all = append(all, fault{code: code})
 		}
 	}
-	return false
+	return all
 }
 
 // claimAt returns CLM-01 of the claim whose own segments a place is in.
@@ -106,7 +108,14 @@ func (g *judge) interchange(env *envelope) *judged {
 	sum := sha256.Sum256(g.body[env.start:env.end])
 	j.hash = hex.EncodeToString(sum[:20])
 	var code string
-	if j.partner, code = g.conf.partnerOf(j.from, j.to); code != "" {
+	j.partner, code = g.conf.partnerOf(j.from, j.to)
+	if _, err := readParty(j.to.String()); err != nil && j.partner != nil && j.partner.ID != Anyone {
+		code, j.to = "007", j.partner.own // there is no other way to answer
+		if len(rawElement(isa, 7)) == 2 {
+			code = "008"
+		}
+	}
+	if code != "" {
 		env.faults = append([]fault{{code: code, class: never}}, env.faults...)
 	}
 	if j.partner == nil {
@@ -213,13 +222,24 @@ func (g *judge) group(j *judged, e *groupEnvelope) judgedGroup {
 		case seen[control]:
 			t.faults = append(t.faults, fault{code: "23", class: never})
 		}
-		if set := t.st.element(1); len(set) != 3 || !belongs(string(set), string(e.gs.element(1))) {
+		switch set := t.st.element(1); {
+		case len(set) != 3 || !allDigits(set):
 			t.faults = append(t.faults, fault{code: "6", class: never})
+		case !belongs(string(set), function):
+			t.faults = append(t.faults, fault{code: "18", class: never})
+		}
+		if st03 := string(t.st.element(3)); isConvention(st03) && isConvention(version) && baseVersion(st03) != baseVersion(version) {
+			t.faults = append(t.faults, fault{code: "19", class: never})
 		}
 		seen[control] = true
 		out.sets = append(out.sets, g.set(j, e, t))
 	}
 	return out
+}
+
+// foreign says whether a set is none that its group may hold.
+func (t *setEnvelope) foreign() bool {
+	return slices.ContainsFunc(t.faults, func(f fault) bool { return f.code == "6" || f.code == "18" || f.code == "19" })
 }
 
 // set makes the messages of a transaction set, one or one for each claim.
@@ -229,7 +249,7 @@ func (g *judge) set(j *judged, e *groupEnvelope, t *setEnvelope) judgedSet {
 	guide := guideFor(kind, string(t.st.element(3)), string(e.gs.element(8)))
 	var whole verdict
 	out.faults, whole = sieve(j.partner, t.faults)
-	if t.se.raw == nil { // where it ends is not known
+	if t.se.raw == nil || t.foreign() { // where it ends is not known, or what it is to be compared with
 		out.messages = []judgedMessage{{}}
 		return out
 	}

@@ -18,6 +18,7 @@ type frame struct {
 
 	counts []uint16 // of each item, for the checker
 	first  int      // number of the segment that began it, for the checker
+	calls  []call   // for what the values in it call, for the checker
 }
 
 // A placer puts the segments of one transaction set where the guide has them.

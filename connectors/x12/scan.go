@@ -184,17 +184,18 @@ func (s *scanner) binary(p *piece) *cutFault {
 	return nil
 }
 
-// isa reads the ISA at hand, and sets the delimiters that it shows.
+// isa reads the ISA at hand, and sets the delimiters that it shows. Where they are at fault it returns
+// what can be read of it all the same, with a syntaxError that has a code.
 func (s *scanner) isa() (segment, error) {
 	s.number++
 	d, size, err := readDelimiters(s.body[s.at:])
+	seg := segment{id: "ISA", raw: s.body[s.at : s.at+max(size-len(d.terminator), 0)], start: s.at, end: s.at + size, number: s.number, d: &d}
 	if err != nil {
 		se := err.(*syntaxError)
 		se.segment, se.offset = s.number, se.offset+s.at
-		return segment{}, se
+		return seg, se
 	}
 	s.d = d
-	seg := segment{id: "ISA", raw: s.body[s.at : s.at+size-len(d.terminator)], start: s.at, end: s.at + size, number: s.number, d: &d}
 	s.at = seg.end
 	return seg, nil
 }

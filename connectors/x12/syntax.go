@@ -23,6 +23,7 @@ type syntaxError struct {
 	element int    // from 1; 0 is the segment as a whole
 	offset  int    // bytes from the beginning
 	what    string
+	code    string // of TA105, where who sent the ISA at fault can still be read
 }
 
 func (e *syntaxError) Error() string {
@@ -54,11 +55,11 @@ type delimiters struct {
 }
 
 // readDelimiters reads them off an ISA at the beginning of body, and returns
-// the number of bytes up to and with its terminator. Senders that do not pad
+// the number of bytes up to and with its terminator; so much of it as can be read with an error that has a code. Senders that do not pad
 // ISA to its 106 bytes are understood.
 func readDelimiters(body []byte) (d delimiters, size int, err error) {
 	fail := func(element, offset int, what string) (delimiters, int, error) {
-		return delimiters{}, 0, &syntaxError{1, "ISA", element, offset, what}
+		return d, size, &syntaxError{segment: 1, id: "ISA", element: element, offset: offset, what: what}
 	}
 	if len(body) < 4 || string(body[:3]) != "ISA" {
 		return delimiters{}, 0, &syntaxError{offset: 0, what: "an interchange begins with ISA"}
@@ -101,13 +102,14 @@ func readDelimiters(body []byte) (d delimiters, size int, err error) {
 	if string(version) >= "00402" && isDelimiter(standard) && standard != d.element && standard != d.component && standard != d.terminator[0] {
 		d.repetition = standard
 	}
+	size += n
 	switch {
 	case !isDelimiter(d.component) || d.component == d.element:
-		return fail(16, at+1, "the character can not separate components")
+		return d, size, &syntaxError{segment: 1, id: "ISA", element: 16, offset: at + 1, what: "the character can not separate components", code: "027"}
 	case !isDelimiter(d.terminator[0]) || d.terminator[0] == d.element || d.terminator[0] == d.component:
-		return fail(0, size, "the character after ISA-16 can not end segments")
+		return d, size, &syntaxError{segment: 1, id: "ISA", offset: size - n, what: "the character after ISA-16 can not end segments", code: "004"}
 	}
-	return d, size + n, nil
+	return d, size, nil
 }
 
 // isDelimiter: letters, digits and the space are data.
@@ -136,7 +138,7 @@ type segment struct {
 }
 
 func (s *segment) errorf(element, offset int, format string, args ...any) error {
-	return &syntaxError{s.number, s.id, element, s.start + offset, fmt.Sprintf(format, args...)}
+	return &syntaxError{segment: s.number, id: s.id, element: element, offset: s.start + offset, what: fmt.Sprintf(format, args...)}
 }
 
 // element returns element n from 1; nil when it is not there.

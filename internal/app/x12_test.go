@@ -61,7 +61,7 @@ func TestAFileOfClaimsBecomesInvoicesAndIsAnswered(t *testing.T) {
 		}
 		return len(answer) > 0
 	})
-	for _, want := range []string{"AK1*HC*905*005010X222A1~", "CTX*CLM01:ACC778813~IK4*2**6*1OO~", "IK5*E*5~AK9*E*1*1*1~"} {
+	for _, want := range []string{"AK1*HC*905*005010X222A1~", "CTX*CLM01:ACC778813~IK4*2*782*6*1OO~", "IK5*E*5~AK9*E*1*1*1~"} {
 		if !strings.Contains(string(answer), want) {
 			t.Errorf("no %s in %s", want, answer)
 		}
@@ -118,7 +118,12 @@ func TestWhatAClaimIsToTheOneOfItsNumber(t *testing.T) {
 			sum += a
 			lines += fmt.Sprintf("LX*%d~SV1*HC:99213*%d*UN*1***1~DTP*472*D8*20260402~", i+1, a)
 		}
-		return fmt.Sprintf("CLM*%s*%d***11:B:%s*Y*A*Y*Y~HI*ABK:J209~%s", id, sum, frequency, lines)
+		if frequency != "1" {
+			frequency += "*Y*A*Y*Y~REF*F8*P" + id
+		} else {
+			frequency += "*Y*A*Y*Y"
+		}
+		return fmt.Sprintf("CLM*%s*%d***11:B:%s~HI*ABK:J209~%s", id, sum, frequency, lines)
 	}
 	is := func(id string, want string) func() bool {
 		return func() bool {
