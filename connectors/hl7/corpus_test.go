@@ -13,7 +13,7 @@ import (
 )
 
 // TestCorpus sends every file of the corpus that VAGUS_CORPORA names, and of
-// testdata, to a listening source as one frame, and holds what is answered and what accept
+// testdata, to a listening source as one frame and to a receiver as one body, and holds what is answered and what accept
 // got against the file: each message in it is on storage with its bytes and answered
 // AA, or answered AR with the place of what is wrong; no byte is left over, and
 // what was stored parses, decodes and is the same bytes again.
@@ -28,6 +28,11 @@ func TestCorpus(t *testing.T) {
 	j := &journal{}
 	addr, _ := run(t, Config{AckMode: AckOriginal, MaxFrame: 64 << 20}, j.accept)
 	c := dial(t, addr)
+	other := &journal{}
+	r, err := NewReceiver(testFeed, Config{AckMode: AckOriginal})
+	if err != nil {
+		t.Fatal(err)
+	}
 	stored, refused := 0, 0
 	for _, root := range roots {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -44,8 +49,14 @@ func TestCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
-			s, r := answered(t, path, data, answer, j.messages()[before:])
-			stored, refused = stored+s, refused+r
+			good, bad := answered(t, path, data, answer, j.messages()[before:])
+			stored, refused = stored+good, refused+bad
+
+			before = len(other.messages())
+			got, _ := r.Receive(t.Context(), broker.Delivery{Type: mediaType, Body: data}, other.accept)
+			if s, r := answered(t, path, data, string(got.Answer), other.messages()[before:]); s != good || r != bad || outcomes(string(got.Answer)) != outcomes(answer) {
+				t.Errorf("%s: over HTTP\n%s\nand over MLLP\n%s", path, outcomes(string(got.Answer)), outcomes(answer))
+			}
 			return nil
 		})
 		if err != nil {
@@ -56,6 +67,17 @@ func TestCorpus(t *testing.T) {
 	if stored < 5 || refused < 5 || len(roots) > 1 && stored < 300 {
 		t.Errorf("only %d messages in the corpus stored, %d refused", stored, refused)
 	}
+}
+
+// outcomes are what an answer says without what differs from one to the next.
+func outcomes(answer string) string {
+	var out []string
+	for line := range strings.SplitSeq(answer, "\r") {
+		if strings.HasPrefix(line, "MSA") || strings.HasPrefix(line, "ERR") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // answered checks the answer to one file, and returns how many messages were
@@ -84,7 +106,7 @@ func answered(t *testing.T, path string, data []byte, answer string, got []*brok
 				}
 				m := got[next]
 				whole := m.Body
-				for next++; next < len(got) && bytes.Contains(m.Body, []byte("\rMRG|")) && got[next].SenderID == m.SenderID; next++ { // its other pairs
+				for next++; next < len(got) && bytes.Contains(m.Body, []byte("MRG|")) && got[next].SenderID == m.SenderID; next++ { // its other pairs
 					whole = append(whole[:len(whole):len(whole)], got[next].Body[bytes.Index(got[next].Body, []byte("PID|")):]...)
 				}
 				if id := strings.TrimSpace(field(ack, "MSA", 2)); id != m.SenderID && isASCII([]byte(m.SenderID)) {
