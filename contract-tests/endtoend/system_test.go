@@ -46,11 +46,8 @@ type system struct {
 	retryMax      string   // back-off of a unit's retries
 	maxAttempts   int
 
-	sentUnacked bool // a message may be in Odoo whose acknowledgement was lost with the agent
-
 	mu        sync.Mutex
 	hospitals map[uint64]*demo.Admissions // by sender
-	acked     []demo.Admission            // what the site said yes to
 }
 
 // newSystem starts everything and returns when the site listens. Site and
@@ -242,9 +239,6 @@ func (h *hospital) send(ctx context.Context, seed uint64, patients, each int, pa
 					if id != m.ControlID {
 						h.s.t.Errorf("the acknowledgement of %s answers %s", m.ControlID, id)
 					}
-					h.s.mu.Lock()
-					h.s.acked = append(h.s.acked, m)
-					h.s.mu.Unlock()
 					break
 				}
 				if err == nil && code == "CR" {
@@ -282,12 +276,6 @@ func (s *system) admissions(seed uint64, patients int) *demo.Admissions {
 func (h *hospital) wait() { h.senders.Wait() }
 func (h *hospital) end()  { h.stop(); h.senders.Wait() }
 
-func (s *system) ackedSoFar() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.acked)
-}
-
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	addr, err := bed.FreeAddr()
@@ -312,9 +300,6 @@ func startOdoo(t testing.TB, c simulated.Config) (*simulated.Server, string) {
 	t.Cleanup(func() { _ = odoo.Close() })
 	return odoo, url
 }
-
-// patientOf is the record number of a sender's first patient.
-func patientOf(seed uint64, patients int) string { return demo.NewAdmissions(seed, patients).Of(0).MRN }
 
 // subjects lists what the hub's UNITS stream holds, as its worker sees it. The
 // hub must run.

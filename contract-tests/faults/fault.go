@@ -38,7 +38,7 @@ func atOdoo(name string, lasts time.Duration, begin func(*erp)) fault {
 }
 
 // links does something to the site's link to each hub.
-func links(name string, lasts time.Duration, do func(link)) fault {
+func links(name string, lasts time.Duration, do func(path)) fault {
 	return fault{"link " + name, lasts, true,
 		func(r *run) error {
 			for _, l := range r.sys.links {
@@ -74,12 +74,14 @@ func (r *run) general() []fault {
 		{"PostgreSQL stopped", 8 * time.Second, true,
 			func(r *run) error { return r.sys.pg.Pause() },
 			func(r *run) error { return r.sys.pg.Resume() }},
-		links("cut", 5*time.Second, link.Cut),
-		links("half-open", 15*time.Second, link.Freeze),
+		links("cut", 5*time.Second, path.Cut),
+		links("half-open", 15*time.Second, path.Freeze),
 		{"link cut ten times", 2 * time.Second, true, flap, func(*run) error { return nil }},
-		links("of 64 kbit/s and 400 ms", 10*time.Second, func(l link) { l.Slow(64_000/8, 400*time.Millisecond) }),
+		links("of 64 kbit/s and 400 ms", 10*time.Second, func(l path) { l.Slow(64_000/8, 400*time.Millisecond) }),
 		atOdoo("applies and dies before it answers", 3*time.Second, func(o *erp) {
-			o.Fail(simulated.Fault{Kind: simulated.FaultDieBeforeReply, Method: "load", Times: 12})
+			for _, method := range []string{"load", "apply"} { // the stock API's and the addon's
+				o.Fail(simulated.Fault{Kind: simulated.FaultDieBeforeReply, Method: method, Times: 12})
+			}
 		}),
 		atOdoo("applies and answers by half", 3*time.Second, func(o *erp) { o.half.Store(true) }),
 		atOdoo("takes 35 s", 12*time.Second, func(o *erp) { o.SetLatency(35 * time.Second) }),
@@ -93,8 +95,8 @@ func (r *run) general() []fault {
 	}
 }
 
-// A link is the path between a site and a hub.
-type link interface {
+// A path lies between a site and a hub.
+type path interface {
 	Cut()
 	Freeze()
 	Restore()

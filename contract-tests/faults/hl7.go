@@ -32,7 +32,11 @@ func seedOf(n int) uint64 { return uint64(n) % 50 }
 func newRegistration(r *run, n, patients int) *registration {
 	s := &registration{names: names{sender: fmt.Sprintf("adt%d", n)}, addr: r.sys.feeds["adt"], patients: patients, want: map[string]audit.Want{},
 		admissions: demo.NewAdmissions(seedOf(n)+50*(r.seed%1000), patients+1), rnd: rand.New(rand.NewPCG(r.seed, uint64(n)))}
-	for i, poison := range []simulated.Poison{simulated.PoisonRetry, simulated.PoisonReject} {
+	poisons := []simulated.Poison{simulated.PoisonRetry, simulated.PoisonReject}
+	if r.shape.addon {
+		poisons = nil // the simulated one knows none
+	}
+	for i, poison := range poisons {
 		mrn := fmt.Sprintf("%d%05d", 40+seedOf(n), i+1)
 		s.want[mrn] = audit.Held
 		r.poison(mrn, poison)

@@ -42,6 +42,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	long := f.Duration("for", 2*time.Minute, "how long the mixed faults go on, the soak among them")
 	keep := f.String("keep", "", "directory to keep histories, stores and logs in; none: removed unless something is wrong")
 	format := f.String("o", "text", "text or json")
+	only := f.String("faults", "", "faults of the plan \"these\": names with commas between, + for at the same time; none: a quiet run")
 	history := f.String("audit", "", "judge this history and make no run")
 	f.Usage = func() {
 		fmt.Fprintf(errs, "faults [flags] [plan...]\nplans, all without a name: %s\n", strings.Join(planNames(), ", "))
@@ -57,8 +58,10 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 		}
 		return v.Sound(), report(out, *format, []outcome{{Plan: *history, Verdict: v}})
 	}
-	chosen := slices.DeleteFunc(plans(*long), func(p plan) bool { return f.NArg() > 0 && !slices.Contains(f.Args(), p.name) })
-	if len(chosen) == 0 {
+	chosen := slices.DeleteFunc(plans(*long, *only), func(p plan) bool {
+		return f.NArg() > 0 && !slices.Contains(f.Args(), p.name) || f.NArg() == 0 && p.asked
+	})
+	if len(chosen) == 0 && !slices.Contains(f.Args(), mutantsPlan) {
 		return false, fmt.Errorf("no such plan: %s; there are %s", strings.Join(f.Args(), " "), strings.Join(planNames(), ", "))
 	}
 	dir, err := filepath.Abs(*keep)
@@ -72,7 +75,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	var outcomes []outcome
 	for _, p := range chosen {
 		p.seed = *seed
-		p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -for %v %s", p.seed, *long, p.name)
+		p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -for %v -faults %q %s", p.seed, *long, *only, p.name)
 		say("%s: %s", p.name, p.again)
 		where := filepath.Join(dir, p.name)
 		if err := os.MkdirAll(where, 0o711); err != nil {
@@ -88,6 +91,18 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 			break
 		}
 	}
+	if f.NArg() == 0 || slices.Contains(f.Args(), mutantsPlan) {
+		root, err := sources()
+		if err != nil {
+			return false, err
+		}
+		survivors, err := hunt(ctx, root, dir, *seed, say)
+		o := outcome{Plan: mutantsPlan, Noticed: len(mutants) - len(survivors), Survivors: survivors}
+		if err != nil {
+			o.Err = err.Error()
+		}
+		outcomes = append(outcomes, o)
+	}
 	sound = !slices.ContainsFunc(outcomes, func(o outcome) bool { return !o.sound() })
 	if sound && *keep == "" {
 		err = os.RemoveAll(dir)
@@ -98,11 +113,14 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 }
 
 func planNames() (all []string) {
-	for _, p := range plans(0) {
+	for _, p := range plans(0, "") {
 		all = append(all, p.name)
 	}
-	return all
+	return append(all, mutantsPlan)
 }
+
+// mutantsPlan is the name of what looks for mutants that nobody notices.
+const mutantsPlan = "mutants"
 
 func judgeFile(path string) (*audit.Verdict, error) {
 	in, err := os.Open(path)
@@ -123,9 +141,17 @@ type outcome struct {
 	Again   string         `json:"again,omitempty"`
 	Err     string         `json:"error,omitempty"` // it could not be judged
 	Verdict *audit.Verdict `json:"verdict,omitempty"`
+	// Of the mutants.
+	Noticed   int      `json:"noticed,omitempty"`
+	Survivors []string `json:"survivors,omitempty"`
 }
 
-func (o outcome) sound() bool { return o.Err == "" && o.Verdict.Sound() }
+func (o outcome) sound() bool {
+	if o.Verdict == nil {
+		return o.Err == "" && o.Noticed > 0 && len(o.Survivors) == 0
+	}
+	return o.Err == "" && o.Verdict.Sound()
+}
 
 // mostTold is how many sentences of a rule are printed.
 const mostTold = 5
@@ -138,6 +164,10 @@ func report(out io.Writer, format string, outcomes []outcome) error {
 	}
 	fmt.Fprintf(out, "\n%-12s %8s %8s %8s %6s %6s %8s %8s %8s  %s\n", "plan", "offered", "acked", "applied", "held", "dead", "changes", "repeats", "pause", "verdict")
 	for _, o := range outcomes {
+		if o.Noticed > 0 && o.Err == "" {
+			fmt.Fprintf(out, "%-12s %d noticed, %d not: %s\n", o.Plan, o.Noticed, len(o.Survivors), strings.Join(o.Survivors, "; "))
+			continue
+		}
 		if o.Verdict == nil {
 			fmt.Fprintf(out, "%-12s could not be judged: %s\n    again: %s\n", o.Plan, o.Err, o.Again)
 			continue

@@ -56,7 +56,8 @@ func (e *erp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if !e.half.Load() || !bytes.Contains(body, []byte(`"load"`)) {
+	changes := bytes.Contains(body, []byte(`"load"`)) || bytes.Contains(body, []byte(`"apply"`))
+	if !e.half.Load() || !changes {
 		e.Server.ServeHTTP(w, r)
 		return
 	}

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// plans lists what there is to run; long is how long faults at random go on.
-func plans(long time.Duration) []plan {
+// plans lists what there is to run; long is how long faults at random go on, only names those of
+// "these".
+func plans(long time.Duration, only string) []plan {
 	return []plan{
 		{name: "none", shape: shape{hubs: 1, workers: 2}, volume: hospital, play: quiet},
 		{name: "singly", shape: shape{hubs: 1, workers: 2}, volume: hospital, play: singly},
@@ -16,8 +20,12 @@ func plans(long time.Duration) []plan {
 		{name: "exactly", shape: shape{hubs: 1, workers: 2, addon: true}, volume: hospital, play: mixed(long / 2)},
 		{name: "workers", shape: shape{hubs: 1, workers: 1}, volume: hospital, play: workers},
 		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
+		{name: "these", shape: shape{hubs: 1, workers: 2}, volume: ward, play: these(only), asked: true},
 	}
 }
+
+// ward is a small hospital.
+var ward = volume{adt: 3, claims: 1, fhir: 1, patients: 10, pause: 30 * time.Millisecond}
 
 // quiet is no fault at all: what the auditor says of it is true of the workload.
 func quiet(r *run) error {
@@ -65,6 +73,39 @@ func mixed(long time.Duration) func(*run) error {
 				if err != nil {
 					return err
 				}
+			}
+		}
+		return nil
+	}
+}
+
+// these makes the faults that are named, one after the other; "link cut+worker killed" at the same time.
+func these(only string) func(*run) error {
+	return func(r *run) error {
+		if only == "" {
+			return quiet(r)
+		}
+		all := map[string]fault{}
+		for _, f := range r.general() {
+			all[f.name] = f
+		}
+		for step := range strings.SplitSeq(only, ",") {
+			var at sync.WaitGroup
+			names := strings.Split(step, "+")
+			errs := make([]error, len(names))
+			for i, name := range names {
+				f, ok := all[name]
+				if !ok {
+					return fmt.Errorf("there is no fault %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+				}
+				at.Go(func() {
+					time.Sleep(time.Duration(i) * time.Second)
+					errs[i] = r.fault(f, f.lasts)
+				})
+			}
+			at.Wait()
+			if err := errors.Join(errs...); err != nil {
+				return err
 			}
 		}
 		return nil

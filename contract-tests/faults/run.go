@@ -26,6 +26,7 @@ type plan struct {
 	again  string // the command that makes it again
 	shape  shape
 	volume volume
+	asked  bool // run when it is named only
 	// play makes the faults, while the workload is under way.
 	play func(*run) error
 }

@@ -18,9 +18,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ward is a small hospital.
-var ward = volume{adt: 3, claims: 1, fhir: 1, patients: 10, pause: 30 * time.Millisecond}
-
 // What make faults does for a quarter of an hour, in half a minute.
 func TestASliceOfTheFaults(t *testing.T) {
 	t.Parallel()

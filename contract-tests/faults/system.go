@@ -131,7 +131,7 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 		}
 		cluster := ""
 		if n > 1 {
-			cluster = fmt.Sprintf("replicas: %d\nproduction: true\ncluster: { listen: %q, routes: [ %s ] }\n", n, routes[i], strings.Join(routes, ", "))
+			cluster = fmt.Sprintf("replicas: %d\nproduction: true\ncluster: { listen: %q, routes: [ \"%s\" ] }\n", n, routes[i], strings.Join(routes, `", "`))
 		}
 		conf := fmt.Sprintf("data_dir: hub\nstore_dir: store-%d\nname: hub-%d\nlisten: %q\nmax_bytes: 1073741824\nops: { listen: %q }\n%s", i+1, i+1, addr, ops, cluster)
 		p, err := y.vagus(fmt.Sprintf("hub-%d", i+1), "hub", conf)

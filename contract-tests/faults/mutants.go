@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A mutant is the product with one promise broken on purpose. It is built with go build -overlay from
+// the sources as they are, so that one whose place in the code is gone is an error. The bed must see it.
+type mutant struct {
+	name   string
+	edits  []edit
+	faults string // those under which it shows; see the flag of this name
+}
+
+// An edit replaces a text that stands once in a file.
+type edit struct{ file, old, new string }
+
+var mutants = []mutant{
+	{"acknowledges, and stores a moment later", []edit{{"connectors/hl7/receive.go",
+		"\t\terr := accept(ctx, ms...)\n",
+		"\t\tvar err error\n\t\tgo func() { time.Sleep(50 * time.Millisecond); _ = accept(context.WithoutCancel(ctx), ms...) }()\n"}},
+		"agent killed,agent killed,agent killed"},
+	{"gives a message a new id each time it is sent", []edit{{"broker/message.go",
+		"return hashID([]byte(tenant), []byte(site), []byte(feed), []byte(senderID), body)",
+		"return hashID([]byte(tenant), []byte(site), []byte(feed), []byte(senderID), body, []byte(time.Now().String()))"}}, ""},
+	{"does not ask whether its leases are still its own", []edit{
+		{"broker/ledger/internal/relational/leases.go", "!ok || token != l.Token {", "false && (!ok || token != l.Token) {"},
+		{"broker/worker/lease.go", "func (k *keeper) fresh() bool {\n", "func (k *keeper) fresh() bool {\n\tif k != nil {\n\t\treturn true\n\t}\n"},
+		{"broker/worker/lease.go", "if before(time.Now(), k.until) { // renewed meanwhile", "if k != nil {"},
+	}, "Odoo takes 400 ms+worker stopped,Odoo takes 400 ms+worker stopped"},
+	{"applies what the ledger says was applied", []edit{{"broker/worker/hand.go",
+		"\tif c.Status != \"\" {\n", "\tif c.Status != \"\" && l == nil {\n"}}, ""},
+	{"passes a unit over", []edit{{"broker/worker/hand.go",
+		"\tif l.byID[it.id] != nil { // sent twice", "\tif it.row.Seq%50 == 0 {\n\t\treturn\n\t}\n\tif l.byID[it.id] != nil { // sent twice"}}, ""},
+	{"forgets that others wait behind a unit that failed", []edit{{"broker/worker/hand.go",
+		"func (l *lane) holdBehind(first *item) {\n", "func (l *lane) holdBehind(first *item) {\n\tif l != nil {\n\t\treturn\n\t}\n"}}, "Odoo collides with itself"},
+	{"calls the target twice", []edit{{"broker/worker/apply.go",
+		"\tout, err = t.Apply(ctx, units)\n", "\t_, _ = t.Apply(ctx, units)\n\tout, err = t.Apply(ctx, units)\n"}}, ""},
+	{"records as applied what it did not send", []edit{{"broker/worker/apply.go",
+		"\tout, err = t.Apply(ctx, units)\n",
+		"\tif len(units) < 2 {\n\t\treturn t.Apply(ctx, units)\n\t}\n\tif out, err = t.Apply(ctx, units[1:]); err == nil {\n\t\tout = append([]broker.Outcome{out[0]}, out...)\n\t}\n"}}, "Odoo killed"},
+	{"makes a dead letter of what could be tried again", []edit{{"broker/worker/apply.go",
+		"\tcase broker.Rejected:\n", "\tcase broker.Rejected, broker.Retry:\n"}}, "Odoo collides with itself"},
+	{"moves its cursor past what it has in hand", []edit{{"broker/worker/settle.go",
+		"n := settledBeginning(p.window); n > 0", "n := len(p.window); n > 0"}}, "Odoo takes 400 ms+worker killed,Odoo takes 400 ms+worker killed"},
+	{"sends a unit in another one's place of its key", []edit{{"broker/worker/hand.go",
+		"\tif len(q) == 0 {\n\t\tl.runnable(it)", "\tif len(q) < 2 {\n\t\tl.runnable(it)"}}, "Odoo takes 400 ms"},
+}
+
+// atOnce is how many mutants are under test at the same time: they mostly wait.
+const atOnce = 2
+
+// hunt builds each mutant, runs it, and says which ones nobody noticed.
+func hunt(ctx context.Context, root, dir string, seed uint64, say func(string, ...any)) (survivors []string, err error) {
+	slots := make(chan struct{}, atOnce)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	for i, m := range mutants {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			began := time.Now()
+			seen, told := m.run(ctx, root, filepath.Join(dir, fmt.Sprintf("mutant-%d", i+1)), seed)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case told != nil:
+				err = errors.Join(err, fmt.Errorf("mutant %q: %w", m.name, told))
+			case seen == "":
+				survivors = append(survivors, m.name)
+				say("mutant   %-56s NOT NOTICED (%.0f s)", m.name, time.Since(began).Seconds())
+			default:
+				say("mutant   %-56s noticed after %.0f s: %s", m.name, time.Since(began).Seconds(), seen)
+			}
+		})
+	}
+	all.Wait()
+	return survivors, errors.Join(err, ctx.Err())
+}
+
+// run builds a mutant and has it run its faults; seen is what its auditor says first.
+func (m mutant) run(ctx context.Context, root, dir string, seed uint64) (seen string, err error) {
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return "", err
+	}
+	texts := map[string]string{}
+	for _, e := range m.edits {
+		file := filepath.Join(root, e.file)
+		if texts[file] == "" {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return "", err
+			}
+			texts[file] = string(text)
+		}
+		if n := strings.Count(texts[file], e.old); n != 1 {
+			return "", fmt.Errorf("%s has %d times %q: the code has changed, change mutants.go with it", e.file, n, e.old)
+		}
+		texts[file] = strings.Replace(texts[file], e.old, e.new, 1)
+	}
+	for file, text := range texts {
+		to := filepath.Join(dir, strings.ReplaceAll(file[len(root):], "/", "_"))
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		overlay.Replace[file] = to
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), text, 0o600); err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "mutant")
+	build := exec.CommandContext(ctx, "go", "build", "-p", "1", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "./contract-tests/faults")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w: %s", err, out)
+	}
+	defer os.Remove(binary)
+	var said, log bytes.Buffer
+	c := exec.CommandContext(ctx, binary, "-seed", fmt.Sprint(seed), "-o", "json", "-keep", dir, "-faults", m.faults, "these")
+	c.Stdout, c.Stderr = &said, &log
+	ended := c.Run()
+	var outcomes []outcome
+	if err := json.Unmarshal(said.Bytes(), &outcomes); err != nil || len(outcomes) != 1 {
+		return "", fmt.Errorf("it says nothing: %v %w: %.2000s", ended, err, log.String())
+	}
+	switch o := outcomes[0]; {
+	case o.Verdict == nil:
+		return "", fmt.Errorf("it was not judged: %.2000s", o.Err)
+	case len(o.Verdict.Violations) > 0:
+		w := o.Verdict.Violations[0]
+		return fmt.Sprintf("%s: %s (%d in all)", w.Rule, w.Text, len(o.Verdict.Violations)), nil
+	}
+	return "", nil
+}
+
+// sources is where the module is that this program was built of.
+func sources() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); !ok || err != nil {
+		return "", fmt.Errorf("mutants are built of the sources, and %s has none", root)
+	}
+	return root, nil
+}
