@@ -8,12 +8,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/connectors/fhir"
 	"github.com/vagus-health/vagus/connectors/folder"
@@ -28,23 +26,10 @@ import (
 )
 
 // HL7 v2, X12, FHIR and a file reach Odoo's records, which are read over Odoo's own interface:
-// those of the simulated one and, when VAGUS_ODOO_URL, _DB, _USER and _KEY name one (with sales,
-// stock and accounting), of a real one. That keeps what the test makes, under numbers of this run.
+// those of the simulated one and, where one is given, of a real one.
 func TestFeedsReachOdooAsItTellsItself(t *testing.T) {
 	t.Parallel()
-	t.Run("simulated", func(t *testing.T) {
-		t.Parallel()
-		feedsReach(t, nil)
-	})
-	real := odoo.Config{URL: os.Getenv("VAGUS_ODOO_URL"), Database: os.Getenv("VAGUS_ODOO_DB"), User: os.Getenv("VAGUS_ODOO_USER"), Key: broker.NewSecret(os.Getenv("VAGUS_ODOO_KEY")), Addon: "off", PlainHTTP: true}
-	if real.URL == "" {
-		t.Log("VAGUS_ODOO_URL is not set: checked against the simulated Odoo only")
-		return
-	}
-	t.Run("real", func(t *testing.T) {
-		t.Parallel()
-		feedsReach(t, &real)
-	})
+	against(t, feedsReach)
 }
 
 func feedsReach(t *testing.T, real *odoo.Config) {
@@ -54,7 +39,7 @@ func feedsReach(t *testing.T, real *odoo.Config) {
 		cfg.Targets["odoo"] = config.Target{Odoo: real}
 	}
 	database := teller{t, cfg.Targets["odoo"].Odoo}
-	run := strings.ToUpper(strconv.FormatInt(time.Now().UnixNano(), 36))
+	run := strings.ToUpper(runNumber())
 	code := "VT" + run
 	database.call("product.product", "create", map[string]any{"name": "Office visit", "default_code": code, "type": "service"})
 
