@@ -29,6 +29,20 @@ func accounting() map[string]simulated.Model {
 	}
 }
 
+var outbound = builtins("identity/fhir-organization-out", "procurement/fhir-location-out", "billing/fhir-invoice-out", "procurement/fhir-supply-delivery-out")
+
+// outboundModels is what the outbound mappings read.
+func outboundModels() []odoo.SourceModel {
+	return []odoo.SourceModel{
+		{Model: "res.partner", Fields: []string{"name", "is_company", "active", "ref", "vat", "phone", "email", "website", "street", "street2", "city", "zip", "state_id.code", "country_id.code", "parent_id.is_company"}},
+		{Model: "stock.location", Fields: []string{"name", "complete_name", "usage", "active", "barcode", "company_id.partner_id.id", "location_id.usage"}},
+		{Model: "account.move", Fields: []string{"name", "move_type", "state", "payment_state", "posted_before", "invoice_date", "amount_untaxed", "amount_total", "currency_id.name", "company_id.name", "partner_id.is_company",
+			"invoice_line_ids.display_type", "invoice_line_ids.name", "invoice_line_ids.quantity", "invoice_line_ids.price_subtotal", "invoice_line_ids.product_id.default_code", "invoice_line_ids.product_id.name"}},
+		{Model: "stock.move", Fields: []string{"state", "date", "quantity", "product_uom.name", "product_id.default_code", "product_id.name", "picking_id.name", "purchase_line_id.order_id.origin", "purchase_line_id.order_id.partner_id.id",
+			"location_dest_id.usage", "location_dest_id.complete_name"}},
+	}
+}
+
 // What changes in Odoo is at the hospital's FHIR server: each record one
 // resource, each change one version, whatever the server answers meanwhile.
 func TestWhatChangesInOdooIsAtTheFHIRServer(t *testing.T) {
@@ -36,17 +50,8 @@ func TestWhatChangesInOdooIsAtTheFHIRServer(t *testing.T) {
 	server, log := newFHIRServer(t), &safeLog{}
 	cfg, _ := oneOf(t, simulated.Config{Users: []simulated.User{{Login: "buyer", Key: "buyer"}}, Models: accounting()}, builtin)
 	url := cfg.Targets["odoo"].Odoo.URL
-	out := func(service, name string) string { return config.Builtin + service + "/fhir-" + name + "-out.map.yaml" }
 	cfg.Feeds = append(cfg.Feeds, config.Feed{Name: "out", Target: "ehr",
-		Mappings: []string{out("identity", "organization"), out("procurement", "location"), out("billing", "invoice"), out("procurement", "supply-delivery")},
-		Odoo: &odoo.SourceConfig{Config: *cfg.Targets["odoo"].Odoo, Every: time.Second, Models: []odoo.SourceModel{
-			{Model: "res.partner", Fields: []string{"name", "is_company", "active", "ref", "vat", "phone", "email", "website", "street", "street2", "city", "zip", "state_id.code", "country_id.code", "parent_id.is_company"}},
-			{Model: "stock.location", Fields: []string{"name", "complete_name", "usage", "active", "barcode", "company_id.partner_id.id", "location_id.usage"}},
-			{Model: "account.move", Fields: []string{"name", "move_type", "state", "payment_state", "posted_before", "invoice_date", "amount_untaxed", "amount_total", "currency_id.name", "company_id.name", "partner_id.is_company",
-				"invoice_line_ids.display_type", "invoice_line_ids.name", "invoice_line_ids.quantity", "invoice_line_ids.price_subtotal", "invoice_line_ids.product_id.default_code", "invoice_line_ids.product_id.name"}},
-			{Model: "stock.move", Fields: []string{"state", "date", "quantity", "product_uom.name", "product_id.default_code", "product_id.name", "picking_id.name", "purchase_line_id.order_id.origin", "purchase_line_id.order_id.partner_id.id",
-				"location_dest_id.usage", "location_dest_id.complete_name"}},
-		}}})
+		Mappings: outbound, Odoo: &odoo.SourceConfig{Config: *cfg.Targets["odoo"].Odoo, Every: time.Second, Models: outboundModels()}})
 	cfg.Sinks = map[string]config.Outlet{"ehr": {FHIR: &fhir.SinkConfig{Server: fhir.Server{URL: server.URL}}}}
 	cfg.Targets["ehr"] = config.Target{Site: cfg.Site, Outlet: config.Outlet{}, At: "ehr", RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond}
 	buyer, err := odoo.New(odoo.Config{URL: url, Database: "demo", User: "buyer", Key: broker.NewSecret("buyer"), Addon: "off"})
@@ -75,17 +80,7 @@ func TestWhatChangesInOdooIsAtTheFHIRServer(t *testing.T) {
 		return len(page.Messages)
 	}
 	applied := func() int { return units(ops.Query{Status: []ledger.Status{ledger.Applied}}) }
-	has := func(typ, element, value string, parts ...string) func() bool {
-		return func() bool {
-			text := server.is(typ, element, value)
-			for _, p := range parts {
-				if !strings.Contains(text, p) {
-					return false
-				}
-			}
-			return text != ""
-		}
-	}
+	has := server.has
 	eventually(t, "the company at the server", log, has("Organization", "name", "North Hospital", `"versionId":"1"`))
 
 	write("res.partner", "north", broker.Values{"phone": "+1 415 5550101"})

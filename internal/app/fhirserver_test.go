@@ -178,6 +178,14 @@ func (f *fhirServer) is(typ, element, value string) (text string) {
 	return text
 }
 
+// has says whether there is one resource that is, with these parts in its JSON.
+func (f *fhirServer) has(typ, element, value string, parts ...string) func() bool {
+	return func() bool {
+		text := f.is(typ, element, value)
+		return text != "" && !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
+	}
+}
+
 // versions counts those of all resources.
 func (f *fhirServer) versions() (n int) {
 	f.mu.Lock()

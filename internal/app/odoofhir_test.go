@@ -174,3 +174,128 @@ func everyResourceReaches(t *testing.T, real *odoo.Config) {
 		}
 	}
 }
+
+// Organization, Location, Invoice and SupplyDelivery are at a FHIR server as Odoo has them, through
+// a change, a change there meanwhile, and the end.
+func TestOdooReachesAFHIRServer(t *testing.T) {
+	t.Parallel()
+	against(t, odooReaches)
+}
+
+func odooReaches(t *testing.T, real *odoo.Config) {
+	server, log, run := newFHIRServer(t), &safeLog{}, runNumber()
+	cfg, _ := oneOf(t, simulated.Config{Models: accounting()}, builtin)
+	if real != nil {
+		cfg.Targets["odoo"] = config.Target{Odoo: real}
+	}
+	database := teller{t, cfg.Targets["odoo"].Odoo}
+	create := func(model string, vals map[string]any) any { return database.call(model, "create", vals) }
+	write := func(model string, id any, vals map[string]any) { database.call(model, "write", []any{id}, vals) }
+	oneID := func(model string, domain ...any) any {
+		ids, _ := database.call(model, "search", domain).([]any)
+		if len(ids) == 0 {
+			t.Fatalf("there is no %s", model)
+		}
+		return ids[0]
+	}
+	models := outboundModels()
+	for i := range models { // of a database that is used, what this test makes
+		newest, _ := database.rpc("object", "execute_kw", database.Database, database.rpc("common", "authenticate", database.Database, database.User, database.Key.Reveal(), map[string]any{}), database.Key.Reveal(),
+			models[i].Model, "search", []any{[]any{}}, map[string]any{"order": "id desc", "limit": 1, "context": map[string]any{"active_test": false}}).([]any)
+		if len(newest) > 0 {
+			models[i].Domain = []any{[]any{"id", ">", newest[0]}}
+		}
+	}
+	cfg.Feeds = []config.Feed{{Name: "out", Target: "ehr", Mappings: outbound, Odoo: &odoo.SourceConfig{Config: *database.Config, Every: time.Second, Echo: true, Models: models}}}
+	cfg.Sinks = map[string]config.Outlet{"ehr": {FHIR: &fhir.SinkConfig{Server: fhir.Server{URL: server.URL}}}}
+	cfg.Targets["ehr"] = config.Target{Site: cfg.Site, At: "ehr", RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond}
+	_, api := start(t, cfg, log)
+
+	name := "North " + run
+	company := create("res.partner", map[string]any{"name": name, "is_company": true})
+	person := create("res.partner", map[string]any{"name": "Canaryson " + run, "is_company": false})
+	eventually(t, "the company", log, server.has("Organization", "name", name, `"versionId":"1"`))
+	write("res.partner", company, map[string]any{"phone": "5550101"})
+	eventually(t, "its change", log, server.has("Organization", "name", name, `"versionId":"2"`, "5550101"))
+	server.watch(func(method string, body map[string]any) int {
+		for _, r := range server.resources {
+			if method == "PUT" && body["name"] == name && r.body["name"] == name && r.version == 2 {
+				r.next(map[string]any{"resourceType": "Organization", "identifier": r.body["identifier"], "name": "South"})
+			}
+		}
+		return 0
+	})
+	write("res.partner", company, map[string]any{"phone": "5550102"})
+	eventually(t, "a change that met another one there", log, server.has("Organization", "name", name, `"versionId":"4"`, "5550102"))
+	if server.wrote("PUT Organization 412") != 1 {
+		t.Errorf("the server has refused no version: %v", server.writes)
+	}
+	write("res.partner", company, map[string]any{"active": false})
+	eventually(t, "the company archived", log, server.has("Organization", "name", name, `"active":false`))
+
+	place := create("stock.location", map[string]any{"name": name, "usage": "internal"})
+	eventually(t, "the place", log, server.has("Location", "name", name, `"status":"active"`))
+	write("stock.location", place, map[string]any{"active": false})
+	eventually(t, "the place archived", log, server.has("Location", "name", name, `"status":"inactive"`))
+
+	visit := create("product.product", map[string]any{"name": "Visit", "default_code": "V" + run, "type": "service", "taxes_id": []any{[]any{6, 0, []any{}}}})
+	line, invoice := map[string]any{"product_id": visit, "name": "Visit", "quantity": 2, "price_unit": 120.5}, map[string]any{"move_type": "out_invoice", "partner_id": person}
+	if real == nil { // what Odoo computes
+		line["display_type"], line["price_subtotal"] = "product", 241
+		usd := create("res.currency", map[string]any{"name": "USD"})
+		for field, v := range map[string]any{"amount_untaxed": 241, "amount_total": 241, "currency_id": usd, "posted_before": true, "payment_state": "not_paid"} {
+			invoice[field] = v
+		}
+	}
+	invoice["invoice_line_ids"] = []any{[]any{0, 0, line}}
+	bill := create("account.move", invoice)
+	database.call("account.move", "action_post", []any{bill})
+	eventually(t, "the invoice", log, server.has("Invoice", "status", "issued", `"value":"`+fmt.Sprint(bill)+`"`, `"factor":2`, `{"currency":"USD","value":241}`, `"code":"V`+run+`"`))
+	if real != nil {
+		database.call("account.move", "button_draft", []any{bill})
+		database.call("account.move", "button_cancel", []any{bill})
+	} else {
+		write("account.move", bill, map[string]any{"state": "cancel"})
+	}
+	eventually(t, "the invoice cancelled", log, server.has("Invoice", "status", "cancelled", `"versionId":"2"`))
+
+	gloves := create("product.product", map[string]any{"name": "Gloves", "default_code": "G" + run, "type": "consu"})
+	move := map[string]any{"name": "Gloves", "product_id": gloves, "product_uom_qty": 12}
+	transfer := map[string]any{"name": "IN/" + run}
+	if real != nil {
+		delete(transfer, "name")
+		in := oneID("stock.picking.type", []any{"code", "=", "incoming"})
+		from, to := oneID("stock.location", []any{"usage", "=", "supplier"}), oneID("stock.location", []any{"usage", "=", "internal"}, []any{"location_id.usage", "=", "view"})
+		transfer["picking_type_id"], transfer["location_id"], transfer["location_dest_id"] = in, from, to
+		move["location_id"], move["location_dest_id"] = from, to
+	} else {
+		move["state"], move["quantity"], move["date"] = "assigned", 12, "2026-05-04 16:20:11"
+	}
+	transfer["move_ids"] = []any{[]any{0, 0, move}}
+	picking := create("stock.picking", transfer)
+	moved := oneID("stock.move", []any{"picking_id", "=", picking})
+	if real != nil {
+		database.call("stock.picking", "action_confirm", []any{picking})
+		write("stock.move", moved, map[string]any{"quantity": 12})
+	}
+	eventually(t, "the delivery on its way", log, server.has("SupplyDelivery", "status", "in-progress", `"value":"`+fmt.Sprint(moved)+`"`, `"value":12`, `"code":"G`+run+`"`))
+	if real != nil {
+		write("stock.move", moved, map[string]any{"picked": true})
+		database.call("stock.picking", "button_validate", []any{picking})
+	} else {
+		write("stock.move", moved, map[string]any{"state": "done"})
+	}
+	eventually(t, "the delivery", log, server.has("SupplyDelivery", "status", "completed", `"occurrenceDateTime":"2026-`))
+
+	dead, err := api.Messages(t.Context(), ops.Query{Status: []ledger.Status{ledger.Dead, ledger.Parked}})
+	if err != nil || len(dead.Messages) > 0 {
+		t.Errorf("%d documents were not delivered, %v", len(dead.Messages), err)
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	for _, r := range server.resources {
+		if strings.Contains(fmt.Sprint(r.body), "Canaryson") {
+			t.Errorf("a patient's name is in %s", r.typ)
+		}
+	}
+}
