@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"internal/mapping/workbench": {"broker", "internal/tree", "internal/mapping", "internal/mapping/grammar"},
 	"internal/config":            {"broker/...", "connectors/..."},
 	"internal/ops":               {"broker", "broker/ledger"},
+	"internal/sizing":            {},
 	"internal/app":               {"broker/...", "connectors/...", "mappings", "internal/..."},
 	"cmd":                        {"broker/...", "mappings", "internal/...", "connectors/..."},
 	"contract-tests":             {"broker/...", "connectors/...", "mappings", "internal/..."},

@@ -24,10 +24,11 @@ type Config struct {
 	Names  []string
 	Tenant string // made on first use; "" means DefaultTenant
 
-	MaxBytes   int64 // of each tenant's UNITS; 0 means 4 GiB. Keep the sum of Reserve below the disk
-	MaxPayload int32 // largest message; 0 means 8 MiB
-	Replicas   int   // of the streams; 0 means 1
-	Production bool  // refuse fewer than three replicas
+	MaxBytes   int64         // of each tenant's UNITS; 0 means 4 GiB. Keep the sum of Reserve below the disk
+	MaxAge     time.Duration // how long UNITS keeps a unit, a day at least; 0 means 30 days. Goes by when the streams are made
+	MaxPayload int32         // largest message; 0 means 8 MiB
+	Replicas   int           // of the streams; 0 means 1
+	Production bool          // refuse fewer than three replicas
 
 	Cluster Cluster
 
@@ -141,7 +142,7 @@ func (c *Config) serverDir() string { return filepath.Join(c.Dir, "servers", c.N
 
 // reserve is what a tenant's streams take.
 func (c *Config) reserve() stream.Settings {
-	return stream.Settings{MaxBytes: c.MaxBytes, Replicas: c.Replicas, Production: c.Production}
+	return stream.Settings{MaxBytes: c.MaxBytes, MaxAge: c.MaxAge, Replicas: c.Replicas, Production: c.Production}
 }
 
 func isUnspecified(host string) bool {

@@ -25,6 +25,7 @@ const (
 	// flight when a link broke; older repeats are found by the ledger.
 	duplicates = 10 * time.Minute
 	downMaxAge = 14 * 24 * time.Hour
+	leastAge   = 24 * time.Hour
 )
 
 // ErrUnsafe is wrapped by every finding of Check but a missing stream.
@@ -47,6 +48,9 @@ func (s Settings) validate() error {
 	var errs []error
 	if s.MaxBytes <= 0 {
 		errs = append(errs, fmt.Errorf("%w: %s has no max_bytes: without it a full disk stops the stream silently; set max_bytes below the disk's size", ErrUnsafe, Units))
+	}
+	if s.MaxAge != 0 && s.MaxAge < leastAge {
+		errs = append(errs, fmt.Errorf("%w: max_age %s of %s is under a day: what a worker has not read by then is gone; set max_age: 24h or more", ErrUnsafe, s.MaxAge, Units))
 	}
 	if s.Production && s.replicas() < 3 {
 		errs = append(errs, fmt.Errorf("%w: %d replica(s) in production: set replicas: 3 (and run three hubs), or production: false", ErrUnsafe, s.replicas()))
@@ -208,7 +212,7 @@ func compare(got, want jetstream.StreamConfig, s Settings) []error {
 	if want.Name != Units {
 		return errs
 	}
-	rule(got.MaxAge == 0 || got.MaxAge >= 24*time.Hour, "max_age is under a day: what a worker has not read by then is gone", edit+"--max-age=30d`")
+	rule(got.MaxAge == 0 || got.MaxAge >= leastAge, "max_age is under a day: what a worker has not read by then is gone", edit+"--max-age=30d`")
 	rule(got.AllowDirect, "allow_direct is off, so sites can not ask where to resume", edit+"--allow-direct`")
 	rule(got.AllowAtomicPublish, "allow_atomic is off, so sites can not send batches", edit+"--allow-batch`")
 	rule(got.DenyDelete && got.DenyPurge, "deny_delete or deny_purge is off", edit+"--deny-delete --deny-purge`")

@@ -37,6 +37,7 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" group:"ops" help:"Deliver again, without doing anything twice."`
 	Trace    traceCmd    `cmd:"" group:"ops" help:"Every hop of one message with its time."`
 
+	Size       sizeCmd       `cmd:"" group:"setup" help:"What a load needs: disk, memory, writes, rows, servers, and what is full first."`
 	Failpoints failpointsCmd `cmd:"" group:"tests" help:"List the places at which tests make a process die."`
 
 	Version kong.VersionFlag `help:"Print the version."`

@@ -21,22 +21,48 @@ import (
 // its commands and compares what they print. With -update the page gets what
 // they print now.
 func TestTheTutorialIsTrue(t *testing.T) {
-	page, err := filepath.Abs("../../mappings/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	page, text := open(t, "../../mappings/README.md")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, mappings.FS); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
+	retell(t, page, text, 8, func(kind, name, body string) {
+		switch {
+		case kind == "diff" && name != "":
+			patch(t, name, body)
+		case name != "":
+			write(t, name, body)
+		}
+	})
+}
+
+// TestTheSizesOfThePageAreTrue runs the commands of deploy/SIZING.md.
+func TestTheSizesOfThePageAreTrue(t *testing.T) {
+	page, text := open(t, "../../deploy/SIZING.md")
+	retell(t, page, text, 4, func(kind, _, _ string) { t.Errorf("a block of %q: nothing is known to do with it", kind) })
+}
+
+func open(t *testing.T, page string) (path, text string) {
+	t.Helper()
+	path, err := filepath.Abs(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, string(data)
+}
+
+// retell goes over a page's blocks, runs the commands of those of the console, gives the others away,
+// and compares the page with what it ought to be. It has to find so many commands.
+func retell(t *testing.T, page, text string, least int, other func(kind, name, body string)) {
+	t.Helper()
 	var out strings.Builder
 	commands := 0
-	rest := string(text)
+	rest := text
 	for {
 		before, block, found := strings.Cut(rest, "\n```")
 		out.WriteString(before)
@@ -49,22 +75,18 @@ func TestTheTutorialIsTrue(t *testing.T) {
 			t.Fatalf("the block %q has no end", head)
 		}
 		body = strings.TrimPrefix(body, "\n") + "\n"
-		kind, name, _ := strings.Cut(head, " ")
-		switch {
-		case kind == "console":
+		if kind, name, _ := strings.Cut(head, " "); kind == "console" {
 			n := 0
 			body, n = transcript(t, body)
 			commands += n
-		case kind == "diff" && name != "":
-			patch(t, name, body)
-		case name != "":
-			write(t, name, body)
+		} else {
+			other(kind, name, body)
 		}
 		fmt.Fprintf(&out, "\n```%s\n%s```\n", head, body)
 		rest = after
 	}
-	if commands < 8 {
-		t.Fatalf("the page runs %d commands: the walk through it is broken", commands)
+	if commands < least {
+		t.Fatalf("the page runs %d commands: it is not read as it was meant", commands)
 	}
 	if *update {
 		if err := os.WriteFile(page, []byte(out.String()), 0o644); err != nil {
@@ -72,8 +94,8 @@ func TestTheTutorialIsTrue(t *testing.T) {
 		}
 		return
 	}
-	if d := cmp.Diff(strings.Split(string(text), "\n"), strings.Split(out.String(), "\n")); d != "" {
-		t.Errorf("mappings/README.md is not what happens (go test ./cmd/vagus -run Tutorial -update writes it anew):\n%s", d)
+	if d := cmp.Diff(strings.Split(text, "\n"), strings.Split(out.String(), "\n")); d != "" {
+		t.Errorf("%s is not what happens (go test ./cmd/vagus -run 'Tutorial|SizesOfThePage' -update writes it anew):\n%s", filepath.Base(page), d)
 	}
 }
 

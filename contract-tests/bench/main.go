@@ -51,6 +51,7 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/endtoend", "EndToEnd", "1x", "1x"},
 	{"./contract-tests/endtoend", "Mixed", "1x", "1x"},
 	{"./contract-tests/endtoend", "AgentAtRest", "1x", "1x"},
+	{"./contract-tests/endtoend", "Sizes", "1x", "1x"},
 	{"./contract-tests/endtoend", "HeapGrowth", "1x", ""}, // it waits for the journal's trimming: minutes
 	{"./connectors/hl7", ".", "1s", "100x"},
 	{"./connectors/x12", ".", "1s", "5x"},

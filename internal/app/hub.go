@@ -24,7 +24,7 @@ type Hub struct {
 func HubSettings(cfg *config.Hub, log *slog.Logger) hub.Config {
 	return hub.Config{
 		Dir: cfg.DataDir, Store: cfg.StoreDir, Name: cfg.Name, Listen: cfg.Listen, Names: cfg.Names, Tenant: cfg.Tenant,
-		MaxBytes: cfg.MaxBytes, Replicas: cfg.Replicas, Production: cfg.Production,
+		MaxBytes: cfg.MaxBytes, MaxAge: cfg.MaxAge, Replicas: cfg.Replicas, Production: cfg.Production,
 		Cluster: hub.Cluster{Name: cfg.Cluster.Name, Listen: cfg.Cluster.Listen, Routes: cfg.Cluster.Routes},
 		Key:     cfg.EncryptionKey.Reveal(), Logger: log,
 	}

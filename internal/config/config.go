@@ -122,6 +122,7 @@ type Hub struct {
 	Names         []string      `yaml:"names"` // DNS names and addresses that sites know it by: its certificate covers them
 	Tenant        string        `yaml:"tenant"`
 	MaxBytes      int64         `yaml:"max_bytes"` // of each tenant's UNITS
+	MaxAge        time.Duration `yaml:"max_age"`   // how long a unit stays there for workers that are behind; goes by when the streams are made
 	Replicas      int           `yaml:"replicas"`
 	Production    bool          `yaml:"production"` // refuse fewer than three replicas
 	Cluster       Cluster       `yaml:"cluster"`
@@ -209,7 +210,7 @@ func NewWorker() *Worker {
 
 // NewHub returns the defaults.
 func NewHub() *Hub {
-	return &Hub{DataDir: "/var/lib/vagus/hub", Listen: DefaultHubListen, MaxBytes: 32 * gib, Replicas: 1, Grace: 20 * time.Second, Process: process(defaultHubOps)}
+	return &Hub{DataDir: "/var/lib/vagus/hub", Listen: DefaultHubListen, MaxBytes: 32 * gib, MaxAge: 30 * 24 * time.Hour, Replicas: 1, Grace: 20 * time.Second, Process: process(defaultHubOps)}
 }
 
 // NewAll returns the defaults.
