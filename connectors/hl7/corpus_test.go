@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -121,13 +122,8 @@ func answered(t *testing.T, path string, data []byte, answer string, got []*brok
 				readable(t, path, m.Body)
 			case "AR":
 				refused++
-				e, found := ack.Find("ERR")
-				place, text := string(e.Field(2).Raw()), string(e.Field(8).Raw())
-				if place == "" { // before 2.5
-					place, text = string(e.Field(1).Raw()), field(ack, "MSA", 3)
-				}
-				if !found || len(place) < 3 || text == "" {
-					t.Errorf("%s: refused without a place or a reason: %q", path, raw)
+				if e, found := ack.Find("ERR"); !found || !saysWhere(ack, e) {
+					t.Errorf("%s: refused without a place or a reason, or not in the words of its version: %q", path, raw)
 				}
 			default:
 				t.Errorf("%s: answered %s", path, code)
@@ -139,6 +135,21 @@ func answered(t *testing.T, path string, data []byte, answer string, got []*brok
 	}
 	leftOut(t, path, rest, refused > 0)
 	return stored, refused
+}
+
+var (
+	errPlace = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}\^1(\^[1-9][0-9]*)?$`)
+	errOld   = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}\^1\^([1-9][0-9]*)?\^(10[0-4]|20[0-7])&[A-Z][a-z ]+&HL70357$`)
+	errCode  = regexp.MustCompile(`^(10[0-4]|20[0-7])\^[A-Z][a-z ]+\^HL70357$`)
+)
+
+// saysWhere holds a refusal against the standard: ERR-1 and MSA-3 before version 2.5, from then on ERR-2, 3, 4 and 8.
+func saysWhere(ack *Message, e Segment) bool {
+	at := func(n int) string { return string(e.Field(n).Raw()) }
+	if v := field(ack, "MSH", 12); strings.HasPrefix(v, "2.") && v < "2.5" {
+		return errOld.MatchString(at(1)) && at(2)+at(3)+at(8) == "" && field(ack, "MSA", 3) != ""
+	}
+	return at(1) == "" && errPlace.MatchString(at(2)) && errCode.MatchString(at(3)) && at(4) == "E" && at(8) != "" && field(ack, "MSA", 3) == ""
 }
 
 // leftOut checks that bytes which belong to no stored message are a batch's own

@@ -181,7 +181,10 @@ func (s *Sink) exchange(ctx context.Context, p *peer, m *sealed) (answer, error)
 		case <-ctx.Done():
 			return answer{}, ctx.Err()
 		case <-timer.C:
-			return answer{}, fmt.Errorf("no %s acknowledgement came within %s", map[bool]string{true: "application", false: "accept or application"}[accepted], s.conf.AckTimeout)
+			if accepted {
+				return answer{}, fmt.Errorf("no application acknowledgement came within %s after CA: a receiver that sends none is to be asked for none (MSH-16, application_ack: NE)", s.conf.AckTimeout)
+			}
+			return answer{}, fmt.Errorf("no accept or application acknowledgement came within %s", s.conf.AckTimeout)
 		case f, more := <-p.frames:
 			if !more {
 				return answer{}, fmt.Errorf("the connection ended before the answer: %w", p.err)
