@@ -159,7 +159,7 @@ func checkServices(t *testing.T, sim *simulated.Server) {
 			lines = append(lines, fmt.Sprint(l.Values["name"], " × ", l.Values["product_uom_qty"]))
 		}
 	}
-	for _, want := range []string{"CBC × 1", "Chest x-ray 20260402 × 2", "Chest x-ray 20260403 × -1", "CT chest × 1"} {
+	for _, want := range []string{"CBC × 1", "Chest x-ray 2026-04-02 × 2", "Chest x-ray 2026-04-03 × -1", "CT chest × 1"} {
 		if !strings.Contains(strings.Join(lines, "\n")+"\n", want+"\n") {
 			t.Errorf("no line %q among %q", want, lines)
 		}

@@ -94,7 +94,7 @@ func (d *demo) stayed() (string, error) {
 		}
 	}
 	got := strings.Join(lines, ", ")
-	if want := "1 × Blood count, 2 × Chest x-ray 20260314, -1 × Chest x-ray 20260314"; got != want {
+	if want := "1 × Blood count, 2 × Chest x-ray 2026-03-14, -1 × Chest x-ray 2026-03-14"; got != want {
 		return "", fmt.Errorf("the order has %s; it should have %s", got, want)
 	}
 	return got, nil
