@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/connectors/folder"
 	"github.com/vagus-health/vagus/connectors/odoo/simulated"
@@ -159,5 +162,38 @@ func TestWhatAClaimIsToTheOneOfItsNumber(t *testing.T) {
 	})
 	if !is("A", "draft 100")() || len(database.Records("account.move")) != 3 {
 		t.Errorf("%d invoices, and the first A's is no more what it was", len(database.Records("account.move")))
+	}
+}
+
+// TestShippedInterchangesPassAStrictReceiver: whoever learns from a sample learns what partners take.
+func TestShippedInterchangesPassAStrictReceiver(t *testing.T) {
+	t.Parallel()
+	register, err := x12.OpenRegister(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = register.Close() })
+	receiver, err := x12.NewReceiver(broker.Origin{Tenant: "t", Site: "s", Feed: "samples"}, x12.Config{Register: register, Partners: []x12.Partner{{Name: "anyone", ID: x12.Anyone, Duplicates: x12.DuplicatesWarn}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err = fs.WalkDir(os.DirFS("../../mappings"), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(path) != ".edi" {
+			return err
+		}
+		files++
+		body, err := os.ReadFile(filepath.Join("../../mappings", path))
+		if err != nil {
+			return err
+		}
+		receipt, err := receiver.Receive(t.Context(), broker.Delivery{Body: body}, func(context.Context, ...*broker.Message) error { return nil })
+		if answer := string(receipt.Answer); err != nil || receipt.Refused > 0 || !strings.Contains(answer, "AK9*A*1*1*1~") {
+			t.Errorf("%s: %v: %s", path, err, answer)
+		}
+		return nil
+	})
+	if err != nil || files < 9 {
+		t.Errorf("%d files: %v", files, err)
 	}
 }
