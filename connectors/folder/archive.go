@@ -37,7 +37,7 @@ func unpack(name string, body []byte, limit int64, wanted func(string) bool) ([]
 	case ".zip":
 		return unzip(body, limit, wanted)
 	case ".gz":
-		return gunzip(strings.TrimSuffix(name, ext), body, limit)
+		return gunzip(strings.TrimSuffix(name, ext), body, limit, wanted)
 	}
 	return []part{{name: name, body: body}}, nil
 }
@@ -57,12 +57,17 @@ func packed(name string) bool {
 // bound returns how many bytes may come of so many that are packed.
 func bound(packed, limit int64) int64 { return min(limit, max(smallFile, packed*maxRatio)) }
 
-func gunzip(name string, body []byte, limit int64) ([]part, error) {
+// gunzip unpacks the one file of a .gz. Its name is the archive's without the extension: the one in its header
+// is of a machine that nobody here knows.
+func gunzip(name string, body []byte, limit int64, wanted func(string) bool) ([]part, error) {
 	if packed(name) {
 		return nil, archiveFault("an archive in an archive")
 	}
 	if err := checkName(name); err != nil {
 		return nil, archiveFault("without .gz %w", err)
+	}
+	if !wanted(name) {
+		return nil, archiveFault("its name without .gz matches none of names: the file in it needs a pattern, too")
 	}
 	r, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {

@@ -74,6 +74,7 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		{"no gzip", "x.gz", []byte("no"), 0, "it is no gzip"},
 		{"half a gzip", "x.gz", gz(t, []byte("text"))[:15], 0, "no sound gzip"},
 		{"a damaged zip", "x.zip", bytes.Replace(sound, []byte("ax"), []byte("ay"), 1), 0, "entry 1: zip: checksum"},
+		{"a name that is wanted by nobody, in gzip", "unwanted.gz", gz(t, []byte("text")), 0, "without .gz matches none of names"},
 		{"a name that is wanted by nobody", "x.zip", archiveOf(t, named("unwanted")), 0, "matches none of names"},
 	} {
 		limit := tt.limit

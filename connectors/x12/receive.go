@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -17,7 +16,8 @@ import (
 var _ broker.Receiver = (*Receiver)(nil)
 
 // A Receiver takes interchanges apart into messages and answers each with what
-// was agreed upon with its partner: TA1, 997, 999. Deliveries are received one after the other.
+// was agreed upon with its partner: TA1, 997, 999. Safe for concurrent use; two deliveries that hold an interchange of
+// one sender and control number are received one after the other.
 type Receiver struct {
 	origin   broker.Origin
 	conf     Config
@@ -26,7 +26,7 @@ type Receiver struct {
 	meters   *reception.Meters
 	acks     reception.Counter // of what was sent
 	strays   reception.Counter // acknowledgments of what was not
-	one      sync.Mutex
+	hand     hand
 }
 
 // NewReceiver returns a receiver, or an error that names the setting at fault.
@@ -35,7 +35,7 @@ func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("x12: %w", err)
 	}
-	r := &Receiver{origin: origin, conf: conf, register: conf.Register, log: conf.Logger.With("feed", origin.Feed, "protocol", "x12")}
+	r := &Receiver{origin: origin, conf: conf, register: conf.Register, hand: newHand(), log: conf.Logger.With("feed", origin.Feed, "protocol", "x12")}
 	if r.meters, err = reception.NewMeters(conf.Meter, conf.Tracer, origin.Feed); err != nil {
 		return nil, fmt.Errorf("x12: make metrics: %w", err)
 	}
@@ -53,12 +53,19 @@ func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 func (r *Receiver) Receive(ctx context.Context, d broker.Delivery, accept broker.Accept) (broker.Receipt, error) {
 	ctx, span := r.meters.Tracer.Start(ctx, "x12.receive", trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
-	r.one.Lock()
-	defer r.one.Unlock()
+	leave, err := r.hand.enter(ctx)
+	if err != nil {
+		return broker.Receipt{}, err
+	}
+	defer leave()
 	all, err := r.judge(d)
 	if err != nil {
 		return broker.Receipt{Refused: 1}, &broker.RejectError{Code: "x12.syntax", Err: err}
 	}
+	// From whether a number came before until that it has come is on stable storage: no other may ask. Our own
+	// numbers are the register's business.
+	defer r.hand.take(all)()
+	r.arrived(all)
 	if err := r.take(ctx, accept, all, reception.Traceparent(ctx)); err != nil {
 		return broker.Receipt{}, err
 	}
@@ -113,10 +120,16 @@ func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
 		}
 	}
 	var all []*judged
-	came := map[string]string{} // with this delivery
 	for i := range envs {
-		j := g.interchange(&envs[i])
-		all = append(all, j)
+		all = append(all, g.interchange(&envs[i]))
+	}
+	return all, nil
+}
+
+// arrived finds the interchanges whose control number has come before, with other content.
+func (r *Receiver) arrived(all []*judged) {
+	came := map[string]string{} // with this delivery
+	for _, j := range all {
 		if j.partner == nil {
 			continue
 		}
@@ -137,7 +150,6 @@ func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
 			came[key] = j.hash
 		}
 	}
-	return all, nil
 }
 
 // key is what an interchange is known by among those of its partner: a "*" has many.
