@@ -101,17 +101,18 @@ func Run(ctx context.Context, c Config) (_ []Fate, err error) {
 
 type demo struct {
 	Config
-	dir    string
-	odoo   *simulated.Server
-	buyer  broker.Target // a person who works in Odoo
-	link   *Link
-	ward   *receiver
-	hub    *app.Hub
-	worker *app.Worker
-	agent  *app.Agent
-	token  broker.Secret
-	hook   []byte // the key of the webhook's signatures
-	fates  []Fate
+	dir     string
+	odoo    *simulated.Server
+	buyer   broker.Target // a person who works in Odoo
+	link    *Link
+	ward    *receiver
+	partner *partner // whom claims come from
+	hub     *app.Hub
+	worker  *app.Worker
+	agent   *app.Agent
+	token   broker.Secret
+	hook    []byte // the key of the webhook's signatures
+	fates   []Fate
 }
 
 // sent notes a message of which so many units are to be applied.

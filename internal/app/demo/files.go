@@ -35,7 +35,7 @@ func claim(set, account, amount string) string {
 
 // claims drops a file of claims, reads the 999 that it is answered with, and holds Odoo against it.
 func (d *demo) claims(ctx context.Context) error {
-	d.Say("\nX12         claims.837 in a watched folder: two claims, one with letters in its amount")
+	d.Say("\nX12         claims.837 on a partner's SFTP server: two claims, one with letters in its amount")
 	began := time.Now()
 	answer, err := d.drop(ctx, "claims", "claims.837", interchange, "*.999")
 	if err != nil {
@@ -54,8 +54,8 @@ func (d *demo) claims(ctx context.Context) error {
 	if codes["0001"] != "A" || codes["0002"] != "R" {
 		return fmt.Errorf("the claims were answered %v; the first is to be accepted, the second refused", codes)
 	}
-	d.sent("X12 folder", "claims", "000000041/41/0001/1", "837P", "999 A", began, 1)
-	d.sent("X12 folder", "claims", "000000041/41/0002", "837P", "999 R", began, 0)
+	d.sent("X12 SFTP", "claims", "000000041/41/0001/1", "837P", "999 A", began, 1)
+	d.sent("X12 SFTP", "claims", "000000041/41/0002", "837P", "999 R", began, 0)
 	d.Say("            its 999 accepts the first set and refuses the second, and says where: CLM02")
 	if err := d.settle(ctx); err != nil {
 		return err

@@ -24,7 +24,7 @@ import (
 	"github.com/vagus-health/vagus/internal/config"
 )
 
-// start starts Odoo, the ward's system, and then Vagus from the cloud to the site.
+// start starts Odoo, the ward's system, the partner's server, and then Vagus from the cloud to the site.
 func (d *demo) start(ctx context.Context) error {
 	key, buyer := rand.Text(), rand.Text()
 	d.token, d.hook = broker.NewSecret(rand.Text()), []byte(rand.Text()+rand.Text())
@@ -38,6 +38,9 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	if d.ward, err = listen(); err != nil {
+		return err
+	}
+	if d.partner, err = serve(); err != nil {
 		return err
 	}
 	o := app.Options{Version: d.Version, Log: d.Log}
@@ -111,7 +114,9 @@ func (d *demo) feeds(database odoo.Config) ([]config.Feed, error) {
 	visit.FHIR = &fhir.Config{Endpoint: &fhir.Endpoint{Listen: anyAddr, Token: d.token, Transactions: fhir.TransactionsEntries}}
 
 	claims := feed("claims", "odoo", "billing/claim-837p")
-	claims.Folder, errs[0] = watched(claims.Name)
+	exchange, err := watched(claims.Name)
+	errs[0] = err
+	claims.SFTP = &config.SFTP{Server: d.partner.config(), Folder: *exchange}
 	claims.X12 = &x12.Config{Split: x12.SplitClaim, Partners: []x12.Partner{{Name: "meridian", ID: "ZZ:MERIDIAN", Own: "ZZ:NORTH"}}}
 
 	items := feed("items", "odoo", "procurement/item-list")
@@ -141,6 +146,9 @@ func (d *demo) stop() error {
 	}
 	if d.ward != nil {
 		errs = append(errs, d.ward.close())
+	}
+	if d.partner != nil {
+		errs = append(errs, d.partner.close())
 	}
 	if d.link != nil {
 		d.link.Close()
