@@ -112,4 +112,8 @@ func (c *console) status(s ops.Status) {
 				{head: "LAST RECEIVED", drop: 3}, {head: "VERDICT"}}, rows)
 		}
 	}
+	if b, ok := s.Nearest(); ok {
+		c.say("")
+		c.say("Of what fills up, %s.", b)
+	}
 }

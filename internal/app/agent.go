@@ -92,7 +92,7 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	a.run("link", a.link.Run)
 	a.run("events", a.tell)
-	if err := a.serve(ctx, ops.APIConfig{Sites: a.sitesNow}, append(checks,
+	if err := a.serve(ctx, ops.APIConfig{Sites: a.sitesNow, Bounds: a.bounds}, append(checks,
 		ops.Check{Name: "link", Advisory: true, Run: func(ctx context.Context) error {
 			if !a.link.State(ctx).Connected {
 				return fmt.Errorf("not connected; the site accepts and keeps")

@@ -185,15 +185,24 @@ func TestOneProcessDoesTheWholeJobAndAnswersForAllOfIt(t *testing.T) {
 		if err != nil || len(s.Targets) != 1 || s.Sites[0].Site != "north" || s.Sites[0].Mappings.Set == "" {
 			t.Errorf("status is %+v, %v", s, err)
 		}
-		for path, want := range map[string]string{"/readyz": `"name":"journal"`, "/metrics": "vagus_source_accepted", "/livez": ""} {
-			r, err := http.Get("http://" + all.OpsAddr() + path)
+		full := map[string]float64{}
+		for _, b := range s.Bounds {
+			full[b.Name] = b.Full()
+		}
+		for _, name := range []string{"journal of adt", "disk of the site's data_dir", "UNITS at the hub"} {
+			if full[name] <= 0 || full[name] >= 1 {
+				t.Errorf("%s is not said to have a limit that something of is used: %v", name, s.Bounds)
+			}
+		}
+		for _, c := range []struct{ path, want string }{{"/readyz", `"name":"journal"`}, {"/metrics", "vagus_source_accepted"}, {"/metrics", `vagus_bound_used_bytes{bound="UNITS at the hub"`}, {"/livez", ""}} {
+			r, err := http.Get("http://" + all.OpsAddr() + c.path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			body, _ := io.ReadAll(r.Body)
 			_ = r.Body.Close()
-			if r.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
-				t.Errorf("%s answers %d and has no %q", path, r.StatusCode, want)
+			if r.StatusCode != http.StatusOK || !strings.Contains(string(body), c.want) {
+				t.Errorf("%s answers %d and has no %q", c.path, r.StatusCode, c.want)
 			}
 		}
 		if err := all.Stop(); err != nil {

@@ -96,6 +96,11 @@ func (b *base) meter() metric.Meter  { return b.telemetry.Meters.Meter("vagus") 
 
 // serve starts the HTTP side, or adds to that of the whole.
 func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check) error {
+	if api.Bounds != nil {
+		if err := ops.MeasureBounds(b.meter(), api.Bounds); err != nil {
+			return err
+		}
+	}
 	if w := b.whole; w != nil {
 		w.checks = append(w.checks, checks...)
 		if api.Ledger != nil {
@@ -104,6 +109,7 @@ func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check
 		if api.Sites != nil {
 			w.api.Sites = api.Sites
 		}
+		w.api.Bounds = both(w.api.Bounds, api.Bounds)
 		return nil
 	}
 	api.Service, api.Log = b.service, b.log
@@ -122,6 +128,21 @@ func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check
 		b.log.Warn("the memory that starting needed is kept", "error", err)
 	}
 	return nil
+}
+
+// both asks two; either may be nil.
+func both(a, b func(context.Context) ([]ops.Bound, error)) func(context.Context) ([]ops.Bound, error) {
+	if a == nil || b == nil {
+		if a == nil {
+			return b
+		}
+		return a
+	}
+	return func(ctx context.Context) ([]ops.Bound, error) {
+		some, err := a(ctx)
+		more, other := b(ctx)
+		return append(some, more...), errors.Join(err, other)
+	}
 }
 
 // abandon stops what a failed start has started and returns why it failed.

@@ -101,7 +101,7 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 	}
 	w.run("worker", w.worker.Run)
 	w.run("prune", w.prune)
-	return w.serve(ctx, ops.APIConfig{Ledger: w.ledger, Targets: w.targets},
+	return w.serve(ctx, ops.APIConfig{Ledger: w.ledger, Targets: w.targets, Bounds: w.bounds},
 		ops.Check{Name: "ledger", Run: func(ctx context.Context) error { _, err := w.ledger.Replays(ctx); return err }},
 		ops.Check{Name: "hub", Run: func(context.Context) error {
 			if !w.nc.IsConnected() {

@@ -23,6 +23,7 @@ type APIConfig struct {
 	Ledger  ledger.Ledger
 	Targets func(ctx context.Context) ([]TargetStatus, error) // nil = none
 	Sites   func(ctx context.Context) ([]SiteStatus, error)   // nil = none
+	Bounds  func(ctx context.Context) ([]Bound, error)        // nil = none
 	Now     func() time.Time                                  // time.Now if nil
 	Log     *slog.Logger                                      // also the audit log; nil = discard
 }

@@ -78,6 +78,7 @@ type Status struct {
 	Targets  []TargetLine `json:"targets,omitempty"`
 	Lanes    []Lane       `json:"lanes,omitempty"`
 	Sites    []SiteStatus `json:"sites,omitempty"`
+	Bounds   []Bound      `json:"bounds,omitempty"`
 	Problems []string     `json:"problems,omitempty"` // parts of this answer that could not be had, and why
 }
 
@@ -159,6 +160,9 @@ func (s *Status) Judge(loc *time.Location) {
 			worse("feed "+f.Feed, f.Verdict)
 		}
 	}
+	if b, ok := s.Nearest(); ok {
+		worse("bounds", judgeBound(b))
+	}
 }
 
 func (t *TargetLine) facts() facts {
@@ -203,6 +207,11 @@ func (a *api) status(ctx context.Context) Status {
 		sites, err := a.cfg.Sites(ctx)
 		problem("the sites' state is not known", err)
 		s.Sites = sites
+	}
+	if a.cfg.Bounds != nil {
+		bounds, err := a.cfg.Bounds(ctx)
+		problem("what fills up is not known", err)
+		s.Bounds = bounds
 	}
 	s.Judge(s.At.Location())
 	return s
