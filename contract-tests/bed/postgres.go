@@ -2,6 +2,7 @@ package bed
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -98,15 +99,20 @@ func (p *Postgres) Kill() {
 }
 
 // Pause stops the server and all that it started.
-func (p *Postgres) Pause() error { return p.signal(syscall.SIGSTOP) }
+func (p *Postgres) Pause() error {
+	for _, pid := range p.family() {
+		if err := Halt(pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("stop postgres: %w", err)
+		}
+	}
+	return nil
+}
 
 // Resume lets them go on.
-func (p *Postgres) Resume() error { return p.signal(syscall.SIGCONT) }
-
-func (p *Postgres) signal(s syscall.Signal) error {
+func (p *Postgres) Resume() error {
 	for _, pid := range p.family() {
-		if err := syscall.Kill(pid, s); err != nil && err != syscall.ESRCH {
-			return fmt.Errorf("%v to postgres: %w", s, err)
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("let postgres go on: %w", err)
 		}
 	}
 	return nil

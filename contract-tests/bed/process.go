@@ -2,6 +2,7 @@ package bed
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,13 +97,20 @@ func (p *Process) end(s syscall.Signal) error {
 
 // Pause stops the child's clock (SIGSTOP) and returns when none of its threads runs any more; Resume lets it go on.
 func (p *Process) Pause() error {
-	pid := p.Pid()
+	if err := Halt(p.Pid()); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// Halt stops a process and returns when none of its threads runs any more.
+func Halt(pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("stop %s: %w", p.Name, err)
+		return err
 	}
 	for deadline := time.Now().Add(10 * time.Second); running(pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s has a thread that does not stop", p.Name)
+			return errors.New("it has a thread that does not stop")
 		}
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -151,15 +153,20 @@ func (w *ward) bill(ctx context.Context, n int) error {
 			if v == 0 || v > at {
 				of, v, frequency = control, 0, "1"
 			}
+			original := ""
+			if frequency == "7" {
+				original = "REF*F8*ICN" + strconv.Itoa(of) // the payer's number of the claim that is replaced
+			}
 			payer, claim := fmt.Sprintf("PAY%02d%d", w.n, of%5), fmt.Sprintf("CLM%d%d", of, i-v)
 			first, second := aClaim+v, 25+of%50
 			file = append(file, fmt.Sprintf("HL*%d*1*22*0", i+2), "SBR*P*18*******CI", fmt.Sprintf("NM1*IL*1*QUIST*MAREN****MI*EX%d%d", control, i), "N3*1 ELM ST", "N4*SACRAMENTO*CA*95814", "DMG*D8*19811105*F",
 				"NM1*PR*2*EXAMPLE PLAN*****PI*"+payer,
-				fmt.Sprintf("CLM*%s*%d.5***11:B:%s*Y*A*Y*Y", claim, first+second, frequency), "HI*ABK:J209",
+				fmt.Sprintf("CLM*%s*%d.5***11:B:%s*Y*A*Y*Y", claim, first+second, frequency), original, "HI*ABK:J209",
 				"LX*1", fmt.Sprintf("SV1*HC:99213*%d*UN*1***1", first), "DTP*472*D8*20260402", "LX*2", fmt.Sprintf("SV1*HC:99214*%d.5*UN*1***1", second), "DTP*472*D8*20260402")
 			w.m.claim(claim, float64(first+second)+.5)
 			w.m.unit("claims", fmt.Sprintf("%09d/%d/0001/%d", control, control, i+1))
 		}
+		file = slices.DeleteFunc(file, func(segment string) bool { return segment == "" })
 		file = append(file, fmt.Sprintf("SE*%d*0001", len(file)-1), fmt.Sprintf("GE*1*%d", control), fmt.Sprintf("IEA*1*%09d", control), "")
 		answer, err := w.http(ctx, client, "claims", http.MethodPost, "/", "application/edi-x12", strings.Join(file, "~\n"))
 		if err != nil {

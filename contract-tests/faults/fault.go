@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -124,10 +125,8 @@ func (r *run) fault(f fault, lasts time.Duration) error {
 	if err := f.begin(r); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
-	select {
-	case <-time.After(lasts):
-	case <-r.ctx.Done():
-		return r.ctx.Err()
+	if err := r.sleep(lasts); err != nil {
+		return err
 	}
 	if err := f.end(r); err != nil {
 		return fmt.Errorf("end of %s: %w", f.name, err)
@@ -141,6 +140,16 @@ func (r *run) fault(f fault, lasts time.Duration) error {
 	r.say("%6.1f s  %-38s %5.1f s: %4d acknowledged, %4d changes; flowing %.1f s later",
 		began.Sub(r.began).Seconds(), f.name, ended.Sub(began).Seconds(), acked, rows, time.Since(ended).Seconds())
 	return nil
+}
+
+// sleep lets time pass, unless the run ends.
+func (r *run) sleep(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
 }
 
 // about varies a time by a quarter.

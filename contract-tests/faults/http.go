@@ -73,14 +73,16 @@ func (s *billing) next() letter {
 	var l letter
 	for i, c := range which {
 		s.versions[c]++
-		claim, v, frequency := fmt.Sprintf("%s%d", strings.ToUpper(s.sender), c), s.versions[c], "7"
-		if v == 1 {
-			frequency = "1"
+		claim, v := fmt.Sprintf("%s%d", strings.ToUpper(s.sender), c), s.versions[c]
+		frequency, details := "1", []string{"HI*ABK:J209"}
+		if v > 1 {
+			frequency, details = "7", []string{fmt.Sprintf("REF*F8*ICN%d", c), "HI*ABK:J209"} // the payer's number of what is replaced
 		}
 		first, second := audit.ClaimBase+v, 25+c%50
 		file = append(file, fmt.Sprintf("HL*%d*1*22*0", i+2), "SBR*P*18*******CI", fmt.Sprintf("NM1*IL*1*QUIST*MAREN****MI*EX%d%d", s.control, i), "N3*1 ELM ST", "N4*SACRAMENTO*CA*95814", "DMG*D8*19811105*F",
 			"NM1*PR*2*EXAMPLE PLAN*****PI*"+s.payer,
-			fmt.Sprintf("CLM*%s*%d.5***11:B:%s*Y*A*Y*Y", claim, first+second, frequency), "HI*ABK:J209",
+			fmt.Sprintf("CLM*%s*%d.5***11:B:%s*Y*A*Y*Y", claim, first+second, frequency))
+		file = append(append(file, details...),
 			"LX*1", fmt.Sprintf("SV1*HC:99213*%d*UN*1***1", first), "DTP*472*D8*20260402", "LX*2", fmt.Sprintf("SV1*HC:99214*%d.5*UN*1***1", second), "DTP*472*D8*20260402")
 		l.offers = append(l.offers, audit.Offer{Message: s.names.next(), Feed: "claims", SenderID: fmt.Sprintf("%09d/%d/0001/%d", s.control, s.control, i+1),
 			Thing: "claim " + claim, Version: v, Also: []string{"patient " + s.payer}, Want: audit.Applied})

@@ -20,6 +20,8 @@ func plans(long time.Duration, only string) []plan {
 		{name: "exactly", shape: shape{hubs: 1, workers: 2, addon: true}, volume: hospital, play: mixed(long / 2)},
 		{name: "workers", shape: shape{hubs: 1, workers: 1}, volume: hospital, play: workers},
 		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
+		{name: "stores", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: stores},
+		{name: "restored", shape: shape{hubs: 1, workers: 2, addon: true}, volume: ward, play: restored},
 		{name: "these", shape: shape{hubs: 1, workers: 2}, volume: ward, play: these(only), asked: true},
 	}
 }
@@ -28,13 +30,7 @@ func plans(long time.Duration, only string) []plan {
 var ward = volume{adt: 3, claims: 1, fhir: 1, patients: 10, pause: 30 * time.Millisecond}
 
 // quiet is no fault at all: what the auditor says of it is true of the workload.
-func quiet(r *run) error {
-	select {
-	case <-time.After(10 * time.Second):
-	case <-r.ctx.Done():
-	}
-	return r.ctx.Err()
-}
+func quiet(r *run) error { return r.sleep(10 * time.Second) }
 
 // singly makes each fault, one after the other.
 func singly(r *run) error {

@@ -35,6 +35,7 @@ type plan struct {
 type run struct {
 	plan
 	ctx     context.Context
+	fail    context.CancelCauseFunc // ends the run; senders may
 	dir     string
 	say     func(format string, args ...any)
 	began   time.Time
@@ -55,25 +56,27 @@ func (p plan) do(ctx context.Context, dir string, say func(string, ...any)) (v *
 		return nil, err
 	}
 	defer out.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	r := &run{plan: p, ctx: ctx, dir: dir, say: say, began: time.Now(), history: audit.NewWriter(out), poisoned: map[string]simulated.Poison{}, rnd: rand.New(rand.NewPCG(p.seed, 1))}
+	ctx, cancel := context.WithCancelCause(ctx)
+	r := &run{plan: p, ctx: ctx, fail: cancel, dir: dir, say: say, began: time.Now(), history: audit.NewWriter(out), poisoned: map[string]simulated.Poison{}, rnd: rand.New(rand.NewPCG(p.seed, 1))}
 	r.history.Add(audit.Line{Run: &audit.Run{Seed: p.seed, Command: p.again, Exactly: p.shape.addon, Grace: grace}})
 	if r.sys, err = newSystem(ctx, dir, p.shape); err != nil {
-		cancel()
+		cancel(nil)
 		return nil, err
 	}
 	defer r.sys.close()
 	r.load = r.start(ctx, p.volume)
 	defer r.load.end()
-	defer cancel() // first: senders give up
+	defer cancel(nil) // first: senders give up
 	if err := r.flows("the first message"); err != nil {
 		return nil, err
 	}
-	if err := p.play(r); err != nil {
-		return nil, err
-	}
-	if err := r.settle(); err != nil {
-		return nil, err
+	for _, step := range []func() error{func() error { return p.play(r) }, r.settle} {
+		if err := step(); err != nil {
+			if ctx.Err() != nil { // what ended the run says more than what it was waiting for
+				err = context.Cause(ctx)
+			}
+			return nil, err
+		}
 	}
 	if err := r.close(ctx); err != nil {
 		return nil, err
@@ -133,7 +136,7 @@ func (r *run) flows(what string) error {
 func (r *run) settle() error {
 	r.load.end()
 	if r.ctx.Err() != nil {
-		return r.ctx.Err()
+		return context.Cause(r.ctx)
 	}
 	want := int(r.load.sound.Load())
 	before, since := "", time.Now()
@@ -150,7 +153,7 @@ func (r *run) settle() error {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-r.ctx.Done():
-			return r.ctx.Err()
+			return context.Cause(r.ctx)
 		}
 	}
 	return nil

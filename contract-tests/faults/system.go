@@ -22,6 +22,7 @@ import (
 type shape struct {
 	hubs, workers int
 	addon         bool // Odoo has the addon, by which each effect is once
+	stores        bool // of agent, hub and PostgreSQL: encrypted the first two, and each on a disk of its own
 }
 
 // A system is a whole Vagus of real processes: a site, one hub or three, workers, PostgreSQL,
@@ -36,8 +37,9 @@ type system struct {
 	links   []*demo.Link // from the site to each hub
 	agent   *bed.Process
 	workers []*bed.Process
-	feeds   map[string]string // where each listens
-	ops     string            // of the agent
+	feeds   map[string]string    // where each listens
+	ops     string               // of the agent
+	disks   map[string]*bed.Disk // of agent, hub and postgres
 	cleanup []func()
 }
 
@@ -45,13 +47,20 @@ type system struct {
 const startup = 2 * time.Minute
 
 func newSystem(ctx context.Context, dir string, s shape) (_ *system, err error) {
-	y := &system{dir: dir, token: rand.Text(), feeds: map[string]string{}}
+	y := &system{dir: dir, token: rand.Text(), feeds: map[string]string{}, disks: map[string]*bed.Disk{}}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w%s", err, y.lastWords())
 			y.close()
 		}
 	}()
+	if s.stores {
+		for name, size := range map[string]string{"agent": "900M", "hub": "900M", "postgres": "900M"} {
+			if err := y.newDisk(name, size); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if err := y.startCloud(ctx, s); err != nil {
 		return nil, err
 	}
@@ -88,8 +97,8 @@ func (y *system) startCloud(ctx context.Context, s shape) error {
 		return err
 	}
 	y.cleanup = append(y.cleanup, y.front.Kill)
-	data := filepath.Join(y.dir, "postgres")
-	if err := os.Mkdir(data, 0o700); err != nil {
+	data := filepath.Join(y.diskOf("postgres"), "cluster")
+	if err := os.MkdirAll(data, 0o711); err != nil {
 		return err
 	}
 	if y.pg, err = bed.NewPostgres(data); err != nil {
@@ -133,7 +142,11 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 		if n > 1 {
 			cluster = fmt.Sprintf("replicas: %d\nproduction: true\ncluster: { listen: %q, routes: [ \"%s\" ] }\n", n, routes[i], strings.Join(routes, `", "`))
 		}
-		conf := fmt.Sprintf("data_dir: hub\nstore_dir: store-%d\nname: hub-%d\nlisten: %q\nmax_bytes: 1073741824\nops: { listen: %q }\n%s", i+1, i+1, addr, ops, cluster)
+		store, settings := fmt.Sprintf("store-%d", i+1), "max_bytes: 1073741824"
+		if y.disks["hub"] != nil {
+			store, settings = "hub.disk/store", "max_bytes: 268435456\nencryption_key: { file: hub.key }"
+		}
+		conf := fmt.Sprintf("data_dir: hub\nstore_dir: %s\nname: hub-%d\nlisten: %q\n%s\nops: { listen: %q }\n%s", store, i+1, addr, settings, ops, cluster)
 		p, err := y.vagus(fmt.Sprintf("hub-%d", i+1), "hub", conf)
 		if err != nil {
 			return "", err
@@ -179,10 +192,14 @@ func (y *system) startSite(ctx context.Context, bundle string) error {
 	if y.ops, err = bed.FreeAddr(); err != nil {
 		return err
 	}
+	data, settings := "agent", "max_bytes: 1073741824"
+	if y.disks["agent"] != nil {
+		data, settings = "agent.disk/data", "max_bytes: 67108864, encryption_key: { file: agent.key }"
+	}
 	// The journal forgets soon what the cloud has, so that what is sent again later meets the ledger.
-	if y.agent, err = y.vagus("agent", "agent", fmt.Sprintf(`data_dir: agent
+	if y.agent, err = y.vagus("agent", "agent", fmt.Sprintf(`data_dir: %s
 bundle: %s
-journal: { max_bytes: 1073741824, retention: 5s }
+journal: { %s, retention: 5s }
 feeds:
   - { name: adt, target: odoo, mappings: [ "builtin:admissions/adt-patient.map.yaml" ], hl7: { listen: %q } }
   - name: claims
@@ -195,7 +212,7 @@ feeds:
     mappings: [ "builtin:admissions/fhir-patient.map.yaml", "builtin:admissions/fhir-encounter.map.yaml" ]
     fhir: { endpoint: { listen: %q, token: { file: token } } }
 ops: { listen: %q, token: { file: token } }
-`, bundle, y.feeds["adt"], y.feeds["claims"], y.feeds["fhir"], y.ops)); err != nil {
+`, data, bundle, settings, y.feeds["adt"], y.feeds["claims"], y.feeds["fhir"], y.ops)); err != nil {
 		return err
 	}
 	if err := y.agent.Start(); err != nil {
@@ -240,6 +257,18 @@ ops: { listen: %q, token: { file: token } }
 	y.workers = append(y.workers, p)
 	return p.Start()
 }
+
+// newDisk makes the disk of agent, hub or postgres, and the key of its store.
+func (y *system) newDisk(name, size string) error {
+	d, err := bed.NewDisk(y.diskOf(name), size)
+	if err != nil {
+		return err
+	}
+	y.cleanup, y.disks[name] = append(y.cleanup, d.Close), d
+	return y.write(name+".key", rand.Text()+rand.Text())
+}
+
+func (y *system) diskOf(name string) string { return filepath.Join(y.dir, name+".disk") }
 
 // vagus writes a configuration and returns the process that reads it. VAGUS_<ROLE>_BINARY, when set, is
 // another program that runs it: "vagus" of another release.

@@ -108,8 +108,10 @@ func (w *workload) send(ctx context.Context, s sender, rnd *rand.Rand, pause tim
 }
 
 // insist sends a letter until it is acknowledged, or refused as it is to be, also when the
-// senders are to stop: what was begun is finished. It gives up when the run does.
+// senders are to stop: what was begun is finished. It gives up when the run does, or
+// when nothing helps: then the run fails.
 func (w *workload) insist(s sender, l letter) bool {
+	began, last := time.Now(), ""
 	refused := l.offers[0].Want == audit.Refused
 	var ids []string
 	for _, o := range l.offers {
@@ -127,6 +129,11 @@ func (w *workload) insist(s sender, l letter) bool {
 			if ok || refused {
 				return true
 			}
+			last = code
+		}
+		if time.Since(began) > 2*recovery {
+			w.run.fail(fmt.Errorf("message %s was sent for %v and not acknowledged: %q, %v", ids[0], 2*recovery, last, err))
+			return false
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):

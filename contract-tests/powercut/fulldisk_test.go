@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +22,7 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	j, err := journal.Open(ctx, config(d.mount, group, "", log))
+	j, err := journal.Open(ctx, config(d.Mount, group, "", log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +44,9 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	filler := filepath.Join(d.mount, "filler")
-	fill(t, filler)
+	if err := d.Fill(); err != nil {
+		t.Fatal(err)
+	}
 	for err = nil; err == nil; i++ {
 		err = appendOne(i)
 	}
@@ -73,7 +71,7 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	if err := appendOne(i); !errors.Is(err, broker.ErrFull) {
 		t.Errorf("refused with %v", err)
 	}
-	if err := os.Remove(filler); err != nil {
+	if err := d.Free(); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); j.Err() != nil; <-time.After(50 * time.Millisecond) {
@@ -90,24 +88,5 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 		if _, err := j.Find(ctx, "adt", broker.ShortID(m.ID)); err != nil {
 			t.Errorf("an acknowledged message: %v", err)
 		}
-	}
-}
-
-// fill writes a file until nothing more fits.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size := 1 << 20; size >= 512; {
-		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
 	}
 }

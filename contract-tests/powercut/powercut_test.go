@@ -18,6 +18,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/journal"
+	"github.com/vagus-health/vagus/contract-tests/bed"
 )
 
 // What the child does, by environment.
@@ -175,7 +176,7 @@ func TestAPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
 			var acked []string
 			for cut := range c.cuts { // each on what the one before has left
 				load := 400*time.Millisecond + rand.N(700*time.Millisecond)
-				lines := cutUnderLoad(t, d, load, envDir+"="+d.mount, envMode+"="+c.mode, envKey+"="+c.key,
+				lines := cutUnderLoad(t, d, load, envDir+"="+d.Mount, envMode+"="+c.mode, envKey+"="+c.key,
 					envSenders+"="+strconv.Itoa(c.senders), envFrom+"="+strconv.Itoa(cut*cutIDs))
 				acked = append(acked, lines...)
 				check(t, d, c.mode, c.key, acked)
@@ -191,8 +192,8 @@ func TestThePowerCutIsSeenByAServerThatDoesNotSync(t *testing.T) {
 		return
 	}
 	d := newDisk(t, "700M")
-	acked := cutUnderLoad(t, d, time.Second, envDir+"="+d.mount, envMode+"="+stock, envSenders+"=8")
-	js, stop, err := stockServer(d.mount)
+	acked := cutUnderLoad(t, d, time.Second, envDir+"="+d.Mount, envMode+"="+stock, envSenders+"=8")
+	js, stop, err := stockServer(d.Mount)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,11 +210,11 @@ func TestThePowerCutIsSeenByAServerThatDoesNotSync(t *testing.T) {
 }
 
 // check opens the journal and compares it with what was acknowledged.
-func check(t *testing.T, d *disk, mode, key string, acked []string) {
+func check(t *testing.T, d *bed.Disk, mode, key string, acked []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	j, err := journal.Open(ctx, config(d.mount, mode, key, slog.New(slog.NewTextHandler(t.Output(), nil))))
+	j, err := journal.Open(ctx, config(d.Mount, mode, key, slog.New(slog.NewTextHandler(t.Output(), nil))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -363,8 +363,9 @@ func (j *judge) judgeRecords() {
 	}
 }
 
-// long is how long a fault must last for its senders' acknowledgements to be counted.
-const long = 3 * time.Second
+// long is how long a fault must last for its senders' acknowledgements to be counted: longer than a
+// machine that has much else to do keeps them waiting.
+const long = 8 * time.Second
 
 // judgeFaults looks at the acknowledgements: the longest pause, and whether there were
 // any during faults that are no concern of the senders.
