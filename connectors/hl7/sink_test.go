@@ -101,7 +101,7 @@ func TestTheAnswerDecides(t *testing.T) {
 		{name: "CA, then AA", header: enhanced, answers: []string{app("CA"), app("AA")}},
 		{name: "CA twice, then AA", header: enhanced, answers: []string{app("CA"), app("CA"), app("AA")}},
 		{name: "AA and no CA", header: enhanced, answers: []string{app("AA")}},
-		{name: "CA and then nothing", header: enhanced, answers: []string{app("CA")}, err: "no application acknowledgement came within"},
+		{name: "CA and then nothing", header: enhanced, answers: []string{app("CA")}, err: "after CA: a receiver that sends none is to be asked for none"},
 		{name: "CA and then the end", header: enhanced, answers: []string{app("CA")}, cut: true, err: "the connection ended before the answer"},
 		{name: "CA, then AE", header: enhanced, answers: []string{app("CA"), app("AE") + "ERR|||102\r"}, result: broker.Rejected, class: "hl7.ae", reason: "102 (data type error)"},
 		{name: "CE without a code is tried again", header: enhanced, answers: []string{app("CE")}, result: broker.Retry, class: "hl7.ce"},
@@ -164,6 +164,48 @@ func TestALateAnswerIsNotTakenForTheNextMessages(t *testing.T) {
 	}
 	if n := r.connections(); n != 1 {
 		t.Errorf("%d connections, want one", n)
+	}
+}
+
+// A receiver that answers twice is asked again on the same connection: what it said of the
+// first time is not taken for the second.
+func TestAnAnswerThatCameTwiceIsNotTakenForTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	u := connector.Unit(0)
+	r.respond = func(n int, _ string) ([]string, bool) {
+		if n == 0 {
+			return []string{ack("AE", u.ID[:20]), ack("AE", u.ID[:20])}, true
+		}
+		return []string{ack("AA", u.ID[:20])}, true
+	}
+	s := newSink(t, SinkConfig{Connect: r.addr})
+	if o, err := one(t, s, u); err != nil || o.Result != broker.Retry {
+		t.Fatalf("%v %v", o, err)
+	}
+	waitFor(t, "the second answer is there", func() bool { return len(s.open.frames) == 1 })
+	if o, err := one(t, s, u); err != nil || o.Result != broker.Applied {
+		t.Errorf("%v %v", o, err)
+	}
+}
+
+func TestAConnectionWithoutAnAnswerIsClosed(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	u := connector.Unit(0)
+	r.respond = func(n int, _ string) ([]string, bool) {
+		if n == 0 {
+			return nil, true
+		}
+		return []string{ack("AA", u.ID[:20])}, true
+	}
+	s := newSink(t, SinkConfig{Connect: r.addr, AckTimeout: 100 * time.Millisecond})
+	if o, err := one(t, s, u); err == nil || s.open != nil {
+		t.Fatalf("%v %v", o, err)
+	}
+	s.conf.AckTimeout = 30 * time.Second
+	if o, err := one(t, s, u); err != nil || o.Result != broker.Applied || r.connections() != 2 {
+		t.Errorf("%v %v over %d connections, want 2", o, err, r.connections())
 	}
 }
 
