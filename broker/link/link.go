@@ -76,7 +76,7 @@ type Config struct {
 	Retention  time.Duration // what was sent stays in the journal so long; 0 means 14 days
 	Ping       time.Duration // 0 means 5 s; a link that misses two is cut
 	AckTimeout time.Duration // how long the cloud may take to confirm; 0 means 10 s
-	TrimEvery  time.Duration // 0 means 1 min
+	TrimEvery  time.Duration // 0 means 1 min, or the retention where that is shorter
 
 	Logger *slog.Logger
 	Tracer trace.Tracer
@@ -143,7 +143,7 @@ func New(c Config) (*Link, error) {
 	def(&c.Retention, 14*24*time.Hour)
 	def(&c.Ping, 5*time.Second)
 	def(&c.AckTimeout, 10*time.Second)
-	def(&c.TrimEvery, time.Minute)
+	def(&c.TrimEvery, min(time.Minute, max(c.Retention, time.Second)))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
