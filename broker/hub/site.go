@@ -71,7 +71,7 @@ func AddSite(dir, name string, c SiteConfig) (bundle string, err error) {
 		return "", fmt.Errorf("add site %s: %w", name, err)
 	}
 	if !made {
-		return "", fmt.Errorf("add site %s: %s is left of an earlier attempt: delete it and add the site again", name, bundle)
+		return "", fmt.Errorf("add site %s: %s is left of an earlier attempt: remove the site and add it again", name, bundle)
 	}
 	atBundled.Hit()
 	data, err := yaml.Marshal(Site{Name: name, Tenant: c.Tenant, Nkey: public, Added: time.Now().UTC().Truncate(time.Second)})
@@ -93,12 +93,16 @@ func RemoveSite(dir, name string) error {
 	if err := stream.CheckToken("site", name); err != nil {
 		return err
 	}
+	bundle := filepath.Join(dir, "bundles", name)
 	err := os.Remove(filepath.Join(dir, "sites", name+".yaml"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove site %s: there is none of this name", name)
+		if _, left := os.Stat(bundle); left != nil {
+			return fmt.Errorf("remove site %s: there is none of this name", name)
+		}
+		err = nil // an earlier attempt to add or remove it was cut off
 	}
 	atRemoved.Hit()
-	return errors.Join(err, os.RemoveAll(filepath.Join(dir, "bundles", name)))
+	return errors.Join(err, os.RemoveAll(bundle))
 }
 
 // Sites returns the sites of a hub's directory, by name.
