@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/vagus-health/vagus/broker/failpoint"
 )
 
 // A Process is one child that can be killed, stopped and started again. Its log
@@ -18,6 +20,9 @@ import (
 type Process struct {
 	Name string // for people: "agent", "worker-2"
 	Log  string // file
+
+	// Arms are the failpoints that the next child is armed with, as failpoint.Arm reads them.
+	Arms string
 
 	path string
 	args []string
@@ -48,7 +53,7 @@ func (p *Process) Start() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(p.path, p.args...)
-	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Env = append(append(os.Environ(), p.env...), failpoint.Env+"="+p.Arms)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: p.cred}
 	if err := cmd.Start(); err != nil {
@@ -149,6 +154,13 @@ func (p *Process) Ended() bool {
 	default:
 		return false
 	}
+}
+
+// DiedAt says whether the child, which has ended, ended itself at a failpoint.
+func (p *Process) DiedAt(point string) bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	lines := bytes.Split(bytes.TrimSpace(p.Logged()), []byte("\n"))
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL && bytes.Contains(lines[len(lines)-1], []byte(`"msg":"failpoint hit","point":"`+point+`"`))
 }
 
 // Logged returns the child's log so far, and nothing if there is none.

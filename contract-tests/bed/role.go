@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/vagus-health/vagus/broker/failpoint"
 	"github.com/vagus-health/vagus/internal/app"
 	"github.com/vagus-health/vagus/internal/config"
 )
@@ -51,6 +52,9 @@ func Vagus(name, role, conf string) (*Process, error) {
 }
 
 func child(role, file string) error {
+	if err := failpoint.Arm(os.Getenv(failpoint.Env)); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if role == relayRole {

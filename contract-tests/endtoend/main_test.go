@@ -3,7 +3,10 @@
 // between site and cloud is a TCP path that can be cut or frozen, PostgreSQL is
 // real, Odoo is the simulated one. After every scenario the same audit holds
 // what was acknowledged against what the ledger and Odoo have. What happens to them when
-// they are killed, cut and filled is in contract-tests/faults.
+// they are killed, cut and filled is in contract-tests/faults; what happens when one dies at
+// a place that the code names (`vagus failpoints`) is here. To arm one by hand:
+//
+//	VAGUS_FAILPOINT=journal.synced=kill#3 vagus agent -c agent.yaml
 package endtoend_test
 
 import (
@@ -15,6 +18,7 @@ import (
 
 // TestMain: the test binary is the program as well.
 func TestMain(m *testing.M) {
+	command()
 	bed.Role()
 	os.Exit(m.Run())
 }

@@ -48,6 +48,8 @@ type system struct {
 
 	mu        sync.Mutex
 	hospitals map[uint64]*demo.Admissions // by sender
+	offered   []demo.Admission            // what was sent, once or more often
+	acked     []demo.Admission            // what the site said yes to
 }
 
 // newSystem starts everything and returns when the site listens. Site and
@@ -224,6 +226,9 @@ func (h *hospital) send(ctx context.Context, seed uint64, patients, each int, pa
 		// Control ids are unique in a feed: two senders of one hospital have ranges of their own.
 		m.Body = []byte(strings.Replace(string(m.Body), m.ControlID, fmt.Sprintf("S%02d%s", seed, m.ControlID), 1))
 		m.ControlID = fmt.Sprintf("S%02d%s", seed, m.ControlID)
+		h.s.mu.Lock()
+		h.s.offered = append(h.s.offered, m)
+		h.s.mu.Unlock()
 		for {
 			if conn == nil {
 				var err error
@@ -239,6 +244,9 @@ func (h *hospital) send(ctx context.Context, seed uint64, patients, each int, pa
 					if id != m.ControlID {
 						h.s.t.Errorf("the acknowledgement of %s answers %s", m.ControlID, id)
 					}
+					h.s.mu.Lock()
+					h.s.acked = append(h.s.acked, m)
+					h.s.mu.Unlock()
 					break
 				}
 				if err == nil && code == "CR" {
