@@ -164,10 +164,29 @@ func isTime(v []byte) bool {
 	return two(0) < 24 && two(2) < 60 && (len(v) == 4 || two(4) < 60)
 }
 
-// String says where the fault is and which code it has.
+// name is the code with the element of an acknowledgment that it stands in: in a 999, of which a 997 has the most.
+func (f *fault) name() string {
+	switch {
+	case f.element > 0:
+		return "IK403 " + f.code
+	case f.segment > 0:
+		return "IK304 " + f.code
+	}
+	return "IK502 " + f.code
+}
+
+// passed says which setting of a partner lets the fault pass.
+func (f *fault) passed() string {
+	if f.class == never {
+		return ""
+	}
+	return fmt.Sprintf(" (tolerate: [%s] lets it pass)", f.class)
+}
+
+// String says where in its set the fault is, which code it has, and what lets it pass.
 func (f *fault) String() string {
 	if f.segment == 0 {
-		return "code " + f.code
+		return f.name() + f.passed()
 	}
 	place := fmt.Sprintf("segment %d (%s", f.segment, f.id)
 	if f.element > 0 {
@@ -176,5 +195,5 @@ func (f *fault) String() string {
 	if f.component > 0 {
 		place += fmt.Sprintf(".%d", f.component)
 	}
-	return place + "): code " + f.code
+	return place + "): " + f.name() + f.passed()
 }

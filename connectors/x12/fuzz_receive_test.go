@@ -17,7 +17,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(sent("005010X221A1", "HP", 3, remittance("80", "100")))
 	f.Add(sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~PO1*1*20*EA*1~CTT*1~"))
 	f.Add(sent("005010X231A1", "FA", 12, "999*0001*005010X231A1~AK1*HC*1*005010X222A1~AK2*837*0001~IK5*A~AK9*A*1*1*1~"))
-	strict, lenient := open(f, anyone()), open(f, anyone("counts", "control_numbers", "headers", "segments", "elements", "balance", "line_breaks"))
+	strict, lenient := open(f, anyone()), open(f, anyone("counts", "control_numbers", "headers", "segments", "elements", "not_used", "situations", "conditions", "codes", "balance", "line_breaks"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, r := range []*Receiver{strict, lenient} {
 			var s, again store

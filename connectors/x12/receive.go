@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -250,8 +251,30 @@ func (r *Receiver) tell(j *judged, taken, lost int) {
 	if j.partner != nil {
 		name = j.partner.Name
 	}
-	codes := (&acker{}).codes(j.faults, nil)
-	r.log.Log(context.Background(), level, "interchange received", "partner", name, "control", join(j.env.isa.element(13)), "verdict", string(j.verdict), "codes", codes, "accepted", taken, "refused", lost)
+	r.log.Log(context.Background(), level, "interchange received", "partner", name, "control", join(j.env.isa.element(13)), "codes", j.codes(), "accepted", taken, "refused", lost)
+}
+
+// codes are the first different ones of all that an interchange is told, those for which nothing was refused among them.
+func (j *judged) codes() (all []string) {
+	add := func(code string) {
+		if len(all) < 5 && !slices.Contains(all, code) {
+			all = append(all, code)
+		}
+	}
+	for _, f := range j.faults {
+		add("TA105 " + f.code)
+	}
+	for i := range j.groups {
+		for _, f := range j.groups[i].faults {
+			add("AK905 " + f.code)
+		}
+		for k := range j.groups[i].sets {
+			for n := range j.groups[i].sets[k].faults {
+				add(j.groups[i].sets[k].faults[n].name())
+			}
+		}
+	}
+	return all
 }
 
 // why is what a person is told of a delivery of which nothing was taken: the
@@ -267,14 +290,14 @@ func why(all []*judged) error {
 			if j.partner == nil {
 				errs = append(errs, fmt.Errorf("%s: its sender is no partner of this feed (TA1 006): add it to partners", name))
 			} else if len(j.faults) > 0 {
-				errs = append(errs, fmt.Errorf("%s: TA1 %s", name, j.faults[0].code))
+				errs = append(errs, fmt.Errorf("%s: TA105 %s%s", name, j.faults[0].code, j.faults[0].passed()))
 			}
 			continue
 		}
 		for i := range j.groups {
 			g := &j.groups[i]
 			if len(g.faults) > 0 {
-				errs = append(errs, fmt.Errorf("%s, group %s: %s", name, join(g.env.gs.element(6)), g.faults[0].code))
+				errs = append(errs, fmt.Errorf("%s, group %s: AK905 %s%s", name, join(g.env.gs.element(6)), g.faults[0].code, g.faults[0].passed()))
 			}
 			for k := range g.sets {
 				if t := &g.sets[k]; len(t.faults) > 0 {
