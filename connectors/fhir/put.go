@@ -155,8 +155,14 @@ func (s *Sink) update(ctx context.Context, o *own, there *found, header http.Hea
 	}
 	_, _, err = s.client.read(ctx, http.MethodPut, s.client.at(o.typ+"/"+there.id), header, body)
 	var e *serverError
-	if errors.As(err, &e) && e.status == http.StatusPreconditionFailed {
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.status {
+	case http.StatusPreconditionFailed:
 		return &serverError{status: http.StatusConflict, text: "somebody has written the resource meanwhile: it is read again"}
+	case http.StatusNotFound, http.StatusGone:
+		return &serverError{status: http.StatusConflict, text: "somebody has deleted the resource meanwhile: it is looked for again"}
 	}
 	return err
 }

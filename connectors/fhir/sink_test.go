@@ -178,26 +178,33 @@ func TestWhatIsThereIsUpdatedAndWhatSaysTheSameIsNot(t *testing.T) {
 
 func TestSomebodyElsesWriteIsNotOverwrittenUnread(t *testing.T) {
 	t.Parallel()
-	server := newFHIRServer(t)
-	s := newTestSink(t, strings.TrimPrefix(server.URL, "http://"))
-	server.put("Organization", "s1", map[string]any{"identifier": []any{map[string]any{"system": "urn:odoo", "value": "partner|1"}}, "name": "North"})
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut && server.asked("PUT") == 0 { // between our reading and our writing
-			server.mu.Lock()
-			server.putLocked("Organization", "s1", map[string]any{"identifier": []any{map[string]any{"system": "urn:odoo", "value": "partner|1"}}, "name": "Else"})
-			server.mu.Unlock()
-			server.note(r)
-		}
-		server.serve(w, r)
-	}))
-	defer front.Close()
-	s.client.base, _ = url.Parse(front.URL)
-	out, err := s.Apply(t.Context(), []*broker.Unit{unit(1, organization(1, "South"))})
-	if err != nil || out[0].Result != broker.Retry {
-		t.Fatalf("%v %v", out, err)
+	is := func(name string) map[string]any {
+		return map[string]any{"identifier": []any{map[string]any{"system": "urn:odoo", "value": "partner|1"}}, "name": name}
 	}
-	if out, err = s.Apply(t.Context(), []*broker.Unit{unit(1, organization(1, "South"))}); err != nil || out[0].Result != broker.Applied {
-		t.Fatalf("%v %v", out, err)
+	for name, theirs := range map[string]map[string]any{"written": is("Else"), "deleted": nil} {
+		server := newFHIRServer(t)
+		s := newTestSink(t, strings.TrimPrefix(server.URL, "http://"))
+		server.put("Organization", "s1", is("North"))
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut && server.asked("PUT") == 0 { // between our reading and our writing
+				server.put("Organization", "s1", theirs)
+				server.note(r)
+				if theirs == nil {
+					server.fail(w, http.StatusGone, "deleted")
+					return
+				}
+			}
+			server.serve(w, r)
+		}))
+		defer front.Close()
+		s.client.base, _ = url.Parse(front.URL)
+		out, err := s.Apply(t.Context(), []*broker.Unit{unit(1, organization(1, "South"))})
+		if err != nil || out[0].Result != broker.Retry {
+			t.Fatalf("%s: %v %v", name, out, err)
+		}
+		if out, err = s.Apply(t.Context(), []*broker.Unit{unit(1, organization(1, "South"))}); err != nil || out[0].Result != broker.Applied {
+			t.Fatalf("%s: %v %v", name, out, err)
+		}
 	}
 }
 
