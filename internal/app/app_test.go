@@ -122,9 +122,9 @@ func send(t *testing.T, a *app.Agent, body string) string {
 
 func eventually(t *testing.T, what string, log *safeLog, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("30 s passed without %s\n%s", what, log)
+			t.Fatalf("a minute passed without %s\n%s", what, log)
 		}
 	}
 }
