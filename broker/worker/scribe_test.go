@@ -3,13 +3,10 @@ package worker
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
