@@ -1,10 +1,18 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -81,9 +89,9 @@ type lane struct {
 	heldAt    time.Time // next look for held keys
 	heldStale bool
 	probeAt   time.Time
-	probes    *backoff.ExponentialBackOff
+	probes    *pauses
 	retryAt   time.Time // nothing of the ledger or stream before: they failed
-	retries   *backoff.ExponentialBackOff
+	retries   *pauses
 	lastOK    time.Time // start of the last Apply that answered
 	problem   string    // last trouble of ledger or stream that was logged
 	illness   string    // and of the target
@@ -115,8 +123,20 @@ func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *eve
 	return l
 }
 
-func exponential(lo, hi time.Duration) *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{InitialInterval: lo, MaxInterval: hi, Multiplier: 2, RandomizationFactor: 0.2}
+// pauses are times that double, each by a random fifth more or less. Their chance comes from
+// crypto/rand, which a test can make repeat itself.
+type pauses struct{ backoff.ExponentialBackOff }
+
+func exponential(lo, hi time.Duration) *pauses {
+	return &pauses{backoff.ExponentialBackOff{InitialInterval: lo, MaxInterval: hi, Multiplier: 2}}
+}
+
+// NextBackOff returns the next pause.
+func (p *pauses) NextBackOff() time.Duration {
+	var chance [4]byte
+	_, _ = rand.Read(chance[:])
+	d := p.ExponentialBackOff.NextBackOff()
+	return d - d/5 + time.Duration(float64(d)/2.5*float64(binary.NativeEndian.Uint32(chance[:]))/(1<<32))
 }
 
 // run delivers until ctx is done and ends in an orderly way.
@@ -167,7 +187,7 @@ func (l *lane) wait(ctx context.Context) {
 	if !l.probing && l.breaker.State() != gobreaker.StateClosed {
 		earlier(l.probeAt)
 	}
-	if l.heldStale && l.keeper.fresh() {
+	if l.heldStale && len(l.decided) == 0 && l.keeper.fresh() { // as refreshHeld does
 		earlier(l.heldAt)
 	}
 	if !l.decidedAt.IsZero() {
@@ -262,7 +282,7 @@ func (l *lane) adopt(ctx context.Context) {
 		return
 	}
 	staying += len(gained)
-	for _, p := range l.parts { // in map order, which is random: workers that share do not shed the same ones
+	for _, p := range l.shedding() {
 		if staying <= share {
 			break
 		}
@@ -296,6 +316,17 @@ func (l *lane) adopt(ctx context.Context) {
 			l.failed(ctx, "the stream can not be read", err)
 		}
 	}
+}
+
+// shedding returns the partitions in the order in which the lane gives them up. It is another one for each
+// worker: those that share do not shed the same ones.
+func (l *lane) shedding() []*partition {
+	lot := func(p *partition) uint32 {
+		h := fnv.New32a()
+		_, _ = io.WriteString(h, l.worker+strconv.Itoa(p.no))
+		return h.Sum32()
+	}
+	return slices.SortedFunc(maps.Values(l.parts), func(a, b *partition) int { return cmp.Compare(lot(a), lot(b)) })
 }
 
 func (l *lane) inHand(p *partition) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ type keeper struct {
 	again   chan struct{} // run asks at once; capacity 1
 	onLost  func()        // called after partitions were marked lost; does not block
 
-	serial sync.Mutex // one Lease or Release at a time, so that no answer is older than the next question
+	serial chan struct{} // full during a Lease or Release: one at a time, so that no answer is older than the next question
 
 	mu      sync.Mutex
 	held    map[int]*partition
@@ -57,7 +58,7 @@ var errLate = errors.New("the ledger's answer came after the lease had run out")
 
 func newKeeper(l ledger.Ledger, target, worker string, ttl time.Duration, log *slog.Logger) *keeper {
 	k := &keeper{ledger: l, target: target, worker: worker, ttl: ttl, log: log,
-		changed: make(chan struct{}, 1), again: make(chan struct{}, 1), onLost: func() {}, held: map[int]*partition{}, share: -1}
+		changed: make(chan struct{}, 1), again: make(chan struct{}, 1), serial: make(chan struct{}, 1), onLost: func() {}, held: map[int]*partition{}, share: -1}
 	k.expire = time.AfterFunc(time.Hour, k.expired)
 	k.expire.Stop()
 	return k
@@ -82,8 +83,8 @@ func (k *keeper) run(ctx context.Context) {
 // renew asks the ledger once. It marks as lost what the ledger no longer
 // counts as ours.
 func (k *keeper) renew(ctx context.Context) {
-	k.serial.Lock()
-	defer k.serial.Unlock()
+	k.serial <- struct{}{}
+	defer func() { <-k.serial }()
 	asked := time.Now()
 	call, cancel := context.WithTimeout(ctx, k.ttl)
 	held, share, err := k.ledger.Lease(call, k.target, k.worker, k.ttl)
@@ -195,6 +196,7 @@ func (k *keeper) snapshot() (held []*partition, share int) {
 	for _, p := range k.held {
 		held = append(held, p)
 	}
+	slices.SortFunc(held, func(a, b *partition) int { return a.no - b.no })
 	return held, k.share
 }
 
@@ -207,8 +209,8 @@ func (k *keeper) holds(no int) bool {
 
 // release gives partitions back. An error is no matter: they expire.
 func (k *keeper) release(ctx context.Context, ps []*partition) {
-	k.serial.Lock()
-	defer k.serial.Unlock()
+	k.serial <- struct{}{}
+	defer func() { <-k.serial }()
 	leases := make([]ledger.Lease, 0, len(ps))
 	k.mu.Lock()
 	for _, p := range ps {
