@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -94,7 +93,10 @@ func (b *Bundle) Ordering() ([]byte, error) {
 
 // Dial says how a connection behaves.
 type Dial struct {
-	URLs   []string      // instead of the bundle's
+	URLs []string // instead of the bundle's
+	// Dialer, if not nil, makes the connections instead of TCP with TLS. Then of the bundle
+	// only the names count, not its certificates and keys.
+	Dialer nats.CustomDialer
 	Ping   time.Duration // 0 means 5 s; a link that misses two is cut
 	Logger *slog.Logger
 }
@@ -105,14 +107,6 @@ type Dial struct {
 // answers yet. Nothing is buffered while the link is down, so the caller
 // always knows what was sent.
 func Connect(b *Bundle, d Dial) (*nats.Conn, error) {
-	cfg, err := b.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	public, err := b.nkey()
-	if err != nil {
-		return nil, err
-	}
 	if d.Ping == 0 {
 		d.Ping = 5 * time.Second
 	}
@@ -128,8 +122,18 @@ func Connect(b *Bundle, d Dial) (*nats.Conn, error) {
 	}
 	o := nats.GetDefaultOptions()
 	o.Servers, o.Name, o.InboxPrefix = d.URLs, b.Role+" "+b.Name, inbox
-	o.Secure, o.TLSConfig, o.TLSHandshakeFirst = true, cfg, true
-	o.Nkey, o.SignatureCB = public, b.sign
+	if o.CustomDialer = d.Dialer; d.Dialer == nil {
+		cfg, err := b.tlsConfig()
+		if err != nil {
+			return nil, err
+		}
+		public, err := b.nkey()
+		if err != nil {
+			return nil, err
+		}
+		o.Secure, o.TLSConfig, o.TLSHandshakeFirst = true, cfg, true
+		o.Nkey, o.SignatureCB = public, b.sign
+	}
 	o.AllowReconnect, o.MaxReconnect, o.RetryOnFailedConnect, o.IgnoreAuthErrorAbort = true, -1, true, true
 	o.ReconnectBufSize = -1
 	o.CustomReconnectDelayCB = reconnectDelay
@@ -209,6 +213,5 @@ func (b *Bundle) sign(nonce []byte) ([]byte, error) {
 // first, doubling to 2 s, each by a random half more or less, so that the
 // sites of a hub that restarts do not come back as one.
 func reconnectDelay(attempts int) time.Duration {
-	d := min(50*time.Millisecond<<min(attempts, 6), 2*time.Second)
-	return d/2 + rand.N(d)
+	return halfMoreOrLess(min(50*time.Millisecond<<min(attempts, 6), 2*time.Second))
 }

@@ -2,6 +2,8 @@ package link
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
@@ -305,8 +307,24 @@ func (l *lane) trim(ctx context.Context) {
 	}
 }
 
-func newBackoff() *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 5 * time.Second}
+// pauses are times that double, each by a random half more or less.
+type pauses struct{ backoff.ExponentialBackOff }
+
+func newBackoff() *pauses {
+	return &pauses{backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, Multiplier: 2, MaxInterval: 5 * time.Second}}
+}
+
+// NextBackOff returns the next pause.
+func (p *pauses) NextBackOff() time.Duration {
+	return halfMoreOrLess(p.ExponentialBackOff.NextBackOff())
+}
+
+// halfMoreOrLess returns a time from half to one and a half of d. Its chance comes from
+// crypto/rand, which a test can make repeat itself.
+func halfMoreOrLess(d time.Duration) time.Duration {
+	var chance [4]byte
+	_, _ = rand.Read(chance[:])
+	return d/2 + time.Duration(float64(d)*float64(binary.NativeEndian.Uint32(chance[:]))/(1<<32))
 }
 
 // wait waits and reports whether ctx still goes on.

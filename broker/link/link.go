@@ -60,7 +60,8 @@ type Reader interface {
 // Config is a link. Bundle, Journal and Map are required, and Feeds or Sinks.
 type Config struct {
 	Bundle  *Bundle
-	URLs    []string // instead of the bundle's
+	URLs    []string          // instead of the bundle's
+	Dialer  nats.CustomDialer // see Dial
 	Feeds   []string
 	Journal Journal
 	// Map turns a message into units, at least one. Safe for concurrent use. Its
@@ -172,7 +173,7 @@ func New(c Config) (*Link, error) {
 // when the bundle can not be used. While the cloud can not be reached it goes
 // on trying.
 func (l *Link) Run(ctx context.Context) error {
-	nc, err := Connect(l.cfg.Bundle, Dial{URLs: l.cfg.URLs, Ping: l.cfg.Ping, Logger: l.cfg.Logger})
+	nc, err := Connect(l.cfg.Bundle, Dial{URLs: l.cfg.URLs, Dialer: l.cfg.Dialer, Ping: l.cfg.Ping, Logger: l.cfg.Logger})
 	if err != nil {
 		return fmt.Errorf("link: %w", err)
 	}
@@ -184,7 +185,8 @@ func (l *Link) Run(ctx context.Context) error {
 	l.setConn(nc)
 	defer l.setConn(nil)
 	var wg sync.WaitGroup
-	for _, ln := range l.lanes {
+	for _, f := range l.cfg.Feeds {
+		ln := l.lanes[f]
 		wg.Go(func() { ln.run(ctx, nc, js) })
 		wg.Go(func() { ln.trim(ctx) })
 	}
