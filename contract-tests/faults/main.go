@@ -39,7 +39,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	f := flag.NewFlagSet("faults", flag.ContinueOnError)
 	f.SetOutput(errs)
 	seed := f.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "of what is sent and of the faults")
-	long := f.Duration("for", 2*time.Minute, "how long the mixed faults go on, the soak among them")
+	long := f.Duration("for", time.Minute, "how long the mixed faults go on, the soak among them")
 	keep := f.String("keep", "", "directory to keep histories, stores and logs in; none: removed unless something is wrong")
 	format := f.String("o", "text", "text or json")
 	only := f.String("faults", "", "faults of the plan \"these\": names with commas between, + for at the same time; none: a quiet run")
@@ -74,6 +74,12 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	say := func(format string, args ...any) { fmt.Fprintf(errs, format+"\n", args...) }
 	var outcomes []outcome
 	for _, p := range chosen {
+		if p.shape.stores && f.NArg() == 0 {
+			if reason := bed.Disks(); reason != nil {
+				say("%s: NOT RUN: needs root and loop devices: %v", p.name, reason)
+				continue
+			}
+		}
 		p.seed = *seed
 		p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -for %v -faults %q %s", p.seed, *long, *only, p.name)
 		say("%s: %s", p.name, p.again)

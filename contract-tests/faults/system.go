@@ -55,7 +55,7 @@ func newSystem(ctx context.Context, dir string, s shape) (_ *system, err error) 
 		}
 	}()
 	if s.stores {
-		for name, size := range map[string]string{"agent": "900M", "hub": "900M", "postgres": "900M"} {
+		for name, size := range map[string]string{"agent": "500M", "hub": "400M", "postgres": "300M"} {
 			if err := y.newDisk(name, size); err != nil {
 				return nil, err
 			}
@@ -144,7 +144,7 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 		}
 		store, settings := fmt.Sprintf("store-%d", i+1), "max_bytes: 1073741824"
 		if y.disks["hub"] != nil {
-			store, settings = "hub.disk/store", "max_bytes: 268435456\nencryption_key: { file: hub.key }"
+			store, settings = "hub.disk/store", "max_bytes: 134217728\nencryption_key: { file: hub.key }"
 		}
 		conf := fmt.Sprintf("data_dir: hub\nstore_dir: %s\nname: hub-%d\nlisten: %q\n%s\nops: { listen: %q }\n%s", store, i+1, addr, settings, ops, cluster)
 		p, err := y.vagus(fmt.Sprintf("hub-%d", i+1), "hub", conf)
@@ -192,14 +192,14 @@ func (y *system) startSite(ctx context.Context, bundle string) error {
 	if y.ops, err = bed.FreeAddr(); err != nil {
 		return err
 	}
-	data, settings := "agent", "max_bytes: 1073741824"
+	data, settings := "agent", "max_bytes: 1073741824, retention: 5s"
 	if y.disks["agent"] != nil {
-		data, settings = "agent.disk/data", "max_bytes: 67108864, encryption_key: { file: agent.key }"
+		data, settings = "agent.disk/data", "max_bytes: 50331648, encryption_key: { file: agent.key }" // what a hub loses is asked for again
 	}
 	// The journal forgets soon what the cloud has, so that what is sent again later meets the ledger.
 	if y.agent, err = y.vagus("agent", "agent", fmt.Sprintf(`data_dir: %s
 bundle: %s
-journal: { %s, retention: 5s }
+journal: { %s }
 feeds:
   - { name: adt, target: odoo, mappings: [ "builtin:admissions/adt-patient.map.yaml" ], hl7: { listen: %q } }
   - name: claims
