@@ -210,6 +210,29 @@ func TestADuplicateInABatchStopsNothing(t *testing.T) {
 	sameAsJournal(t, js, j, mapOne)
 }
 
+// A damaged journal has lost its end: all of what is left is in the cloud, more than a batch holds.
+func TestALaneGetsPastManyMessagesThatTheCloudHas(t *testing.T) {
+	t.Parallel()
+	c, j := newCloud(t, hub.Config{}), newMemory()
+	js := c.worker()
+	const many = 3 * batchMax
+	j.fill(many+1, "body")
+	cfg := Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapOne}
+	l, stop := running(t, cfg)
+	until(t, "all are sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == many+1 })
+	stop()
+	cut := newMemory()
+	for _, e := range j.entries[:many] {
+		cut.add(e.Message)
+	}
+	cut.add(message(many+2, "after"))
+	cfg.Journal = cut
+	running(t, cfg)
+	until(t, "the new one is sent", func() bool { return stored(t, js) == many+2 })
+	j.add(message(many+2, "after"))
+	sameAsJournal(t, js, j, mapOne)
+}
+
 func TestALaneGoesOnWhereTheCloudHasAMessageThatStandsInTheJournalTwice(t *testing.T) {
 	t.Parallel()
 	c, j := newCloud(t, hub.Config{}), newMemory()

@@ -120,10 +120,13 @@ func (l *lane) publishOne(ctx context.Context, js jetstream.JetStream, p *parcel
 	if err != nil {
 		return false, classify(ctx, err)
 	}
+	l.careful = max(l.careful-1, 0)
 	if ack.Duplicate {
 		l.link.metrics.duplicates.Add(ctx, 1, l.attr)
+		// What follows may be there too: a batch that fails begins again where this began, and
+		// with more of them than it has places would never get past them.
+		l.careful = max(l.careful, 1)
 	}
-	l.careful = max(l.careful-1, 0)
 	return ack.Duplicate, nil
 }
 

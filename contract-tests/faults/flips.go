@@ -12,6 +12,20 @@ import (
 	"github.com/vagus-health/vagus/contract-tests/bed"
 )
 
+// flips changes a bit of the site's journal, and one of the hub's stream. What the journal loses was sent before, or
+// is not acknowledged a second time; what the hub loses is asked for again.
+func flips(r *run) error {
+	for _, f := range []fault{
+		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false),
+		flipped(r, "hub", "hub.disk/store", "UNITS", r.sys.hubs[0], true),
+	} {
+		if err := r.fault(f, f.lasts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // flipped changes one bit in the middle of what a stream's newest block holds, while its process is
 // down. The process must say so when it is up again, and what was in the stream must come all the same.
 func flipped(r *run, name, root, of string, p *bed.Process, accepts bool) fault {
@@ -34,7 +48,7 @@ func flipped(r *run, name, root, of string, p *bed.Process, accepts bool) fault 
 		}}
 }
 
-var damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|gone|again from`)
+var damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|no longer has|again from`)
 
 // newestBlock finds the block file written last below the directory of a stream.
 func newestBlock(root, of string) (newest string, err error) {

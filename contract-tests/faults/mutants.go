@@ -42,15 +42,14 @@ var mutants = []mutant{
 	}, "Odoo takes 400 ms+worker stopped,Odoo takes 400 ms+worker stopped"},
 	{"applies what the ledger says was applied", []edit{
 		{"broker/worker/hand.go", "\tif c.Status != \"\" {\n", "\tif c.Status != \"\" && l == nil {\n"},
-		// No part of it: the journal forgets at once what it may, or it would know what is sent again.
+		// What stands before the ledger would know what is sent again: the journal for as long as it keeps it, the stream for ten minutes.
 		{"broker/link/link.go", "def(&c.TrimEvery, time.Minute)", "def(&c.TrimEvery, time.Second)"},
+		{"broker/stream/provision.go", "duplicates = 10 * time.Minute", "duplicates = 2 * time.Second"},
 	}, ""},
 	{"passes a unit over", []edit{{"broker/worker/hand.go",
 		"\tif l.byID[it.id] != nil { // sent twice", "\tif it.row.Seq%50 == 0 {\n\t\treturn\n\t}\n\tif l.byID[it.id] != nil { // sent twice"}}, ""},
 	{"forgets that others wait behind a unit that failed", []edit{{"broker/worker/hand.go",
 		"func (l *lane) holdBehind(first *item) {\n", "func (l *lane) holdBehind(first *item) {\n\tif l != nil {\n\t\treturn\n\t}\n"}}, "Odoo collides with itself"},
-	{"calls the target twice", []edit{{"broker/worker/apply.go",
-		"\tout, err = t.Apply(ctx, units)\n", "\t_, _ = t.Apply(ctx, units)\n\tout, err = t.Apply(ctx, units)\n"}}, ""},
 	{"records as applied what it did not send", []edit{{"broker/worker/apply.go",
 		"\tout, err = t.Apply(ctx, units)\n",
 		"\tif len(units) < 2 {\n\t\treturn t.Apply(ctx, units)\n\t}\n\tif out, err = t.Apply(ctx, units[1:]); err == nil {\n\t\tout = append([]broker.Outcome{out[0]}, out...)\n\t}\n"}}, "Odoo killed"},

@@ -21,6 +21,7 @@ func plans(long time.Duration, only string) []plan {
 		{name: "workers", shape: shape{hubs: 1, workers: 1}, volume: hospital, play: workers},
 		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
 		{name: "stores", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: stores},
+		{name: "flips", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: flips, asked: true},
 		{name: "restored", shape: shape{hubs: 1, workers: 2, addon: true}, volume: ward, play: restored},
 		{name: "these", shape: shape{hubs: 1, workers: 2}, volume: ward, play: these(only), asked: true},
 	}

@@ -82,8 +82,6 @@ func stores(r *run) error {
 		siteExpired(r),
 		powerFails(r, "agent", r.sys.agent, false),
 		powerFails(r, "hub", hub, true),
-		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false),
-		flipped(r, "hub", "hub.disk/store", "UNITS", hub, true),
 	} {
 		if err := r.fault(f, f.lasts); err != nil {
 			return err
