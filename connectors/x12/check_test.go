@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,6 +96,33 @@ func TestWithoutAGuideTheElementsAreCompared(t *testing.T) {
 		got, _ := verdictOf(t, Config{Split: SplitClaim}, sent(version, "HC", 11, set))
 		if !strings.Contains(got, want) {
 			t.Errorf("%s: %s, and no %s", version, got, want)
+		}
+	}
+}
+
+// Its payer stands in 2010BC, where 005010 has none.
+func TestClaimsOf004010HaveTheLoopsOfTheirGuide(t *testing.T) {
+	t.Parallel()
+	body, err := os.ReadFile("testdata/837i-4010.edi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, s := verdictOf(t, anyone(), body)
+	if got != "AK1*HC*905 AK2*837*0001 AK5*A AK9*A*1*1*1" || len(s.messages) != 2 || s.messages[0].Kind != "837I" {
+		t.Fatalf("%d messages: %s", len(s.messages), got)
+	}
+	m, err := dialectOf(t, "004010X096A1").Decode(s.messages[1].Body, nil)
+	if err != nil || !strings.Contains(outline(m.Root), "2010BC{ NM1*PR }") || !strings.Contains(outline(m.Root), "2000C{ HL*4") {
+		t.Errorf("%v: %s", err, outline(m.Root))
+	}
+	for _, c := range []struct{ what, old, new, want string }{
+		{"without a payer", "NM1*PR*2*BLUE CROSS OF CALIFORNIA*****PI*BCCA~", "", "AK3*NM1*12**3 AK5*R*4*5"},
+		{"a subscriber who is not the patient, and no patient", "SBR*P*18*", "SBR*P**", "AK3*HL*12**3 AK5*E*5"},
+		{"without CLM-18", "*********N~", "~", "AK3*CLM*19*2300*8 AK4*18*1073*1 AK5*E*5"},
+		{"a month that is none", "RD8*202604", "RD8*202613", "AK3*DTP*20*2300*8 AK4*3*1251*8*20261301-20260402 AK5*E*5"},
+	} {
+		if got, _ := verdictOf(t, anyone(), []byte(strings.Replace(string(body), c.old, c.new, 1))); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s", c.what, got)
 		}
 	}
 }

@@ -417,11 +417,11 @@ func guideFor(set string, conventions ...string) *guide {
 func kindOfSet(set string, g *guide) string {
 	if g != nil {
 		switch baseVersion(g.version) {
-		case "005010X222":
+		case "005010X222", "004010X098":
 			return "837P"
-		case "005010X223":
+		case "005010X223", "004010X096":
 			return "837I"
-		case "005010X224":
+		case "005010X224", "004010X097":
 			return "837D"
 		case "005010X214":
 			return "277CA"
