@@ -40,12 +40,6 @@ var mutants = []mutant{
 		{"broker/worker/lease.go", "if before(time.Now(), k.until) { // renewed meanwhile", "if k != nil {"},
 		{"broker/worker/lease.go", "\tfor no, p := range k.held {\n\t\tif kept[no] != p {", "\tfor no, p := range k.held {\n\t\tif kept[no] = p; k == nil {"},
 	}, "Odoo takes 400 ms+worker stopped,Odoo takes 400 ms+worker stopped"},
-	{"applies what the ledger says was applied", []edit{
-		{"broker/worker/hand.go", "\tif c.Status != \"\" {\n", "\tif c.Status != \"\" && l == nil {\n"},
-		// What stands before the ledger would know what is sent again: the journal for as long as it keeps it, the stream for ten minutes.
-		{"broker/link/link.go", "def(&c.TrimEvery, time.Minute)", "def(&c.TrimEvery, time.Second)"},
-		{"broker/stream/provision.go", "duplicates = 10 * time.Minute", "duplicates = 2 * time.Second"},
-	}, ""},
 	{"passes a unit over", []edit{{"broker/worker/hand.go",
 		"\tif l.byID[it.id] != nil { // sent twice", "\tif it.row.Seq%50 == 0 {\n\t\treturn\n\t}\n\tif l.byID[it.id] != nil { // sent twice"}}, ""},
 	{"forgets that others wait behind a unit that failed", []edit{{"broker/worker/hand.go",
