@@ -323,14 +323,23 @@ func everything(t *testing.T, target *Target, units []*broker.Unit, each bool) {
 			switch {
 			case err != nil || out[i].Result == broker.Retry:
 				again = append(again, u)
-			case out[i].Result == broker.Deferred:
+			case out[i].Result == broker.Deferred && !slices.ContainsFunc(left, func(later *broker.Unit) bool { return sameRecord(u, later) }):
 				left = append(left, u)
+			case out[i].Result == broker.Deferred: // those of its key wait behind it
+				again = append(again, u)
 			case out[i].Result == broker.Rejected:
 				t.Fatalf("%s: %s", out[i].Class, out[i].Reason)
 			}
 		}
 		todo = append(again, left...)
 	}
+}
+
+// sameRecord says whether two units write a record of the same external id.
+func sameRecord(a, b *broker.Unit) bool {
+	return slices.ContainsFunc(a.Ops, func(x broker.Operation) bool {
+		return x.XID != "" && slices.ContainsFunc(b.Ops, func(y broker.Operation) bool { return x.XID == y.XID })
+	})
 }
 
 // eachEffect runs a check for every effect, by Odoo's own interface and by the addon.

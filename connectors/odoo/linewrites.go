@@ -240,7 +240,7 @@ func (p *pass) removeLines(ctx context.Context, jobs []*job) error {
 				}
 			}
 			if !whole { // unknown is not unwanted
-				j.s.fail(j.op.Model+"."+f.name, verdict{act: retry, class: "odoo.missing_record", reason: "a line of it is gone meanwhile"})
+				j.s.fail(j.op.Model+"."+f.name, verdict{act: retry, class: "odoo.conflict", reason: "somebody else changes its lines at the same time"})
 				continue
 			}
 			if len(commands) == 0 {

@@ -151,7 +151,7 @@ func TestALineThatARivalPutsThereAnewIsNotTakenForOneTooMany(t *testing.T) {
 		if o.Result == broker.Applied {
 			break
 		}
-		if o.Class != "odoo.missing_record" || try == 3 {
+		if o.Class != "odoo.conflict" || try == 3 {
 			t.Fatalf("%s %s: %s", o.Result, o.Class, o.Reason)
 		}
 	}
