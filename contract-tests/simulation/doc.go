@@ -14,7 +14,7 @@
 //
 // # Faults
 //
-// Alone and mixed: agent and workers are killed or paused for longer than a lease, started and stopped; links are
+// Alone and mixed: agent and workers are killed, or paused for longer than a lease (also right before a chosen call), started and stopped; links are
 // cut, or nothing passes them one way or both ways while they stay open; the hub goes down, and forgets the message ids that it knew
 // (messages are stored twice); calls of the ledger fail before or after they are done, or arrive after their caller is
 // dead; the ledger is set back to an earlier state; its clock jumps; the target is down, slow, refuses, errs on one unit, has effect

@@ -20,7 +20,7 @@ const lastFault = 45 * time.Second
 // newFaults draws what goes wrong in a run.
 func newFaults(seed uint64) (all []fault) {
 	r := rand.New(rand.NewPCG(seed, 7))
-	kinds := []func(*rand.Rand) (string, func(*simulation)){crashAgent, crashWorker, crashWorker, pauseAgent, pauseWorker, pauseWorker, cutAgent, cutWorker, holdUpAgent, holdUpWorker,
+	kinds := []func(*rand.Rand) (string, func(*simulation)){crashAgent, crashWorker, crashWorker, pauseAgent, pauseWorker, pauseAtCall, pauseAtCall, cutAgent, cutWorker, holdUpAgent, holdUpWorker,
 		hubDown, hubForgets, ledgerFails, ledgerFails, ledgerSetBack, clockJumps, stopWorker, startWorker, targetDown, targetFlaky, targetFlaky, replayAsked, replayAsked, discard}
 	if r.IntN(2) == 0 { // one kind only, or a few
 		r.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
@@ -140,6 +140,18 @@ func pauseWorker(r *rand.Rand) (string, func(*simulation)) {
 	return fmt.Sprintf("worker [%d] is paused, for %s", n, d), func(s *simulation) {
 		p, _ := s.running(n)
 		s.pause(p, d)
+	}
+}
+
+// pauseAtCall pauses a worker at the worst moment: it has looked whether its leases are good, and is about to call.
+func pauseAtCall(r *rand.Rand) (string, func(*simulation)) {
+	d, n, call := span(r, 3*time.Second, 9*time.Second), r.IntN(4), []string{".settle", ".claim", ".apply"}[r.IntN(3)]
+	return fmt.Sprintf("worker [%d] is to be paused before its next %s, for %s", n, call, d), func(s *simulation) {
+		if p, _ := s.running(n); p != nil {
+			p.mu.Lock()
+			p.trap, p.hold = call, d
+			p.mu.Unlock()
+		}
 	}
 }
 

@@ -143,6 +143,8 @@ type process struct {
 	mu    sync.Mutex
 	pause chan struct{} // closed when it goes on; nil while it runs
 	lines []*wire       // its connections
+	trap  string        // it is paused right before its next call of this kind
+	hold  time.Duration // so long
 }
 
 func newProcess(w *world, name string) *process {
@@ -217,6 +219,21 @@ func (p *process) isPaused() bool {
 	return p.pause != nil
 }
 
+// trapped pauses the process if this is the call before which it is to be.
+func (p *process) trapped(of string) {
+	p.mu.Lock()
+	is, d := p.trap != "" && strings.HasPrefix(of, p.trap), p.hold
+	if is {
+		p.trap = ""
+	}
+	p.mu.Unlock()
+	if is && !p.isDead() {
+		p.w.note("FAULT", p.name+" is paused before "+of)
+		p.freeze()
+		time.AfterFunc(d, p.thaw)
+	}
+}
+
 // goesOn waits while the process is paused, and says whether it was.
 func (p *process) goesOn() (paused bool) {
 	for {
@@ -236,6 +253,7 @@ func (p *process) goesOn() (paused bool) {
 // all the same, later, and nobody hears the answer. A process that was paused right before its call makes it
 // when it goes on, whatever has happened meanwhile.
 func reaches[T any](ctx context.Context, p *process, of string, lo, hi time.Duration, do func() (T, error)) (answer T, err error) {
+	p.trapped(of)
 	p.goesOn()
 	of = p.name + of
 	there, back := p.w.between(of, lo, hi), p.w.between(of, lo, hi)
