@@ -27,12 +27,12 @@ func flips(r *run) error {
 }
 
 // flipped changes one bit in the middle of what a stream's newest block holds, while its process is
-// down. The process must say so when it is up again, and what was in the stream must come all the same.
+// down. It, or the site that finds its messages gone, must say so when it is up again, and what was in the stream must come all the same.
 func flipped(r *run, name, root, of string, p *bed.Process, accepts bool) fault {
-	said := 0
+	said, site := 0, 0
 	return fault{"bit of " + name + " flipped", 3 * time.Second, accepts,
 		func(*run) error {
-			said = len(p.Logged())
+			said, site = len(p.Logged()), len(r.sys.agent.Logged())
 			p.Kill()
 			path, err := newestBlock(filepath.Join(r.dir, root), of)
 			if err != nil {
@@ -44,11 +44,13 @@ func flipped(r *run, name, root, of string, p *bed.Process, accepts bool) fault 
 			return p.Start()
 		},
 		func(*run) error {
-			return bed.Wait(r.ctx, "a word of "+name+" about its damage", recovery, func() bool { return damage.Match(p.Logged()[said:]) })
+			return bed.Wait(r.ctx, "a word of "+name+" about its damage", recovery, func() bool {
+				return damage.Match(p.Logged()[said:]) || damage.Match(r.sys.agent.Logged()[site:])
+			})
 		}}
 }
 
-var damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|no longer has|again from`)
+var damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|no longer has|does not have what`)
 
 // newestBlock finds the block file written last below the directory of a stream.
 func newestBlock(root, of string) (newest string, err error) {
