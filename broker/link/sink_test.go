@@ -262,8 +262,10 @@ func TestAnAnswerThatIsLostWithTheLinkIsGivenAgain(t *testing.T) {
 
 func TestAnAgentThatBeginsAnewSaysThatItForgot(t *testing.T) {
 	t.Parallel()
-	o := newOutbound(t)
-	o.lab.hold, o.lab.in = make(chan struct{}), make(chan struct{})
+	o := &outbound{cloud: newCloud(t, hub.Config{}), t: t, lab: &lab{hold: make(chan struct{}), in: make(chan struct{})}, dir: t.TempDir()}
+	o.remote = o.to("lab")
+	w := newWire(t, func() string { return strings.TrimPrefix(o.hub.URL(), "tls://") })
+	o.startSite(w.url())
 	began, ended := time.Now(), make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -272,7 +274,11 @@ func TestAnAgentThatBeginsAnewSaysThatItForgot(t *testing.T) {
 		ended <- err
 	}()
 	<-o.lab.in
-	second := *o // another agent of the site, as after a kill: the first one says nothing more
+	if err := o.to("other").Check(t.Context()); err != nil { // its answer comes after that the document is taken
+		t.Fatal(err)
+	}
+	w.cut()
+	second := *o // another agent of the site, as after a kill: the first one hears and says nothing more
 	second.lab, second.dir = &lab{}, t.TempDir()
 	second.startSite(o.hub.URL())
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "was started again") || time.Since(began) > 30*time.Second {
