@@ -112,15 +112,7 @@ func TestASenderOfNode(t *testing.T) {
 		}
 		sent = append(sent, string(body))
 	}
-	ms := j.messages()
-	if len(ms) != 3 {
-		t.Fatalf("%d messages stored", len(ms))
-	}
-	for i, m := range ms {
-		if string(m.Body) != sent[i] {
-			t.Errorf("message %d is stored as\n%q, and was sent as\n%q", i, m.Body, sent[i])
-		}
-	}
+	j.has(t, sent[0], sent[1], sent[2])
 }
 
 // nodeReceiver answers with the acknowledgements that simple-hl7 makes, refuses the fifth message, and ends the

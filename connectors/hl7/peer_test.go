@@ -57,13 +57,24 @@ func TestRealSender(t *testing.T) {
 		t.Errorf("the sender printed %s\n%q", got, out)
 	}
 	// The sender strips the last CR of a message before it frames it.
+	for i := range sent {
+		sent[i] = strings.TrimRight(sent[i], "\r")
+	}
+	j.has(t, sent[0], sent[1], sent[2])
+}
+
+// has checks that these messages are stored, the second of them, a merge of two pairs, as one for each pair.
+func (j *journal) has(t *testing.T, before, merge, after string) {
+	t.Helper()
+	first, second := strings.Index(merge, "PID|"), strings.LastIndex(merge, "PID|")
+	want := []string{before, merge[:second], merge[:first] + merge[second:], after}
 	ms := j.messages()
-	if len(ms) != 3 {
+	if len(ms) != len(want) {
 		t.Fatalf("%d messages stored", len(ms))
 	}
 	for i, m := range ms {
-		if string(m.Body) != strings.TrimRight(sent[i], "\r") {
-			t.Errorf("message %d is not what was sent", i)
+		if string(m.Body) != want[i] {
+			t.Errorf("message %d is stored as\n%q, and was sent as\n%q", i, m.Body, want[i])
 		}
 	}
 }
