@@ -122,11 +122,8 @@ func (c *Config) ensure() (bool, error) {
 		return false, err
 	}
 	if c.Cluster.Listen != "" {
-		path := filepath.Join(c.Dir, "route.key")
-		if _, err := os.Stat(path); err != nil {
-			if err := replaceFile(path, newSecret()); err != nil {
-				return false, err
-			}
+		if err := makeFile(filepath.Join(c.Dir, "route.key"), newSecret()); err != nil {
+			return false, err
 		}
 	}
 	names := append([]string(nil), c.Names...)

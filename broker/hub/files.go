@@ -36,7 +36,7 @@ func makeDir(dir string, files map[string][]byte) (bool, error) {
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		if _, serr := os.Stat(dir); serr == nil {
-			return false, nil
+			return false, syncDir(parent)
 		}
 		return false, err
 	}
@@ -44,16 +44,39 @@ func makeDir(dir string, files map[string][]byte) (bool, error) {
 }
 
 // replaceFile writes a file so that a reader, or a power failure, meets the
-// old one or the new one, whole.
+// old one or the new one, whole, whoever else writes it at the same time.
 func replaceFile(path string, data []byte) error {
-	tmp := path + ".new"
-	if err := writeSynced(tmp, data); err != nil {
+	return putFile(path, data, os.Rename)
+}
+
+// makeFile writes a file that is not there. Of several processes that do so, one
+// wins; for the others, too, there is a file when it returns, whole and on stable storage.
+func makeFile(path string, data []byte) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	err := putFile(path, data, os.Link)
+	if errors.Is(err, fs.ErrExist) {
+		return syncDir(filepath.Dir(path))
+	}
+	return err
+}
+
+// putFile writes a file aside, under a name of its own, and has put bring it to its place.
+func putFile(path string, data []byte, put func(from, to string) error) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-")
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	defer os.Remove(f.Name())
+	if err := writeAll(f, data); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	if err := put(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
 // writeSynced writes a file that only its owner reads: nearly all are keys.
@@ -62,7 +85,12 @@ func writeSynced(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	return writeAll(f, data)
+}
+
+// writeAll is all that is written to a file, which it closes.
+func writeAll(f *os.File, data []byte) error {
+	_, err := f.Write(data)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
