@@ -27,7 +27,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // Env is the variable that arms points, as [Arm] reads it.
@@ -41,9 +40,9 @@ type Point struct {
 
 // A charge is what happens at a point.
 type charge struct {
-	signal syscall.Signal
-	text   string // "kill#3"
-	left   atomic.Int64
+	act  func()
+	text string // "kill#3"
+	left atomic.Int64
 }
 
 // all are the points of the program, by name. They are declared as it starts.
@@ -100,12 +99,14 @@ func (p *Point) strike(c *charge) {
 	}
 	// Not by a logger: nothing that is buffered would come out.
 	fmt.Fprintf(os.Stderr, "{\"level\":\"WARN\",\"msg\":\"failpoint hit\",\"point\":%q,\"does\":%q}\n", p.name, c.text)
-	if err := syscall.Kill(syscall.Getpid(), c.signal); err != nil {
+	c.act()
+}
+
+func kill() {
+	if self, err := os.FindProcess(os.Getpid()); err != nil || self.Kill() != nil {
 		os.Exit(1)
 	}
-	if c.signal == syscall.SIGKILL {
-		select {} // no step further, whichever thread the signal ends first
-	}
+	select {} // no step further, whichever thread the signal ends first
 }
 
 // All returns the points of the program by name.
@@ -133,7 +134,7 @@ func Armed() string {
 
 // Arm arms the points that a text names, separated by commas, each as NAME=ACTION or
 // NAME=ACTION#N: at the N-th hit, the first by default, the process does that to itself.
-// The actions are kill (SIGKILL) and stop (SIGSTOP: it stands still until it gets SIGCONT).
+// The actions are kill (SIGKILL) and stop (SIGSTOP: it stands still until it gets SIGCONT; not on Windows).
 // The empty text arms nothing. It is to be called once, before anything else runs. On an error,
 // which names what there is, nothing is armed.
 func Arm(text string) error {
@@ -148,12 +149,12 @@ func Arm(text string) error {
 			return err
 		}
 		action, number, counted := strings.Cut(does, "#")
-		c := &charge{text: does, signal: map[string]syscall.Signal{"kill": syscall.SIGKILL, "stop": syscall.SIGSTOP}[action]}
+		c := &charge{text: does, act: map[string]func(){"kill": kill, "stop": stop}[action]}
 		n, err := strconv.ParseInt(number, 10, 64)
 		if !counted {
 			n, err = 1, nil
 		}
-		if c.signal == 0 || err != nil || n < 1 || charges[p] != nil {
+		if c.act == nil || err != nil || n < 1 || charges[p] != nil {
 			return fmt.Errorf("%s: write %s=kill, %s=stop, or with the number of the hit %s=kill#3, each point once", Env, name, name, name)
 		}
 		c.left.Store(n)
