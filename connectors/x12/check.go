@@ -21,6 +21,7 @@ type checker struct {
 	position   int      // of the segment in hand
 	item       *item    // where it stands, nil: nowhere that the guide has
 	cause      *cause   // of the fault that is noted next
+	hierarchy  hierarchy
 }
 
 // checkSet returns the faults of a set's segments in their order. Of a set without a guide here only the
@@ -91,6 +92,9 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 			continue
 		}
 		c.elements(&seg, u, p.open)
+		if seg.id == "HL" && p.open.first == seg.number {
+			c.level(&seg, p.open)
+		}
 	}
 	if p != nil {
 		c.closed(p.open, nil)
@@ -98,6 +102,7 @@ func checkSet(body []byte, isa *segment, t *setEnvelope, g *guide, version strin
 	for _, f := range c.levels {
 		c.complete(f)
 	}
+	c.childless()
 	sortFaults(c.faults)
 	return c.faults
 }

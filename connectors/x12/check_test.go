@@ -167,8 +167,9 @@ func TestNotesSayWhichPartsNeedWhich(t *testing.T) {
 
 func TestADependentDoesNotReachTheNextSubscriber(t *testing.T) {
 	t.Parallel()
-	dependent := "HL*9*1*23*0~PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*90001~DMG*D8*20150101*M~" + claimText("D1", "10")
-	_, s := verdictOf(t, Config{Split: SplitClaim}, sent("005010X222A1", "HC", 11, professional(dependent+dependent, claimText("B1", "20"))))
+	dependent := "PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*900011234~DMG*D8*20150101*M~" + claimText("D1", "10")
+	_, s := verdictOf(t, Config{Split: SplitClaim}, sent("005010X222A1", "HC", 11, strings.NewReplacer("HL*2*1*22*0", "HL*2*1*22*1", "HL*3*1*22*0", "HL*5*1*22*0").
+		Replace(professional("HL*3*2*23*0~"+dependent+"HL*4*2*23*0~"+dependent, claimText("B1", "20")))))
 	if len(s.messages) != 3 {
 		t.Fatalf("%d messages", len(s.messages))
 	}
@@ -187,7 +188,7 @@ func TestADependentsClaimIsTakenOfEachGuide(t *testing.T) {
 		{"005010X223A2", "CLM*D1*10***11:A:1**A*Y*Y~DTP*434*RD8*20260401-20260402~CL1*1*1*01~HI*ABK:J20~LX*1~SV2*0300*HC:80053*10*UN*1~DTP*472*D8*20260402~"},
 		{"005010X224A2", "CLM*D1*10***11:B:1*Y*A*Y*Y~DTP*472*D8*20260402~LX*1~SV3*AD:D0120*10~"},
 	} {
-		set := strings.NewReplacer("005010X222A1", c.version, "HL*2*1*22*0~SBR*P*18*", "HL*2*1*22*1~SBR*P**", "CLAIM~", "HL*3*2*23*0~PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*90001~DMG*D8*20150101*M~"+c.claim).
+		set := strings.NewReplacer("005010X222A1", c.version, "HL*2*1*22*0~SBR*P*18*", "HL*2*1*22*1~SBR*P**", "CLAIM~", "HL*3*2*23*0~PAT*19~NM1*QC*1*DOE*TED~N3*1 ST~N4*LA*CA*900011234~DMG*D8*20150101*M~"+c.claim).
 			Replace(professional("CLAIM~", ""))
 		set, _, _ = strings.Cut(set, "HL*3*1*22*0~")
 		if got, s := verdictOf(t, Config{Split: SplitClaim}, sent(c.version, "HC", 11, set)); len(s.messages) != 1 || !strings.Contains(got, "IK5*A") {

@@ -29,7 +29,7 @@ func TestEveryCodeIsToldOfWhatItMeans(t *testing.T) {
 	early := func(segments string) []byte { return in("HI*ABK", segments+"HI*ABK") }
 	claim := func(segments string) []byte { return in("LX*1~", segments+"LX*1~") }
 	pay := func(payment string) []byte {
-		return sent("005010X221A1", "HP", 3, "835*0001~"+payment+"TRN*1*1*1935665544~N1*PR*PAYER~N3*1 ST~N4*LA*CA*90001~PER*BL*X*TE*5~N1*PE*NORTH*XX*1234567893~LX*1~CLP*A*1*100*90*10*12*P1*11*1~CAS*PR*1*10~NM1*QC*1*DOE~")
+		return sent("005010X221A1", "HP", 3, "835*0001~"+payment+"TRN*1*1*1935665544~N1*PR*PAYER~N3*1 ST~N4*LA*CA*900011234~PER*BL*X*TE*5~N1*PE*NORTH*XX*1234567893~LX*1~CLP*A*1*100*90*10*12*P1*11*1~CAS*PR*1*10~NM1*QC*1*DOE~")
 	}
 	order := func(segments string) []byte {
 		return sent("004010", "PO", 7, "850*0001~BEG*00*SA*P1**20260504~"+segments+"PO1*1*20*EA*1~CTT*1~")
@@ -61,13 +61,15 @@ func TestEveryCodeIsToldOfWhatItMeans(t *testing.T) {
 		{"IK403 7", "a state that is none", "… IK3*N4*9**8 IK4*2*156*7*XX IK5*R*5 AK9*R*1*1*0", in("N4*LA*CA*", "N4*LA*XX*")},
 		{"IK403 8", "a day that no calendar has", "… IK3*DTP*22*2400*8 IK4*3*1251*8*20260431 IK5*R*5 AK9*R*1*1*0", in("20260401", "20260431")},
 		{"IK403 9", "a time that no clock has", "… IK3*BHT*2**8 IK4*5*337*9*2460 IK5*R*5 AK9*R*1*1*0", in("*0830*CH", "*2460*CH")},
-		{"IK403 10", "two elements that exclude each other", "… IK3*N4*9**8 IK4*7*1715*10*CA IK5*R*5 AK9*R*1*1*0", in("N4*LA*CA*90001~", "N4*LA*CA*90001*US***CA~")},
+		{"IK403 10", "two elements that exclude each other", "… IK3*N4*9**8 IK4*7*1715*10*CA IK5*R*5 AK9*R*1*1*0", in("N4*LA*CA*900011234~", "N4*LA*CA*900011234*US***CA~")},
 		{"IK403 12", "a repetition of what does not repeat", "… IK3*CLM*18*2300*8 IK4*1*1028*12 IK5*R*5 AK9*R*1*1*0", in("CLM*A1*100*", "CLM*A1^A2*100*")},
 		{"IK403 13", "a component too many", "… IK3*CLM*18*2300*8 IK4*5:4**13*1 IK5*R*5 AK9*R*1*1*0", in("11:B:1*", "11:B:1:1*")},
 		{"IK403 I6", "a code that the guide does not have", "… IK3*CLM*18*2300*8 IK4*7*1359*I6*P IK5*R*I5 AK9*R*1*1*0", in("11:B:1*Y*A*", "11:B:1*Y*P*")},
 		{"IK403 I9", "a payment by ACH without its kind", "AK1*HP*3*005010X221A1 AK2*835*0001 IK3*BPR*2**8 IK4*5*812*I9 CTX*SITUATIONAL TRIGGER*BPR*2**4 IK5*R*I5 AK9*R*1*1*0", pay("BPR*I*90*C*ACH**01*999999992*DA*1*1935665544**01*999988880*DA*1*20260416~")},
 		{"IK403 I10", "an element that the guide does not use", "… IK3*NM1*17**8 IK4*4*1036*I10*X IK5*R*I5 AK9*R*1*1*0", in("NM1*PR*2*PAYER*****", "NM1*PR*2*PAYER*X****")},
-		{"IK403 I12", "a ZIP of four digits", "… IK3*N4*9**8 IK4*3*116*I12*9000 IK5*R*I5 AK9*R*1*1*0", in("*90001~", "*9000~")},
+		{"IK403 I12", "a ZIP of four digits", "… IK3*N4*9**8 IK4*3*116*I12*9000 IK5*R*I5 AK9*R*1*1*0", in("*900011234~", "*9000~")},
+		{"IK403 I12", "a provider's ZIP of five digits", "… IK3*N4*9**8 IK4*3*116*I12*90001 IK5*R*I5 AK9*R*1*1*0", in("*900011234~", "*90001~")},
+		{"IK403 I12", "a level that says that another is in it", "… IK3*HL*11**8 IK4*4*736*I12*1 IK5*R*I5 AK9*R*1*1*0", in("HL*2*1*22*0~", "HL*2*1*22*1~")},
 		{"IK403 I12", "a payment that does not add up", "AK1*HP*3*005010X221A1 AK2*835*0001 IK3*BPR*2**8 IK4*2*782*I12*91 IK5*R*I5 AK9*R*1*1*0", pay("BPR*I*91*C*CHK************20260416~")},
 		{"IK403 I13", "the state of an accident that was none", "… IK3*CLM*18*2300*8 IK4*11:4*156*I13*CA CTX*SITUATIONAL TRIGGER*CLM*18*2300*11:1 IK5*R*I5 AK9*R*1*1*0", in("*Y*A*Y*Y~", "*Y*A*Y*Y**EM:::CA~")},
 		{"AK304 7", "in the words of a 997", "AK1*PO*7 AK2*850*0001 AK3*DTM*3**8 AK4*2*373*8*20280230 AK3*CUR*4**7 AK3*CUR*4**8 AK4*2*100*5*USDX AK5*R*5 AK9*R*1*1*0", order("DTM*002*20280230~CUR*BY*USDX~")},

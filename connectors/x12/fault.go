@@ -24,12 +24,14 @@ const (
 	situations     class = "situations"      // what another value calls for, or excludes, by the guide
 	conditions     class = "conditions"      // between elements: one needs or excludes another
 	codes          class = "codes"           // none of those that the guide has
+	hierarchical   class = "hierarchy"       // HL against the other HLs
+	zip            class = "zip"             // of five digits where the guide wants nine
 	balance        class = "balance"         // the sums of an 835
 	lineBreaks     class = "line_breaks"     // inside segments, as what wraps files at 80 characters makes
 	never          class = ""                // what was sent can not be read, whatever one wants
 )
 
-var classes = []class{counts, controlNumbers, headers, segments, elements, notUsed, situations, conditions, codes, balance, lineBreaks}
+var classes = []class{counts, controlNumbers, headers, segments, elements, notUsed, situations, conditions, codes, hierarchical, zip, balance, lineBreaks}
 
 // A fault is one thing that is wrong with an interchange, a group, a
 // transaction set or a segment of it. It says where, and never with what.

@@ -11,13 +11,17 @@ import (
 var forms = map[string]struct {
 	is   func([]byte) bool
 	code string
+	class
 }{
-	"state":    {func(v []byte) bool { return contains(states, string(v)) }, "7"},
-	"country":  {isCountry, "7"},
-	"currency": {isCurrency, "7"},
-	"zip":      {func(v []byte) bool { return (len(v) == 5 || len(v) == 9) && allDigits(v) }, "I12"},
-	"postal":   {isCanadian, "I12"},
+	"state":    {func(v []byte) bool { return contains(states, string(v)) }, "7", codes},
+	"country":  {isCountry, "7", codes},
+	"currency": {isCurrency, "7", codes},
+	"zip":      {func(v []byte) bool { return isShortZIP(v) || len(v) == 9 && allDigits(v) }, "I12", codes},
+	"zip+4":    {func(v []byte) bool { return !isShortZIP(v) }, "I12", zip}, // what is no ZIP at all is told by zip
+	"postal":   {isCanadian, "I12", codes},
 }
+
+func isShortZIP(v []byte) bool { return len(v) == 5 && allDigits(v) }
 
 // states are those of the United States with their territories and military addresses, and the provinces of Canada
 // (code source 22).

@@ -9,7 +9,7 @@ import (
 
 // A situation is what a guide says of one value when another is there: that it is required (need), is
 // not to be sent (bar) or has a form. What is called for is an element of the same segment, or, where the
-// situation names a loop, a segment or loop in it.
+// situation names a loop, a segment or loop in it. A form is always of an element of the same segment.
 type situation struct {
 	loop, segment string  // whose value calls; loop "" is any
 	places        []place // any of which
@@ -73,7 +73,7 @@ func readSituation(word, text string) (s situation, err error) {
 	}
 	for _, text := range f[2:] {
 		var t target
-		if s.loop != "" {
+		if s.loop != "" && s.verb != "form" {
 			if loop, rest, in := strings.Cut(text, "/"); in {
 				t.loop, text = loop, rest
 			}
@@ -126,7 +126,7 @@ func (c *checker) situations(s *segment, f *frame, all []situation, bad badFunc)
 			continue
 		}
 		why := cause{segment: c.position, id: s.id, loop: f.loop.name, element: by.element, component: by.component}
-		if one.loop != "" {
+		if one.loop != "" && one.verb != "form" {
 			f.calls = append(f.calls, call{one, why})
 			continue
 		}
@@ -140,7 +140,7 @@ func (c *checker) situations(s *segment, f *frame, all []situation, bad badFunc)
 				c.cause = &why
 				bad(situations, "I13", t.element, t.component, 0)
 			case one.verb == "form" && len(v) > 0 && !forms[t.form].is(v):
-				bad(codes, forms[t.form].code, t.element, t.component, 0)
+				bad(forms[t.form].class, forms[t.form].code, t.element, t.component, 0)
 			}
 			c.cause = nil
 		}

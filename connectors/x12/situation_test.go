@@ -19,11 +19,11 @@ func TestWhatOneValueCallsForIsThere(t *testing.T) {
 		{"a patient who is the subscriber, without a birthday", "DMG*D8*19800101*F~", "", "IK3*DMG*13**I6 CTX*SITUATIONAL TRIGGER*SBR*12**2 IK5*R*I5"},
 		{"a currency", "NM1*85*2", "CUR*85*CAD~NM1*85*2", "IK5*A"},
 		{"no currency", "NM1*85*2", "CUR*85*CAQ~NM1*85*2", "IK4*2*100*7*CAQ"},
-		{"an address in Canada", "N4*LA*CA*90001~", "N4*OTTAWA*ON*K1A 0B1*CA~", "IK5*A"},
-		{"a ZIP in Canada", "N4*LA*CA*90001~", "N4*OTTAWA*ON*90001*CA~", "IK4*3*116*I12*90001"},
-		{"an address elsewhere", "N4*LA*CA*90001~", "N4*BERLIN**10115*DE~", "IK5*A"},
-		{"a country that is none", "N4*LA*CA*90001~", "N4*BERLIN**10115*QQ~", "IK4*4*26*7*QQ"},
-		{"neither state nor country", "N4*LA*CA*90001~", "N4*LA~", "IK4*2*156*I9 CTX*SITUATIONAL TRIGGER*N4*9**4 IK4*3*116*I9 CTX*SITUATIONAL TRIGGER*N4*9**4 IK5*R*I5"},
+		{"an address in Canada", "N4*LA*CA*900011234~", "N4*OTTAWA*ON*K1A 0B1*CA~", "IK5*A"},
+		{"a ZIP in Canada", "N4*LA*CA*900011234~", "N4*OTTAWA*ON*90001*CA~", "IK4*3*116*I12*90001"},
+		{"an address elsewhere", "N4*LA*CA*900011234~", "N4*BERLIN**10115*DE~", "IK5*A"},
+		{"a country that is none", "N4*LA*CA*900011234~", "N4*BERLIN**10115*QQ~", "IK4*4*26*7*QQ"},
+		{"neither state nor country", "N4*LA*CA*900011234~", "N4*LA~", "IK4*2*156*I9 CTX*SITUATIONAL TRIGGER*N4*9**4 IK4*3*116*I9 CTX*SITUATIONAL TRIGGER*N4*9**4 IK5*R*I5"},
 	} {
 		if got, _ := verdictOf(t, Config{}, sent("005010X222A1", "HC", 11, strings.Replace(set, c.old, c.new, 1))); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s", c.what, got)

@@ -90,7 +90,7 @@ func (c *clinic) interchange(claims []string) (name, text string) {
 		fmt.Sprintf("ISA*00*          *00*          *ZZ*MERIDIAN       *ZZ*NORTH          *260505*0830*^*00501*%09d*0*P*:", n),
 		fmt.Sprintf("GS*HC*MERIDIAN*NORTH*20260505*0830*%d*X*005010X222A1", n), "ST*837*0001*005010X222A1", fmt.Sprintf("BHT*0019*00*%d*20260505*0830*CH", n),
 		"NM1*41*2*MERIDIAN BILLING*****46*1935665544", "PER*IC*BILLING*TE*5550100", "NM1*40*2*EXAMPLE HEALTH PLAN*****46*EXHP",
-		"HL*1**20*1", "NM1*85*2*NORTH HOSPITAL*****XX*1234567893", "N3*1 HOSPITAL WAY", "N4*SACRAMENTO*CA*95814", "REF*EI*941234567",
+		"HL*1**20*1", "NM1*85*2*NORTH HOSPITAL*****XX*1234567893", "N3*1 HOSPITAL WAY", "N4*SACRAMENTO*CA*958141234", "REF*EI*941234567",
 	}
 	for i, claim := range claims {
 		file = append(file, fmt.Sprintf("HL*%d*1*22*0", i+2), "SBR*P*18*******CI", fmt.Sprintf("NM1*IL*1*QUIST*MAREN****MI*EX%d", i), "N3*1 ELM ST", "N4*SACRAMENTO*CA*95814", "DMG*D8*19811105*F",

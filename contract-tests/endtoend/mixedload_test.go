@@ -146,7 +146,7 @@ func (w *ward) bill(ctx context.Context, n int) error {
 			fmt.Sprintf("ISA*00*          *00*          *ZZ*MERIDIAN       *ZZ*NORTH          *260505*0830*^*00501*%09d*0*P*:", control),
 			fmt.Sprintf("GS*HC*MERIDIAN*NORTH*20260505*0830*%d*X*005010X222A1", control), "ST*837*0001*005010X222A1", fmt.Sprintf("BHT*0019*00*%d*20260505*0830*CH", control),
 			"NM1*41*2*MERIDIAN BILLING*****46*1935665544", "PER*IC*BILLING*TE*5550100", "NM1*40*2*EXAMPLE HEALTH PLAN*****46*EXHP",
-			"HL*1**20*1", "NM1*85*2*NORTH HOSPITAL*****XX*1234567893", "N3*1 HOSPITAL WAY", "N4*SACRAMENTO*CA*95814", "REF*EI*941234567",
+			"HL*1**20*1", "NM1*85*2*NORTH HOSPITAL*****XX*1234567893", "N3*1 HOSPITAL WAY", "N4*SACRAMENTO*CA*958141234", "REF*EI*941234567",
 		}
 		for i := range claimsPerFile {
 			of, v, frequency := control-i, i, "7"

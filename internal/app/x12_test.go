@@ -101,8 +101,8 @@ func TestWhatAClaimIsToTheOneOfItsNumber(t *testing.T) {
 		t.Helper()
 		control++
 		set := "ST*837*0001*005010X222A1~BHT*0019*" + purpose + "*" + batch + "*20260505*0830*CH~NM1*41*2*NORTH*****46*N1~PER*IC*P*TE*5550100~NM1*40*2*PAYER*****46*P1~" +
-			"HL*1**20*1~NM1*85*2*NORTH*****XX*1234567893~N3*1 ST~N4*LA*CA*90001~REF*EI*991234567~" +
-			"HL*2*1*22*0~SBR*P*18*******CI~NM1*IL*1*OHARA*SIOBHAN****MI*M1~N3*2 ST~N4*LA*CA*90001~DMG*D8*19800101*F~NM1*PR*2*PAYER*****PI*P1~" + strings.Join(claims, "")
+			"HL*1**20*1~NM1*85*2*NORTH*****XX*1234567893~N3*1 ST~N4*LA*CA*900011234~REF*EI*991234567~" +
+			"HL*2*1*22*0~SBR*P*18*******CI~NM1*IL*1*OHARA*SIOBHAN****MI*M1~N3*2 ST~N4*LA*CA*900011234~DMG*D8*19800101*F~NM1*PR*2*PAYER*****PI*P1~" + strings.Join(claims, "")
 		body := fmt.Sprintf("ISA*00*          *00*          *ZZ*MERID          *ZZ*NORTHHOSP      *260505*0830*^*00501*%09d*0*P*:~GS*HC*MERID*NORTHHOSP*20260505*0830*%d*X*005010X222A1~%sSE*%d*0001~GE*1*%d~IEA*1*%09d~",
 			control, control, set, strings.Count(set, "~")+1, control, control)
 		res, err := http.Post("http://"+all.Agent.FeedAddr("claims").String()+"/", "application/edi-x12", strings.NewReader(body))
