@@ -44,7 +44,7 @@ func (l *lane) readAhead(ctx context.Context, m mark) (*ahead, error) {
 		case errors.Is(err, ErrNotFound) || err == nil && e.ID != m.ID:
 			// Trimmed after it was sent; or the journal is not the one that it was.
 			// All that is there goes; what the cloud has already, the ledger knows.
-			l.link.cfg.Logger.Info("the journal no longer has the last message in the cloud; sending from its first", "feed", l.feed, "message", m.ID)
+			l.lacks(ctx, m)
 		case err != nil:
 			return nil, &laneError{"journal", err}
 		default:

@@ -49,6 +49,8 @@ type lane struct {
 	oldest    time.Time // ReceivedAt of the entry at the head, zero if none waits
 	failing   string    // class of what stops the lane
 	since     time.Time
+	damaged   Position // the last message in the cloud when the journal was found to have lost it
+	damagedAt time.Time
 }
 
 func newLane(l *Link, feed string) *lane {

@@ -114,6 +114,10 @@ type LaneState struct {
 	Oldest  time.Time // ReceivedAt of the oldest that is not confirmed, zero if none is known
 	Error   string    // class of what stops the lane, "" if it flows
 	Since   time.Time // when Error began
+	// Damaged is the last message in the cloud when the journal was last found, at
+	// DamagedAt, to have lost its end; zero if it was not since the link was made.
+	Damaged   Position
+	DamagedAt time.Time
 }
 
 // New checks a link's configuration.

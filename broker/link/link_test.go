@@ -3,7 +3,10 @@ package link
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -172,9 +175,41 @@ func TestTheIdDecidesNotTheSequence(t *testing.T) {
 	for i := range 5 {
 		cut.add(message(100+i, "after"))
 	}
-	l, _ = running(t, Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: cut, Map: mapOne})
+	said, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	l, stop = running(t, Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: cut, Map: mapOne, Logger: slog.New(slog.NewTextHandler(said, nil))})
 	until(t, "all of the new ones are sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 7 })
+	if s := l.State(t.Context()).Lanes[0]; s.Damaged != j.entries[4].Position || s.DamagedAt.IsZero() {
+		t.Errorf("it is not found that the end of the journal is lost: %+v", s)
+	}
+	stop()
+	text, err := os.ReadFile(said.Name())
+	if text := string(text); err != nil || strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "the journal is damaged") || !strings.Contains(text, "feed=adt message="+j.entries[4].ID+" sequence=5 journal_newest=7") {
+		t.Errorf("it is not said that the end of the journal is lost: %s", text)
+	}
 	j.add(message(100, "after"), message(101, "after"), message(102, "after"), message(103, "after"), message(104, "after"))
+	sameAsJournal(t, js, j, mapOne)
+}
+
+func TestAJournalThatIsTrimmedIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	c, j := newCloud(t, hub.Config{}), newMemory()
+	js := c.worker()
+	j.fill(5, "before")
+	cfg := Config{Bundle: c.bundle, URLs: []string{c.hub.URL()}, Journal: j, Map: mapOne}
+	l, stop := running(t, cfg)
+	until(t, "all are sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 5 })
+	stop()
+	j.first = 5
+	j.fill(1, "after")
+	l, _ = running(t, cfg)
+	until(t, "the new one is sent", func() bool { return l.State(t.Context()).Lanes[0].Sent.Seq == 6 })
+	if s := l.State(t.Context()).Lanes[0]; s.Damaged != (Position{}) || !s.DamagedAt.IsZero() {
+		t.Errorf("%+v", s)
+	}
 	sameAsJournal(t, js, j, mapOne)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 type metrics struct {
-	units, batches, duplicates, resumes, tooLarge, errors, documents metric.Int64Counter
+	units, batches, duplicates, resumes, tooLarge, errors, documents, damaged metric.Int64Counter
 }
 
 func newMetrics(l *Link) (*metrics, error) {
@@ -27,6 +27,7 @@ func newMetrics(l *Link) (*metrics, error) {
 	counter(&m.resumes, "resumes", "How often a lane asked the cloud where to go on.")
 	counter(&m.tooLarge, "too_large", "Units that a dead letter was sent for because the hub takes none so large.")
 	counter(&m.errors, "errors", "What stopped a lane, by class.")
+	counter(&m.damaged, "journal_damaged", "How often a feed's journal was found to have lost messages that it had.")
 	counter(&m.documents, "documents", "Documents from the cloud, by sink and by what it said of them; known: delivered before, and not again.")
 	gauge := func(name, what string) metric.Float64ObservableGauge {
 		g, err := l.cfg.Meter.Float64ObservableGauge("vagus_link_"+name, metric.WithDescription(what))

@@ -81,6 +81,7 @@ func (l *lane) snapshot(ctx context.Context) LaneState {
 	if l.failing != "" {
 		s.Since = l.since
 	}
+	s.Damaged, s.DamagedAt = l.damaged, l.damagedAt
 	l.mu.Unlock()
 	if last, err := l.link.cfg.Journal.Last(ctx, l.feed); err == nil {
 		s.Journal = last
@@ -99,13 +100,48 @@ func (l *lane) snapshot(ctx context.Context) LaneState {
 func (l *lane) peek(ctx context.Context, after Position) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	r, err := l.link.cfg.Journal.Read(ctx, l.feed, after)
-	if err != nil {
-		return time.Time{}
-	}
-	e, err := r.Next(ctx)
+	e, err := l.next(ctx, after)
 	if err != nil {
 		return time.Time{}
 	}
 	return e.Message.ReceivedAt
+}
+
+// next returns the entry after a position. It waits for one until ctx is done.
+func (l *lane) next(ctx context.Context, after Position) (Entry, error) {
+	r, err := l.link.cfg.Journal.Read(ctx, l.feed, after)
+	if err != nil {
+		return Entry{}, err
+	}
+	return r.Next(ctx)
+}
+
+// lacks deals with a journal that does not have the last message in the cloud. Trimming takes
+// from the front what was sent: then all that is there comes after that message. If not, the
+// journal has lost its end, as it does from one damaged bit on, or is another one.
+func (l *lane) lacks(ctx context.Context, m mark) {
+	log := l.link.cfg.Logger.With("feed", l.feed, "message", m.ID, "sequence", m.Seq)
+	newest, err := l.link.cfg.Journal.Last(ctx, l.feed)
+	var first Entry
+	if err == nil && newest > 0 { // else all of it was sent and trimmed
+		wait, cancel := context.WithTimeout(ctx, l.link.cfg.AckTimeout)
+		first, err = l.next(wait, Position{})
+		cancel()
+	}
+	if err != nil || newest == 0 || first.Seq > m.Seq {
+		log.Info("the journal no longer has the last message in the cloud; sending from its first")
+		return
+	}
+	l.mu.Lock()
+	again := l.damaged == m.Position
+	if !again {
+		l.damaged, l.damagedAt = m.Position, time.Now()
+	}
+	l.mu.Unlock()
+	if again {
+		return
+	}
+	l.link.metrics.damaged.Add(ctx, 1, l.attr)
+	log.Error("the journal is damaged: it has lost messages, among them the last one in the cloud. The cloud has all up to that one; sending goes on with all that is left. "+
+		"Have this feed's senders send again what they had acknowledged after it, and check the disk", "journal_newest", newest)
 }

@@ -16,8 +16,8 @@ import (
 // is not acknowledged a second time; what the hub loses is asked for again.
 func flips(r *run) error {
 	for _, f := range []fault{
-		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false),
-		flipped(r, "hub", "hub.disk/store", "UNITS", r.sys.hubs[0], true),
+		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false, named),
+		flipped(r, "hub", "hub.disk/store", "UNITS", r.sys.hubs[0], true, damage),
 	} {
 		if err := r.fault(f, f.lasts); err != nil {
 			return err
@@ -28,7 +28,7 @@ func flips(r *run) error {
 
 // flipped changes one bit in the middle of what a stream's newest block holds, while its process is
 // down. It, or the site that finds its messages gone, must say so when it is up again, and what was in the stream must come all the same.
-func flipped(r *run, name, root, of string, p *bed.Process, accepts bool) fault {
+func flipped(r *run, name, root, of string, p *bed.Process, accepts bool, says *regexp.Regexp) fault {
 	said, site := 0, 0
 	return fault{"bit of " + name + " flipped", 3 * time.Second, accepts,
 		func(*run) error {
@@ -45,12 +45,16 @@ func flipped(r *run, name, root, of string, p *bed.Process, accepts bool) fault 
 		},
 		func(*run) error {
 			return bed.Wait(r.ctx, "a word of "+name+" about its damage", recovery, func() bool {
-				return damage.Match(p.Logged()[said:]) || damage.Match(r.sys.agent.Logged()[site:])
+				return says.Match(p.Logged()[said:]) || says.Match(r.sys.agent.Logged()[site:])
 			})
 		}}
 }
 
-var damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|no longer has|does not have what`)
+// What is said: of a hub's damage something, of a site's its feed and where.
+var (
+	damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|does not have what`)
+	named  = regexp.MustCompile(`"level":"ERROR","msg":"the journal is damaged: it has lost messages[^"]*","feed":"adt","message":"[^"]+","sequence":[1-9]`)
+)
 
 // newestBlock finds the block file written last below the directory of a stream.
 func newestBlock(root, of string) (newest string, err error) {

@@ -189,7 +189,7 @@ func (a *Agent) Status(ctx context.Context) (ops.SiteStatus, error) {
 	for _, lane := range state.Lanes {
 		src := a.sources[lane.Feed]
 		problem := src.problem()
-		f := ops.FeedStatus{Feed: lane.Feed, Reads: src.reads, Listening: src.ready() && problem == "", Problem: cmp.Or(problem, lane.Error), Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest}
+		f := ops.FeedStatus{Feed: lane.Feed, Reads: src.reads, Listening: src.ready() && problem == "", Problem: cmp.Or(problem, lane.Error), Waiting: int(lane.Backlog), OldestWaiting: lane.Oldest, JournalDamaged: lane.DamagedAt}
 		if !state.Connected && !lane.Since.IsZero() && (s.LinkSince.IsZero() || lane.Since.Before(s.LinkSince)) {
 			s.LinkSince, s.Problem = lane.Since, lane.Error
 		}

@@ -59,7 +59,9 @@ type FeedStatus struct {
 	OldestWaiting time.Time `json:"oldest_waiting,omitzero"`
 	JournalBytes  int64     `json:"journal_bytes"`
 	JournalLimit  int64     `json:"journal_limit"` // 0 = not known
-	Verdict       Verdict   `json:"verdict"`       // filled in by [Status.Judge]
+	// JournalDamaged is when it was found that the journal has lost messages, if it was since the agent started.
+	JournalDamaged time.Time `json:"journal_damaged,omitzero"`
+	Verdict        Verdict   `json:"verdict"` // filled in by [Status.Judge]
 }
 
 func (f FeedStatus) full() float64 {

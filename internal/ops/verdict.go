@@ -211,6 +211,8 @@ func judgeIntake(now time.Time, f FeedStatus) Verdict {
 		return Verdict{Broken, t}
 	case f.full() >= 1:
 		return Verdict{Broken, "its journal is full: senders are refused until the cloud has what waits"}
+	case !f.JournalDamaged.IsZero():
+		return Verdict{Attention, "its journal has lost messages, found at " + clock(now, f.JournalDamaged) + ": the agent's log says since which one; have its senders send again, check the disk, then start the agent again"}
 	case f.LastReceived.IsZero() && f.Reads != "":
 		return Verdict{Fine, "reading " + f.Reads + ", nothing yet"}
 	case f.LastReceived.IsZero():

@@ -101,6 +101,9 @@ func TestTheVerdictOfASite(t *testing.T) {
 		"a full journal refuses": {
 			feed(FeedStatus{Listening: true, JournalBytes: 100, JournalLimit: 100}), Verdict{Broken, "a journal is 100% full: its senders are refused at 100%"},
 			Verdict{Broken, "its journal is full: senders are refused until the cloud has what waits"}},
+		"a journal that has lost messages is told until the agent starts again": {
+			feed(FeedStatus{Listening: true, LastReceived: ago(time.Second), JournalDamaged: ago(2 * time.Minute)}), Verdict{Fine, "connected"},
+			Verdict{Attention, "its journal has lost messages, found at 03:22: the agent's log says since which one; have its senders send again, check the disk, then start the agent again"}},
 		"a feed that can not listen": {
 			feed(FeedStatus{Problem: "port 2575 is taken"}), Verdict{Fine, "connected"}, Verdict{Broken, "not listening: port 2575 is taken"}},
 		"a feed that can not read": {
