@@ -12,8 +12,8 @@ import (
 	"github.com/vagus-health/vagus/contract-tests/bed"
 )
 
-// flips changes a bit of the site's journal, and one of the hub's stream. What the journal loses was sent before, or
-// is not acknowledged a second time; what the hub loses is asked for again.
+// flips changes a bit of the site's journal, and one of the hub's stream. What the journal loses the cloud
+// has: what it had acknowledged and not sent would be gone. What the hub loses is asked for again.
 func flips(r *run) error {
 	for _, f := range []fault{
 		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false, named),
@@ -32,16 +32,18 @@ func flipped(r *run, name, root, of string, p *bed.Process, accepts bool, says *
 	said, site := 0, 0
 	return fault{"bit of " + name + " flipped", 3 * time.Second, accepts,
 		func(*run) error {
-			said, site = len(p.Logged()), len(r.sys.agent.Logged())
-			p.Kill()
-			path, err := newestBlock(filepath.Join(r.dir, root), of)
-			if err != nil {
-				return err
-			}
-			if err := flip(path); err != nil {
-				return err
-			}
-			return p.Start()
+			return r.load.hush(func() error {
+				said, site = len(p.Logged()), len(r.sys.agent.Logged())
+				p.Kill()
+				path, err := newestBlock(filepath.Join(r.dir, root), of)
+				if err != nil {
+					return err
+				}
+				if err := flip(path); err != nil {
+					return err
+				}
+				return p.Start()
+			})
 		},
 		func(*run) error {
 			return bed.Wait(r.ctx, "a word of "+name+" about its damage", recovery, func() bool {
@@ -53,7 +55,7 @@ func flipped(r *run, name, root, of string, p *bed.Process, accepts bool, says *
 // What is said: of a hub's damage something, of a site's its feed and where.
 var (
 	damage = regexp.MustCompile(`(?i)corrupt|damage|checksum|bad msg|truncat|lost|does not have what`)
-	named  = regexp.MustCompile(`"level":"ERROR","msg":"the journal is damaged: it has lost messages[^"]*","feed":"adt","message":"[^"]+","sequence":[1-9]`)
+	named  = regexp.MustCompile(`"level":"ERROR","msg":"the journal is damaged: it has lost messages[^\n]*"feed":"adt","message":"[^"]+","sequence":[1-9]`)
 )
 
 // newestBlock finds the block file written last below the directory of a stream.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vagus-health/vagus/contract-tests/bed"
 	"github.com/vagus-health/vagus/contract-tests/faults/audit"
 )
 
@@ -29,6 +30,7 @@ type workload struct {
 	senders sync.WaitGroup
 	acked   atomic.Int64 // positive answers
 	sound   atomic.Int64 // messages that were acknowledged and are to be applied
+	gate    sync.RWMutex // a sender with a letter under way holds it
 }
 
 // A letter is what is sent at once and answered as a whole: one message or, in an
@@ -73,17 +75,40 @@ func (r *run) start(ctx context.Context, v volume) *workload {
 	return w
 }
 
+// hush does something while nobody sends and all that was acknowledged is in the ledger.
+func (w *workload) hush(do func() error) error {
+	w.gate.Lock()
+	defer w.gate.Unlock()
+	before, since := "", time.Now()
+	if err := bed.Wait(w.run.ctx, "the ledger having what was sent", recovery, func() bool {
+		n, err := w.run.statuses(w.run.ctx)
+		total := 0
+		for _, count := range n {
+			total += count
+		}
+		if now := fmt.Sprint(total, err); now != before {
+			before, since = now, time.Now()
+		}
+		return err == nil && total > 0 && time.Since(since) > 2*time.Second
+	}); err != nil {
+		return err
+	}
+	return do()
+}
+
 // end stops the senders; each has what it has begun acknowledged first.
 func (w *workload) end() { w.stop(); w.senders.Wait() }
 
 func (w *workload) send(ctx context.Context, s sender, rnd *rand.Rand, pause time.Duration) {
 	var sent []letter // a few that may be sent again
 	for ctx.Err() == nil {
+		w.gate.RLock()
 		l := s.next()
 		for _, o := range l.offers {
 			w.run.history.Add(audit.Line{Offer: &o})
 		}
 		if !w.insist(s, l) {
+			w.gate.RUnlock()
 			return
 		}
 		for _, o := range l.offers {
@@ -97,6 +122,7 @@ func (w *workload) send(ctx context.Context, s sender, rnd *rand.Rand, pause tim
 		case n < 8 && len(sent) > 0: // somebody sends a day again
 			w.insist(s, sent[rnd.IntN(len(sent))])
 		}
+		w.gate.RUnlock()
 		if sent = append(sent, l); len(sent) > 200 {
 			sent = sent[100:]
 		}
