@@ -14,6 +14,9 @@ import (
 	"github.com/vagus-health/vagus/broker/ledger"
 )
 
+// maxProblem bounds, in bytes, what the status says of a target's error.
+const maxProblem = 300
+
 // alone is how often a call must have failed before each of its units is tried
 // by itself.
 const alone = 2
@@ -395,12 +398,16 @@ func (l *lane) probeReturned(err error) {
 }
 
 // unwell logs the target's trouble when it begins or changes, and keeps its
-// class for the status.
+// class for the status, or its text where the class is only that it errs.
 func (l *lane) unwell(class string, err error) {
+	text, problem := err.Error(), class
+	if class == classTarget { // it says nothing that a person could act on
+		problem = strings.ToValidUTF8(text[:min(len(text), maxProblem)], "")
+	}
 	l.mu.Lock()
-	l.status.Problem = class
+	l.status.Problem = problem
 	l.mu.Unlock()
-	if text := err.Error(); text != l.illness {
+	if text != l.illness {
 		l.illness = text
 		l.log.Error("the target is unwell or refuses us", "class", class, "error", err)
 	}

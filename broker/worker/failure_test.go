@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -126,6 +127,9 @@ func TestATargetThatIsDownBurnsNoAttemptsAndGoesOnWhenItIsBack(t *testing.T) {
 			})
 			if name != "is slow, but within the timeout" {
 				until(t, "the breaker opens", func() bool { s := p.Status()[0]; return s.Breaker != "closed" && s.Problem != "" })
+				if said := p.Status()[0].Problem; strings.HasPrefix(said, "worker.target_error") {
+					t.Errorf("the status says %q, which tells a person nothing", said)
+				}
 				tg.mu.Lock()
 				calls := tg.calls
 				tg.mu.Unlock()

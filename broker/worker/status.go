@@ -13,7 +13,7 @@ type TargetStatus struct {
 	Promise      string // how units have one effect, see broker.Promiser; "" while it is not known
 	Breaker      string // "closed", "half-open" or "open"
 	BreakerSince time.Time
-	Problem      string    // class of the last error while the target was unwell, or ""
+	Problem      string    // class of the last error while the target was unwell, or, where it has none, what it says; or ""
 	Partitions   int       // held by this worker
 	InHand       int       // units taken and not settled
 	HeldKeys     int       // keys whose units wait, in these partitions
