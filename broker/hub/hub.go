@@ -63,6 +63,9 @@ func open(ctx context.Context, c Config) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := free(ctx, c.Listen); err != nil {
+		return nil, err
+	}
 	if h.srv, err = server.NewServer(opts); err != nil {
 		return nil, err
 	}
@@ -80,6 +83,17 @@ func open(ctx context.Context, c Config) (*Hub, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// free says what is wrong with the address before the server is there: it
+// would open its stores, log what it could not listen on and "ready" after it.
+func free(ctx context.Context, address string) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen: %w: is another hub running? Free the address, or say another one in listen", err)
+	}
+	return l.Close()
 }
 
 // Run keeps the hub until ctx is done: it lets sites that were added in and

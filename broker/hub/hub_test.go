@@ -553,3 +553,17 @@ func TestASiteCanNotJoinTheCluster(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressThatIsTakenIsSaidBeforeAStoreIsOpened(t *testing.T) {
+	t.Parallel()
+	first := opened(t, Config{Dir: t.TempDir()})
+	taken := strings.TrimPrefix(first.URL(), "tls://")
+	dir := t.TempDir()
+	_, err := Open(t.Context(), Config{Dir: dir, Listen: taken})
+	if err == nil || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "listen") {
+		t.Fatalf("got %v, want an error that names %s and the setting", err, taken)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "store", "jetstream")); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the second hub opened its store: %v", err)
+	}
+}
