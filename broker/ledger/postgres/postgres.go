@@ -160,6 +160,14 @@ func version(ctx context.Context, conn *pgx.Conn) (n int, err error) {
 const oldest = 130000 // server_version_num
 
 func connect(ctx context.Context, dsn string, cfg Config) (*pgxpool.Pool, error) {
+	pc, err := poolConfig(dsn, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.NewWithConfig(ctx, pc)
+}
+
+func poolConfig(dsn string, cfg Config) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, sanitized(err)
@@ -190,5 +198,5 @@ func connect(ctx context.Context, dsn string, cfg Config) (*pgxpool.Pool, error)
 		_, err := conn.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
 		return err
 	}
-	return pgxpool.NewWithConfig(ctx, pc)
+	return pc, nil
 }

@@ -26,6 +26,17 @@ func open(t testing.TB, dsn string) ledger.Ledger {
 	return l
 }
 
+// TestLedger holds the ledger to the contract, and then the plan of every statement that this took.
 func TestLedger(t *testing.T) {
-	ledgertest.Run(t, func(t *testing.T) ledger.Ledger { return open(t, pgtest.Database(t)) })
+	var r postgres.Recorder
+	t.Run("Contract", func(t *testing.T) {
+		ledgertest.Run(t, func(t *testing.T) ledger.Ledger {
+			dsn := pgtest.Database(t)
+			if _, err := postgres.Migrate(t.Context(), dsn); err != nil {
+				t.Fatal(err)
+			}
+			return r.Open(t, dsn)
+		})
+	})
+	t.Run("Plans", r.Plans)
 }

@@ -66,11 +66,12 @@ const (
 		AND id NOT IN (SELECT n.id FROM {$2: id text} AS n)`
 )
 
-// lacksGate is the condition that unit %s is not at the front of all its other keys.
-const lacksGate = `EXISTS (SELECT 1 FROM other_keys o WHERE o.unit = %s AND NOT EXISTS
+// lacksGate is the condition that unit %s is not at the front of all its other keys. It has the form of a value: where many
+// units are asked for, PostgreSQL would answer an EXISTS by reading all other keys that there are, once.
+const lacksGate = `(SELECT 1 FROM other_keys o WHERE o.unit = %s AND NOT EXISTS
 	(SELECT 1 FROM waiting g WHERE g.gate_of = o.unit AND g.gate_of <> '' AND g.key = o.key AND g.status = 'gate' AND NOT EXISTS
 		(SELECT 1 FROM waiting e WHERE e.target = g.target AND e.partition = g.partition AND e.key = g.key AND e.key <> '' AND e.holds
-			AND (e.seq, e.id) < (g.seq, g.id))))`
+			AND (e.seq, e.id) < (g.seq, g.id))) LIMIT 1) IS NOT NULL`
 
 // splitGates parts the settlements of gates from those of units.
 func splitGates(done []ledger.Settlement) (units []ledger.Settlement, gates []gateRow, err error) {

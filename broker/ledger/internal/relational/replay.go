@@ -40,7 +40,7 @@ func (s *Store) PlanReplay(ctx context.Context, p ledger.ReplayRequest) (ledger.
 	id := strings.ToLower(rand.Text()[:13])
 	q := query{args: []any{p.AllowStale, id}}
 	q.filter(p.Filter)
-	tables, received, unit := from(p.Filter)
+	tables, _, _ := from(p.Filter)
 	limit := ""
 	if p.Filter.Limit > 0 {
 		q.args = append(q.args, int64(p.Filter.Limit))
@@ -52,7 +52,7 @@ func (s *Store) PlanReplay(ctx context.Context, p ledger.ReplayRequest) (ledger.
 			s.do(`INSERT INTO replay_items (replay, n, unit, action)
 				SELECT CAST($2 AS text), row_number() OVER (ORDER BY p.seq, p.id) - 1, p.id, p.action FROM
 					(SELECT u.seq, u.id, `+action+` AS action FROM `+tables+q.text()+
-				` ORDER BY `+received+` DESC, `+unit+` DESC`+limit+`) AS p`, q.args...),
+				` ORDER BY `+newest(p.Filter)+limit+`) AS p`, q.args...),
 			s.do(`INSERT INTO replay_counts (replay, action, n) SELECT replay, action, count(*) FROM replay_items WHERE replay = $1 GROUP BY replay, action`, id),
 			s.do(`INSERT INTO replays (id, person, created_at, allow_stale, total)
 				SELECT CAST($1 AS text), CAST($2 AS text), {now}, CAST($3 AS boolean), (SELECT count(*) FROM replay_items WHERE replay = $1)`,

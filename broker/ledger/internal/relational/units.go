@@ -109,7 +109,7 @@ func prefixes(ids []string) Table {
 // that.
 func from(f ledger.Filter) (tables, received, id string) {
 	switch {
-	case len(f.IDs) > 0 || f.SenderID != "":
+	case len(f.IDs) > 0 || f.SenderID != "" || onlyDiscarded(f):
 		return "units u LEFT JOIN waiting w ON w.id = u.id WHERE ", "u.received_at + 0", "u.id"
 	case onlyWaiting(f):
 		return "waiting w CROSS JOIN units u WHERE u.id = w.id AND ", "w.received_at", "w.id"
@@ -117,9 +117,61 @@ func from(f ledger.Filter) (tables, received, id string) {
 	return "units u LEFT JOIN waiting w ON w.id = u.id WHERE ", "u.received_at", "u.id"
 }
 
+// newest returns the order of a filter's units, newest first. Where the value of a column is asked for that has an index,
+// that column comes first in it, and filter asks for a range of this one value: so there is no other way
+// than by that index, whatever a planner thinks of how rare the value is.
+func newest(f ledger.Filter) string {
+	_, received, id := from(f)
+	order := received + " DESC, " + id + " DESC"
+	if c := leading(f); c != "" {
+		order = "u." + c + " DESC, " + order
+	}
+	return order
+}
+
+// leading is the column that a list is found by: of those that are asked for the one that is mostly the rarest.
+func leading(f ledger.Filter) string {
+	switch {
+	case len(f.IDs) > 0 || f.SenderID != "" || onlyDiscarded(f) || onlyWaiting(f):
+	case f.Class != "":
+		return "class"
+	case f.Site != "":
+		return "site"
+	case f.Kind != "":
+		return "kind"
+	case f.Feed != "":
+		return "feed"
+	}
+	return ""
+}
+
 // onlyWaiting says whether a filter selects none but units that wait.
 func onlyWaiting(f ledger.Filter) bool {
 	return len(f.Status) > 0 && !slices.ContainsFunc(f.Status, func(s ledger.Status) bool { return s != ledger.Parked && s != ledger.Dead })
+}
+
+func onlyDiscarded(f ledger.Filter) bool {
+	return len(f.Status) == 1 && f.Status[0] == ledger.Discarded
+}
+
+// equal adds a condition, if there is one: a value of "" selects all.
+func (q *query) equal(column, value string) {
+	if value != "" {
+		q.add(column+" = ?", clean(value, maxName))
+	}
+}
+
+// status adds that a table's row has one of these, if any are named.
+func (q *query) status(table string, is []ledger.Status) {
+	if len(is) == 0 {
+		return
+	}
+	var marks []string
+	var args []any
+	for _, st := range is {
+		marks, args = append(marks, "?"), append(args, clean(string(st), maxName))
+	}
+	q.add(table+".status IN ("+strings.Join(marks, ", ")+")", args...)
 }
 
 // filter adds a filter's conditions.
@@ -129,21 +181,22 @@ func (q *query) filter(f ledger.Filter) {
 		q.add(byIDs, ids, ids, int64(maxByIDs))
 	}
 	for _, c := range []struct{ column, is string }{{"feed", f.Feed}, {"site", f.Site}, {"target", f.Target}, {"kind", f.Kind}, {"sender_id", f.SenderID}, {"class", f.Class}} {
-		if c.is != "" {
-			q.add("u."+c.column+" = ?", clean(c.is, maxName))
+		if c.column == leading(f) {
+			q.add("u."+c.column+" >= ? AND u."+c.column+" <= ?", clean(c.is, maxName), clean(c.is, maxName))
+			if c.column == "class" {
+				q.where = append(q.where, "u.class <> ''") // its index has no others
+			}
+			continue
 		}
+		q.equal("u."+c.column, c.is)
 	}
-	if len(f.Status) > 0 {
-		var marks []string
-		var args []any
-		for _, st := range f.Status {
-			marks, args = append(marks, "?"), append(args, clean(string(st), maxName))
-		}
-		table := "u"
-		if onlyWaiting(f) { // few: found by their other rows
-			table = "w"
-		}
-		q.add(table+".status IN ("+strings.Join(marks, ", ")+")", args...)
+	if onlyWaiting(f) { // few: found by their other rows
+		q.status("w", f.Status)
+	} else {
+		q.status("u", f.Status)
+	}
+	if onlyDiscarded(f) { // few, and none without a person who did it
+		q.add("u.id IN (SELECT h.unit FROM history h WHERE h.what = 'discarded')")
 	}
 	_, received, id := from(f)
 	if !f.Since.IsZero() {
@@ -157,22 +210,44 @@ func (q *query) filter(f ledger.Filter) {
 	}
 }
 
+// atMost returns how many units a page of at most limit can have, by the tallies of what the filter selects: nobody walks
+// through all units to learn that there are no more than two that are claimed.
+func (s *Store) atMost(ctx context.Context, tx Tx, f ledger.Filter, limit int) (int, error) {
+	var q query
+	q.equal("u.site", f.Site)
+	q.equal("u.feed", f.Feed)
+	q.equal("u.target", f.Target)
+	q.status("u", f.Status)
+	if len(q.where) == 0 || len(f.IDs) > 0 || f.SenderID != "" || onlyWaiting(f) {
+		return limit, nil
+	}
+	n := int64(0)
+	err := tx.Run(ctx, s.ask(func(scan Scan) error { return scan(&n) }, `SELECT CAST(coalesce(sum(u.n), 0) AS bigint) FROM tally u WHERE `+q.text(), q.args...))
+	return int(min(n, int64(limit))), err
+}
+
 // Units implements [ledger.Ledger]. Newest means received last.
 func (s *Store) Units(ctx context.Context, f ledger.Filter) (units []ledger.Unit, err error) {
 	var q query
 	q.filter(f)
-	tables, received, id := from(f)
+	tables, _, _ := from(f)
 	limit := f.Limit
 	if limit <= 0 {
 		limit = defaultUnits
 	}
-	q.args = append(q.args, int64(min(limit, maxUnits)))
-	err = s.read(ctx, func(scan Scan) error {
-		var u ledger.Unit
-		err := scanUnit(scan, &u)
-		units = append(units, u)
-		return err
-	}, `SELECT `+selectUnit+` FROM `+tables+q.text()+` ORDER BY `+received+` DESC, `+id+` DESC LIMIT $`+strconv.Itoa(len(q.args)), q.args...)
+	err = s.db.Read(ctx, func(tx Tx) error {
+		most, err := s.atMost(ctx, tx, f, min(limit, maxUnits))
+		if err != nil || most <= 0 {
+			return err
+		}
+		q.args = append(q.args, int64(most))
+		return tx.Run(ctx, s.ask(func(scan Scan) error {
+			var u ledger.Unit
+			err := scanUnit(scan, &u)
+			units = append(units, u)
+			return err
+		}, `SELECT `+selectUnit+` FROM `+tables+q.text()+` ORDER BY `+newest(f)+` LIMIT $`+strconv.Itoa(len(q.args)), q.args...))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read units: %w", err)
 	}

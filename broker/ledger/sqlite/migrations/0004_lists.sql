@@ -1,0 +1,1 @@
+CREATE INDEX history_discarded ON history (unit) WHERE what = 'discarded';
