@@ -39,9 +39,14 @@ func (s *Sink) answered(answer []byte, n Numbers) broker.Outcome {
 		for k := range e.acks {
 			if c, ok := number(e.acks[k].element(1)); ok && uint32(c) == n.Interchange {
 				verdict := must(e.acks[k].element(4), 1)
-				what := "TA1 " + verdict + " " + must(e.acks[k].element(5), 3)
-				if strings.HasSuffix(what, "R 025") {
-					what += " (it has an interchange of this number: this one, when an answer was lost, or another system's)"
+				note := must(e.acks[k].element(5), 3)
+				what := "TA1 " + verdict + " " + note
+				if m := meanings["TA105 "+note]; m != "" {
+					what += " (" + m
+					if note == duplicate {
+						what += ": this one, when an answer was lost, or another system's"
+					}
+					what += ")"
 				}
 				say(verdict, what)
 			}

@@ -115,6 +115,9 @@ func TestEveryCodeIsToldOfWhatItMeans(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %s: %s, not %s", c.code, c.what, got, want)
 		}
+		if element, code, _ := strings.Cut(c.code, " "); element != "AK304" && code != "A" && meanings[c.code] == "" {
+			t.Errorf("%s: no words say what it is", c.code)
+		}
 		// A 997 has none of the codes of guides.
 		conf := Config{Partners: []Partner{conf.Partners[0]}}
 		conf.Partners[0].Ack = Ack997

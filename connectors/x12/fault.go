@@ -185,10 +185,10 @@ func (f *fault) passed() string {
 	return fmt.Sprintf(" (tolerate: [%s] lets it pass)", f.class)
 }
 
-// String says where in its set the fault is, which code it has, and what lets it pass.
+// String says where in its set the fault is, which code it has, what that says, and what lets it pass.
 func (f *fault) String() string {
 	if f.segment == 0 {
-		return f.name() + f.passed()
+		return inWords(f.name()) + f.passed()
 	}
 	place := fmt.Sprintf("segment %d (%s", f.segment, f.id)
 	if f.element > 0 {
@@ -197,5 +197,5 @@ func (f *fault) String() string {
 	if f.component > 0 {
 		place += fmt.Sprintf(".%d", f.component)
 	}
-	return place + "): " + f.name() + f.passed()
+	return place + "): " + inWords(f.name()) + f.passed()
 }

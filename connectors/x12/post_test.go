@@ -114,7 +114,7 @@ func TestAnAnswerThatIsNoAcknowledgment(t *testing.T) {
 		{"of another interchange", 200, ack("MERID", "NORTHHOSP", "TA1*000000002*260505*0830*R*025~IEA*0*000000011~"), broker.Outcome{Warning: "of something else"}, ""},
 		{"of somebody else", 200, ack("OTHER", "NORTHHOSP", "TA1*000000001*260505*0830*R*025~IEA*0*000000011~"), broker.Outcome{Warning: "of something else"}, ""},
 		{"of another group", 200, ack("MERID", "NORTHHOSP", "GS*FA*MERID*NORTHHOSP*20260505*0830*1*X*004010~ST*997*0001~AK1*PO*7~AK9*R*1*1*0~SE*4*0001~GE*1*1~IEA*1*000000011~"), broker.Outcome{Warning: "of something else"}, ""},
-		{"a number that it has", 200, ack("MERID", "NORTHHOSP", "TA1*000000001*260505*0830*R*025~IEA*0*000000011~"), broker.Outcome{Result: broker.Rejected, Class: "x12.refused", Reason: "R 025 (it has"}, ""},
+		{"a number that it has", 200, ack("MERID", "NORTHHOSP", "TA1*000000001*260505*0830*R*025~IEA*0*000000011~"), broker.Outcome{Result: broker.Rejected, Class: "x12.refused", Reason: "R 025 (its control number (ISA-13) came before with other content: this one"}, ""},
 		{"a verdict of codes", 200, ack("MERID", "NORTHHOSP", "GS*FA*MERID*NORTHHOSP*20260505*0830*1*X*004010~ST*997*0001~AK1*PO*1~AK9*W*1*1*0~SE*4*0001~GE*1*1~IEA*1*000000011~"), broker.Outcome{Result: broker.Rejected, Class: "x12.refused", Reason: "997 W"}, ""},
 		{"422 without one", 422, "no", broker.Outcome{Result: broker.Rejected, Class: "x12.http", Reason: "HTTP 422"}, ""},
 		{"422 with one that says yes", 422, ack("MERID", "NORTHHOSP", "TA1*000000001*260505*0830*A*000~IEA*0*000000011~"), broker.Outcome{Result: broker.Rejected, Class: "x12.http", Reason: "HTTP 422"}, ""},

@@ -127,6 +127,9 @@ func (r *Receiver) judge(d broker.Delivery) ([]*judged, error) {
 	return all, nil
 }
 
+// duplicate is the note code (data element I18) of a control number that came before.
+const duplicate = "025"
+
 // arrived finds the interchanges whose control number has come before, with other content.
 func (r *Receiver) arrived(all []*judged) {
 	came := map[string]string{} // with this delivery
@@ -140,7 +143,7 @@ func (r *Receiver) arrived(all []*judged) {
 			before = r.register.came(r.origin.Feed, key)
 		}
 		if before != "" && before != j.hash && j.verdict != refused {
-			f := fault{code: "025", class: never}
+			f := fault{code: duplicate, class: never}
 			if j.faults = append([]fault{f}, j.faults...); j.partner.Duplicates == DuplicatesRefuse {
 				j.verdict, j.groups, j.messages = refused, nil, nil
 			} else {
@@ -251,7 +254,16 @@ func (r *Receiver) tell(j *judged, taken, lost int) {
 	if j.partner != nil {
 		name = j.partner.Name
 	}
-	r.log.Log(context.Background(), level, "interchange received", "partner", name, "control", join(j.env.isa.element(13)), "codes", j.codes(), "accepted", taken, "refused", lost)
+	about := []any{"partner", name, "control", join(j.env.isa.element(13)), "codes", j.codes(), "accepted", taken, "refused", lost}
+	if len(j.faults) > 0 {
+		about = append(about, "reason", j.refusal())
+	}
+	r.log.Log(context.Background(), level, "interchange received", about...)
+}
+
+// refusal is what is told of the interchange itself: its first fault, in words.
+func (j *judged) refusal() string {
+	return inWords("TA105 "+j.faults[0].code) + j.faults[0].passed()
 }
 
 // codes are the first different ones of all that an interchange is told, those for which nothing was refused among them.
@@ -287,17 +299,15 @@ func why(all []*judged) error {
 		}
 		name := "interchange " + join(j.env.isa.element(13))
 		if j.verdict == refused {
-			if j.partner == nil {
-				errs = append(errs, fmt.Errorf("%s: its sender is no partner of this feed (TA1 006): add it to partners", name))
-			} else if len(j.faults) > 0 {
-				errs = append(errs, fmt.Errorf("%s: TA105 %s%s", name, j.faults[0].code, j.faults[0].passed()))
+			if len(j.faults) > 0 {
+				errs = append(errs, fmt.Errorf("%s: %s", name, j.refusal()))
 			}
 			continue
 		}
 		for i := range j.groups {
 			g := &j.groups[i]
 			if len(g.faults) > 0 {
-				errs = append(errs, fmt.Errorf("%s, group %s: AK905 %s%s", name, join(g.env.gs.element(6)), g.faults[0].code, g.faults[0].passed()))
+				errs = append(errs, fmt.Errorf("%s, group %s: %s%s", name, join(g.env.gs.element(6)), inWords("AK905 "+g.faults[0].code), g.faults[0].passed()))
 			}
 			for k := range g.sets {
 				if t := &g.sets[k]; len(t.faults) > 0 {

@@ -134,7 +134,7 @@ func TestEachInterchangeIsAnsweredAsTheStandardHasIt(t *testing.T) {
 		{"no IEA", change(good, "IEA*1*000000011~", ""), Config{}, 0, 1, "TA1*000000011*260505*0830*R*023", "TA105 023"},
 		{"a segment between groups", change(good, "IEA*", "N1*X~IEA*"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*022", "TA105 022"},
 		{"a test where there is production", change(good, "*0*P*", "*0*T*"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*020", "TA105 020"},
-		{"a stranger", change(good, "MERID          *ZZ", "STRANGER       *ZZ"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*006", "no partner"},
+		{"a stranger", change(good, "MERID          *ZZ", "STRANGER       *ZZ"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*006", "TA105 006, its sender (ISA-05, ISA-06) is not known: add it to partners"},
 		{"for somebody else", change(good, "NORTHHOSP      ", "SOUTHHOSP      "), Config{}, 0, 1, "TA1*000000011*260505*0830*R*009", "TA105 009"},
 		{"a day that is none", change(good, "*260505*0830*^", "*261305*0830*^"), Config{}, 0, 1, "TA1*000000011*261305*0830*R*014", "TA105 014"},
 		{"an empty interchange", []byte("ISA*00*          *00*          *ZZ*MERID          *ZZ*NORTHHOSP      *260505*0830*^*00501*000000011*0*P*:~IEA*0*000000011~"), Config{}, 0, 1, "TA1*000000011*260505*0830*R*024", "TA105 024"},
@@ -293,7 +293,8 @@ func TestAnInterchangeThatComesAgainIsAcceptedOnceAndAnsweredAlike(t *testing.T)
 		t.Error("the same claim has another id")
 	}
 	got, err := receive(Config{}, other)
-	if err == nil || told(got.Answer) != "TA1*000000011*260505*0830*R*025" || len(s.messages) != 2 {
+	if err == nil || told(got.Answer) != "TA1*000000011*260505*0830*R*025" || len(s.messages) != 2 ||
+		err.Error() != "x12.refused: interchange 000000011: TA105 025, its control number (ISA-13) came before with other content: its sender gives it a number of its own, or `duplicates: warn` of the partner takes it" {
 		t.Errorf("other content under the same number: %s, %v", told(got.Answer), err)
 	}
 	got, err = receive(Config{Partners: []Partner{{Name: "meridian", ID: "ZZ:MERID", Own: "ZZ:NORTHHOSP", Duplicates: DuplicatesWarn}}}, other)
