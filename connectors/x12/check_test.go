@@ -103,7 +103,7 @@ func TestWithoutAGuideTheElementsAreCompared(t *testing.T) {
 // Its payer stands in 2010BC, where 005010 has none.
 func TestClaimsOf004010HaveTheLoopsOfTheirGuide(t *testing.T) {
 	t.Parallel()
-	body, err := os.ReadFile("testdata/837i-4010.edi")
+	body, err := os.ReadFile("../../mappings/billing/in/837i-4010.edi")
 	if err != nil {
 		t.Fatal(err)
 	}

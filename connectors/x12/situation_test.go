@@ -9,7 +9,7 @@ import (
 func TestWhatOneValueCallsForIsThere(t *testing.T) {
 	t.Parallel()
 	set := professional(claimText("A1", "100"), "")
-	institutional, err := os.ReadFile("testdata/837i-4010.edi")
+	institutional, err := os.ReadFile("../../mappings/billing/in/837i-4010.edi")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,45 @@ func TestAFileOfClaimsBecomesInvoicesAndIsAnswered(t *testing.T) {
 	}
 	if text := log.String(); strings.Contains(text, "OHARA") || strings.Contains(text, "ACC7788") {
 		t.Errorf("the log names a patient or a claim:\n%s", text)
+	}
+}
+
+// TestClaimsOfEachGuideBecomeInvoices: two claims of each, in one feed that has all mappings, and a 997 or 999.
+func TestClaimsOfEachGuideBecomeInvoices(t *testing.T) {
+	t.Parallel()
+	log := &safeLog{}
+	cfg, database := oneOf(t, simulated.Config{}, builtin)
+	cfg.Feeds = []config.Feed{{
+		Name: "claims", Target: "odoo", Mappings: []string{config.Builtin + "billing"},
+		HTTP: &webhook.Config{Listen: "127.0.0.1:0", Open: true},
+		X12:  &x12.Config{Split: x12.SplitClaim, Partners: []x12.Partner{{Name: "billing", ID: "ZZ:BILLING", Own: "ZZ:NORTHHOSP"}}},
+	}}
+	all, _ := start(t, cfg, log)
+	for i, guide := range []string{"837p", "837p-4010", "837i", "837i-4010", "837d", "837d-4010"} {
+		body, err := os.ReadFile("../../mappings/billing/in/" + guide + ".edi")
+		if err != nil {
+			t.Fatal(err)
+		}
+		number := strconv.Itoa(i + 1) // each file has numbers of its own
+		text := strings.NewReplacer("ACC7788", "ACC778"+number, "000000905", "00000090"+number, "*905", "*90"+number).Replace(string(body))
+		res, err := http.Post("http://"+all.Agent.FeedAddr("claims").String()+"/", "application/edi-x12", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if !bytes.Contains(answer, []byte("AK9*A*1*1*1~")) {
+			t.Errorf("%s: %s: %s", guide, res.Status, answer)
+		}
+		for _, claim := range []string{"12", "13"} {
+			eventually(t, "an invoice of "+guide, log, func() bool {
+				_, ok := database.ByXID("vagus.claim_BILLING_ACC778" + number + claim)
+				return ok
+			})
+		}
+	}
+	if _, ok := database.ByXID("vagus.payer_BCCA"); !ok {
+		t.Error("the payer is not there")
 	}
 }
 
