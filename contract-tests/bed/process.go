@@ -124,6 +124,9 @@ func Halt(pid int) error {
 // Resume lets the child go on after Pause.
 func (p *Process) Resume() error { return syscall.Kill(p.Pid(), syscall.SIGCONT) }
 
+// Still says whether the child stands still, as it does at a failpoint that stops it.
+func (p *Process) Still() bool { return !running(p.Pid()) && !p.Ended() }
+
 // running says whether a thread of a process is not stopped.
 func running(pid int) bool {
 	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/stat")

@@ -33,6 +33,23 @@ func stopped(name string, p *bed.Process, accepts bool) fault {
 		func(*run) error { return p.Resume() }}
 }
 
+// asleep is a worker that stands still with units in hand that the ledger knows as its own, until others have
+// long taken its place: when it wakes up it must not go on where it was.
+func asleep(p *bed.Process) fault {
+	return fault{"worker asleep with units in hand", 12 * time.Second, true,
+		func(r *run) error {
+			p.Kill()
+			p.Arms = "worker.claimed=stop#20"
+			err := p.Start()
+			p.Arms = ""
+			if err != nil {
+				return err
+			}
+			return bed.Wait(r.ctx, "a worker that stands still with units in hand", recovery, p.Still)
+		},
+		func(*run) error { return p.Resume() }}
+}
+
 // atOdoo is Odoo misbehaving.
 func atOdoo(name string, lasts time.Duration, begin func(*erp)) fault {
 	return fault{"Odoo " + name, lasts, true, func(r *run) error { begin(r.sys.odoo); return nil }, func(r *run) error { r.healOdoo(); return nil }}
@@ -71,6 +88,7 @@ func (r *run) general() []fault {
 		stopped("agent", agent, false),
 		stopped("hub", hub, true),
 		stopped("worker", worker, true),
+		asleep(worker),
 		stopped("Odoo", front, true),
 		{"PostgreSQL stopped", 8 * time.Second, true,
 			func(r *run) error { return r.sys.pg.Pause() },

@@ -12,22 +12,10 @@ import (
 	"github.com/vagus-health/vagus/contract-tests/bed"
 )
 
-// flips changes a bit of the site's journal, and one of the hub's stream. What the journal loses the cloud
-// has: what it had acknowledged and not sent would be gone. What the hub loses is asked for again.
-func flips(r *run) error {
-	for _, f := range []fault{
-		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false, named),
-		flipped(r, "hub", "hub.disk/store", "UNITS", r.sys.hubs[0], true, damage),
-	} {
-		if err := r.fault(f, f.lasts); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // flipped changes one bit in the middle of what a stream's newest block holds, while its process is
-// down. It, or the site that finds its messages gone, must say so when it is up again, and what was in the stream must come all the same.
+// down. It, or the site that finds its messages gone, must say so when it is up again, and what
+// was in the stream must come all the same: what a site's journal loses the cloud has by then, as what it had acknowledged and not
+// sent would be gone; what a hub loses is asked for again.
 func flipped(r *run, name, root, of string, p *bed.Process, accepts bool, says *regexp.Regexp) fault {
 	said, site := 0, 0
 	return fault{"bit of " + name + " flipped", 3 * time.Second, accepts,

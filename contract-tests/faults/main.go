@@ -43,6 +43,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	keep := f.String("keep", "", "directory to keep histories, stores and logs in; none: removed unless something is wrong")
 	format := f.String("o", "text", "text or json")
 	only := f.String("faults", "", "faults of the plan \"these\": names with commas between, + for at the same time; none: a quiet run")
+	broken := f.String("mutants", "", "of the plan \"mutants\" those whose names have this text")
 	history := f.String("audit", "", "judge this history and make no run")
 	f.Usage = func() {
 		fmt.Fprintf(errs, "faults [flags] [plan...]\nplans, all without a name: %s\n", strings.Join(planNames(), ", "))
@@ -74,11 +75,9 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	say := func(format string, args ...any) { fmt.Fprintf(errs, format+"\n", args...) }
 	var outcomes []outcome
 	for _, p := range chosen {
-		if p.shape.stores && f.NArg() == 0 {
-			if reason := bed.Disks(); reason != nil {
-				say("%s: NOT RUN: needs root and loop devices: %v", p.name, reason)
-				continue
-			}
+		if reason := p.shape.impossible(); reason != nil && f.NArg() == 0 {
+			say("%s: NOT RUN: %v", p.name, reason)
+			continue
 		}
 		p.seed = *seed
 		p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -for %v -faults %q %s", p.seed, *long, *only, p.name)
@@ -102,8 +101,9 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 		if err != nil {
 			return false, err
 		}
-		survivors, err := hunt(ctx, root, dir, *seed, say)
-		o := outcome{Plan: mutantsPlan, Noticed: len(mutants) - len(survivors), Survivors: survivors}
+		which := chosenMutants(*broken, bed.Disks() == nil)
+		survivors, err := hunt(ctx, which, root, dir, *seed, say)
+		o := outcome{Plan: mutantsPlan, Noticed: len(which) - len(survivors), Survivors: survivors}
 		if err != nil {
 			o.Err = err.Error()
 		}

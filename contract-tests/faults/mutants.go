@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,49 +22,61 @@ type mutant struct {
 	name   string
 	edits  []edit
 	faults string // those under which it shows; see the flag of this name
+	stores bool   // it needs disks of its own to show
 }
 
 // An edit replaces a text that stands once in a file.
 type edit struct{ file, old, new string }
 
 var mutants = []mutant{
-	{"acknowledges, and stores a moment later", []edit{{"connectors/hl7/receive.go",
+	{name: "acknowledges what is not on stable storage", edits: []edit{{"broker/journal/blocks.go",
+		"\tif err := b.cur.Sync(); err != nil {\n\t\treturn 0, err\n\t}\n", ""}},
+		faults: "link cut+power of agent fails,link cut+power of agent fails", stores: true},
+	{name: "acknowledges, and stores a moment later", edits: []edit{{"connectors/hl7/receive.go",
 		"\t\terr := accept(ctx, ms...)\n",
 		"\t\tvar err error\n\t\tgo func() { time.Sleep(50 * time.Millisecond); _ = accept(context.WithoutCancel(ctx), ms...) }()\n"}},
-		"agent killed,agent killed,agent killed"},
-	{"gives a message a new id each time it is sent", []edit{{"broker/message.go",
+		faults: "agent killed,agent killed,agent killed"},
+	{name: "gives a message a new id each time it is sent", edits: []edit{{"broker/message.go",
 		"return hashID([]byte(tenant), []byte(site), []byte(feed), []byte(senderID), body)",
-		"return hashID([]byte(tenant), []byte(site), []byte(feed), []byte(senderID), body, []byte(time.Now().String()))"}}, ""},
-	{"goes on without its leases", []edit{
+		"return hashID([]byte(tenant), []byte(site), []byte(feed), []byte(senderID), body, []byte(time.Now().String()))"}}, faults: ""},
+	{name: "drops the fencing check, and goes on without its leases", edits: []edit{
 		{"broker/ledger/internal/relational/leases.go", "!ok || token != l.Token {", "false && (!ok || token != l.Token) {"},
 		{"broker/worker/lease.go", "func (k *keeper) fresh() bool {\n", "func (k *keeper) fresh() bool {\n\tif k != nil {\n\t\treturn true\n\t}\n"},
 		{"broker/worker/lease.go", "if before(time.Now(), k.until) { // renewed meanwhile", "if k != nil {"},
 		{"broker/worker/lease.go", "\tfor no, p := range k.held {\n\t\tif kept[no] != p {", "\tfor no, p := range k.held {\n\t\tif kept[no] = p; k == nil {"},
-	}, "Odoo takes 400 ms+worker stopped,Odoo takes 400 ms+worker stopped"},
-	{"passes a unit over", []edit{{"broker/worker/hand.go",
-		"\tif l.byID[it.id] != nil { // sent twice", "\tif it.row.Seq%50 == 0 {\n\t\treturn\n\t}\n\tif l.byID[it.id] != nil { // sent twice"}}, ""},
-	{"forgets that others wait behind a unit that failed", []edit{{"broker/worker/hand.go",
-		"func (l *lane) holdBehind(first *item) {\n", "func (l *lane) holdBehind(first *item) {\n\tif l != nil {\n\t\treturn\n\t}\n"}}, "Odoo collides with itself"},
-	{"records as applied what it did not send", []edit{{"broker/worker/apply.go",
+	}, faults: "worker asleep with units in hand,worker asleep with units in hand"},
+	{name: "tries again what it was about, whatever the ledger says of it", edits: []edit{{"broker/worker/hand.go",
+		"\tif c.Status != \"\" {\n", "\tif c.Status != \"\" && c.Status != ledger.Applied {\n"}},
+		faults: "bit of hub flipped,bit of hub flipped", stores: true},
+	{name: "passes a unit over", edits: []edit{{"broker/worker/hand.go",
+		"\tif l.byID[it.id] != nil { // sent twice", "\tif it.row.Seq%50 == 0 {\n\t\treturn\n\t}\n\tif l.byID[it.id] != nil { // sent twice"}}, faults: ""},
+	{name: "forgets that others wait behind a unit that failed", edits: []edit{{"broker/worker/hand.go",
+		"func (l *lane) holdBehind(first *item) {\n", "func (l *lane) holdBehind(first *item) {\n\tif l != nil {\n\t\treturn\n\t}\n"}}, faults: "Odoo collides with itself"},
+	{name: "records as applied what it did not send", edits: []edit{{"broker/worker/apply.go",
 		"\tout, err = t.Apply(ctx, units)\n",
-		"\tif len(units) < 2 {\n\t\treturn t.Apply(ctx, units)\n\t}\n\tif out, err = t.Apply(ctx, units[1:]); err == nil {\n\t\tout = append([]broker.Outcome{out[0]}, out...)\n\t}\n"}}, "Odoo killed"},
-	{"makes a dead letter of what could be tried again", []edit{{"broker/worker/apply.go",
-		"\tcase broker.Rejected:\n", "\tcase broker.Rejected, broker.Retry:\n"}}, "Odoo collides with itself"},
-	{"moves its cursor past what it has in hand", []edit{{"broker/worker/settle.go",
-		"n := settledBeginning(p.window); n > 0", "n := len(p.window); n > 0"}}, "Odoo takes 400 ms+worker killed,Odoo takes 400 ms+worker killed"},
-	{"sends a unit in another one's place of its key", []edit{{"broker/worker/hand.go",
-		"\tif len(q) == 0 {\n\t\tl.runnable(it)", "\tif len(q) < 2 {\n\t\tl.runnable(it)"}}, "Odoo takes 400 ms"},
+		"\tif len(units) < 2 {\n\t\treturn t.Apply(ctx, units)\n\t}\n\tif out, err = t.Apply(ctx, units[1:]); err == nil {\n\t\tout = append([]broker.Outcome{out[0]}, out...)\n\t}\n"}}, faults: "Odoo killed"},
+	{name: "makes a dead letter of what could be tried again", edits: []edit{{"broker/worker/apply.go",
+		"\tcase broker.Rejected:\n", "\tcase broker.Rejected, broker.Retry:\n"}}, faults: "Odoo collides with itself"},
+	{name: "moves its cursor past what it has in hand", edits: []edit{{"broker/worker/settle.go",
+		"n := settledBeginning(p.window); n > 0", "n := len(p.window); n > 0"}}, faults: "Odoo takes 400 ms+worker killed,Odoo takes 400 ms+worker killed"},
+	{name: "sends a unit in another one's place of its key", edits: []edit{{"broker/worker/hand.go",
+		"\tif len(q) == 0 {\n\t\tl.runnable(it)", "\tif len(q) < 2 {\n\t\tl.runnable(it)"}}, faults: "Odoo takes 400 ms"},
 }
 
 // atOnce is how many mutants are under test at the same time: they mostly wait.
 const atOnce = 2
 
+// chosenMutants are those whose name has a text; without root and disks, not those that need them.
+func chosenMutants(text string, disks bool) []mutant {
+	return slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !strings.Contains(m.name, text) || m.stores && !disks })
+}
+
 // hunt builds each mutant, runs it, and says which ones nobody noticed.
-func hunt(ctx context.Context, root, dir string, seed uint64, say func(string, ...any)) (survivors []string, err error) {
+func hunt(ctx context.Context, which []mutant, root, dir string, seed uint64, say func(string, ...any)) (survivors []string, err error) {
 	slots := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	for i, m := range mutants {
+	for i, m := range which {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -129,7 +142,11 @@ func (m mutant) run(ctx context.Context, root, dir string, seed uint64) (seen st
 	}
 	defer os.Remove(binary)
 	var said, log bytes.Buffer
-	c := exec.CommandContext(ctx, binary, "-seed", fmt.Sprint(seed), "-o", "json", "-keep", dir, "-faults", m.faults, "these")
+	plan := "these"
+	if m.stores {
+		plan = "these with disks"
+	}
+	c := exec.CommandContext(ctx, binary, "-seed", fmt.Sprint(seed), "-o", "json", "-keep", dir, "-faults", m.faults, plan)
 	c.Stdout, c.Stderr = &said, &log
 	ended := c.Run()
 	var outcomes []outcome

@@ -21,9 +21,10 @@ func plans(long time.Duration, only string) []plan {
 		{name: "workers", shape: shape{hubs: 1, workers: 1}, volume: hospital, play: workers},
 		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
 		{name: "stores", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: stores},
-		{name: "flips", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: flips, asked: true},
 		{name: "restored", shape: shape{hubs: 1, workers: 2, addon: true}, volume: ward, play: restored},
+		{name: "names", shape: shape{hubs: 1, workers: 2, names: true}, volume: ward, play: naming},
 		{name: "these", shape: shape{hubs: 1, workers: 2}, volume: ward, play: these(only), asked: true},
+		{name: "these with disks", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: these(only), asked: true},
 	}
 }
 
@@ -83,7 +84,7 @@ func these(only string) func(*run) error {
 			return quiet(r)
 		}
 		all := map[string]fault{}
-		for _, f := range r.general() {
+		for _, f := range append(r.general(), r.atDisks()...) {
 			all[f.name] = f
 		}
 		for step := range strings.SplitSeq(only, ",") {

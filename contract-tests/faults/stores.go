@@ -32,6 +32,20 @@ func powerFails(r *run, name string, p keeper, accepts bool) fault {
 		func(*run) error { return errors.Join(d.Up(), p.Start()) }}
 }
 
+// atDisks are the faults that a system with disks of its own can have beside the general ones.
+func (r *run) atDisks() []fault {
+	if len(r.sys.disks) == 0 {
+		return nil
+	}
+	return []fault{
+		powerFails(r, "agent", r.sys.agent, false),
+		powerFails(r, "hub", r.sys.hubs[0], true),
+		powerFails(r, "postgres", r.sys.pg, true),
+		flipped(r, "agent", "agent.disk/data", "JOURNAL_adt", r.sys.agent, false, named),
+		flipped(r, "hub", "hub.disk/store", "UNITS", r.sys.hubs[0], true, damage),
+	}
+}
+
 // diskFull fills a disk. Senders hear no while that of the site is full.
 func diskFull(r *run, name string, accepts bool) fault {
 	d := r.sys.disks[name]
@@ -70,10 +84,7 @@ var wrong = regexp.MustCompile(`(?i)(wrong|different) .*key|key is not the one`)
 // stores is what happens to disks, keys and certificates. It needs root.
 func stores(r *run) error {
 	hub := r.sys.hubs[0]
-	for _, f := range []fault{
-		powerFails(r, "agent", r.sys.agent, false),
-		powerFails(r, "hub", hub, true),
-		powerFails(r, "postgres", r.sys.pg, true),
+	for _, f := range append(r.atDisks(),
 		diskFull(r, "agent", false),
 		diskFull(r, "hub", true),
 		wrongKey(r, "agent", r.sys.agent, false),
@@ -82,7 +93,7 @@ func stores(r *run) error {
 		siteExpired(r),
 		powerFails(r, "agent", r.sys.agent, false),
 		powerFails(r, "hub", hub, true),
-	} {
+	) {
 		if err := r.fault(f, f.lasts); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +24,22 @@ type shape struct {
 	hubs, workers int
 	addon         bool // Odoo has the addon, by which each effect is once
 	stores        bool // of agent, hub and PostgreSQL: encrypted the first two, and each on a disk of its own
+	names         bool // the site knows the hub by a name, and asks a name server of the bed's for it
+}
+
+// impossible says why there can be no such system here, or nil.
+func (s shape) impossible() error {
+	if s.stores {
+		if reason := bed.Disks(); reason != nil {
+			return fmt.Errorf("needs root and loop devices: %w", reason)
+		}
+	}
+	if s.names {
+		if reason := bed.Namespaces(); reason != nil {
+			return fmt.Errorf("needs root and namespaces: %w", reason)
+		}
+	}
+	return nil
 }
 
 // A system is a whole Vagus of real processes: a site, one hub or three, workers, PostgreSQL,
@@ -39,6 +56,8 @@ type system struct {
 	workers []*bed.Process
 	feeds   map[string]string    // where each listens
 	ops     string               // of the agent
+	names   *bed.Names           // that the site asks
+	hubAddr string               // of the first hub itself, behind its link
 	disks   map[string]*bed.Disk // of agent, hub and postgres
 	cleanup []func()
 }
@@ -63,6 +82,13 @@ func newSystem(ctx context.Context, dir string, s shape) (_ *system, err error) 
 	}
 	if err := y.startCloud(ctx, s); err != nil {
 		return nil, err
+	}
+	if s.names {
+		if y.names, err = bed.NewNames(hubName); err != nil {
+			return nil, err
+		}
+		y.cleanup = append(y.cleanup, y.names.Close)
+		y.names.Is(home)
 	}
 	bundle, err := y.startHubs(ctx, s.hubs)
 	if err != nil {
@@ -128,8 +154,17 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 		}
 		y.cleanup, y.links = append(y.cleanup, link.Close), append(y.links, link)
 		addrs, routes = append(addrs, addr), append(routes, route)
-		urls, own = append(urls, "tls://"+link.Addr()), append(own, "tls://"+addr)
+		at := link.Addr()
+		if y.names != nil {
+			_, port, err := net.SplitHostPort(at)
+			if err != nil {
+				return "", err
+			}
+			at = net.JoinHostPort(y.names.Name, port)
+		}
+		urls, own = append(urls, "tls://"+at), append(own, "tls://"+addr)
 	}
+	y.hubAddr = addrs[0]
 	if bundle, err = hub.AddSite(filepath.Join(y.dir, "hub"), "north", hub.SiteConfig{URLs: urls}); err != nil {
 		return "", err
 	}
@@ -147,6 +182,9 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 			store, settings = "hub.disk/store", "max_bytes: 134217728\nencryption_key: { file: hub.key }"
 		}
 		conf := fmt.Sprintf("data_dir: hub\nstore_dir: %s\nname: hub-%d\nlisten: %q\n%s\nops: { listen: %q }\n%s", store, i+1, addr, settings, ops, cluster)
+		if y.names != nil {
+			conf += fmt.Sprintf("names: [ %s ]\n", y.names.Name)
+		}
 		p, err := y.vagus(fmt.Sprintf("hub-%d", i+1), "hub", conf)
 		if err != nil {
 			return "", err
@@ -214,6 +252,11 @@ feeds:
 ops: { listen: %q, token: { file: token } }
 `, data, bundle, settings, y.feeds["adt"], y.feeds["claims"], y.feeds["fhir"], y.ops)); err != nil {
 		return err
+	}
+	if y.names != nil {
+		if err := y.names.For(y.agent, y.dir); err != nil {
+			return err
+		}
 	}
 	if err := y.agent.Start(); err != nil {
 		return err
