@@ -63,7 +63,7 @@ func (l *lane) dispatch(work context.Context) {
 		case mayTrouble && (len(l.ready) == 0 || calls > 1 || l.flip):
 			c = &chunk{items: l.cut(&l.trouble)}
 			l.flip = false
-		case len(l.ready) > 0:
+		case len(l.ready) > 0 && l.mayCall():
 			c = &chunk{items: l.cut(&l.ready)}
 			l.flip = true
 		default:
@@ -73,6 +73,25 @@ func (l *lane) dispatch(work context.Context) {
 			l.start(work, c)
 		}
 	}
+}
+
+// mayCall says whether a call of those that are ready is worth its cost now: if it
+// would be full, or there is nothing to wait for, or they have waited long enough. A
+// call costs the target and us about as much for one unit as for ten.
+func (l *lane) mayCall() bool {
+	awaited := l.inFlight > 0 && l.room()
+	if !awaited && (len(l.unclaimed) == 0 || l.waiting()) || len(l.ready) >= l.cfg.Batch {
+		l.readyAt = time.Time{}
+		return true
+	}
+	if l.readyAt.IsZero() {
+		l.readyAt = time.Now()
+	}
+	if time.Since(l.readyAt) < callWait {
+		return false
+	}
+	l.readyAt = time.Time{}
+	return true
 }
 
 // cut takes the units of the next call from the front of a list. Units that

@@ -83,6 +83,9 @@ func (l *lane) takeInHand(it *item) {
 	l.byID[it.id] = it
 	l.hand++
 	l.bytes += len(it.row.Body)
+	if len(l.unclaimed) == 0 {
+		l.unclaimAt = time.Now()
+	}
 	l.unclaimed = append(l.unclaimed, it)
 }
 
@@ -167,6 +170,9 @@ func (l *lane) claim(ctx context.Context) {
 		}
 		l.worked()
 		atClaimed.Hit()
+		if len(rows) >= manyUnits {
+			l.manyAt = time.Now()
+		}
 	}
 	items := l.unclaimed
 	l.unclaimed = nil

@@ -34,6 +34,11 @@ const (
 	ledgerCall = 10 * time.Second
 	streamCall = 2 * time.Second
 	settleWait = 10 * time.Millisecond // for more outcomes, while calls are under way
+	callWait   = 20 * time.Millisecond // for more units, while another call is under way
+	claimWait  = 15 * time.Millisecond // for more units, while calls are under way or many come
+	readWait   = 3 * time.Millisecond  // for more units, while the stream has some
+	manyUnits  = 16                    // in one claim: more will come soon
+	manyLast   = 100 * time.Millisecond
 )
 
 // A lane delivers to one target. All fields below loop belong to the goroutine
@@ -72,8 +77,11 @@ type lane struct {
 	windowed  int                // units in all windows
 	stalled   *item              // read, but an item with its id is in hand
 	unclaimed []*item            // in hand, the ledger does not know yet
+	unclaimAt time.Time          // the first of them
+	manyAt    time.Time          // the last claim of many
 	queues    map[string][]*item // by key: what is to be applied, in order; the first may be under way
 	ready     []*item            // firsts of their queues
+	readyAt   time.Time          // the first of them, while a call is under way
 	trouble   []*item            // firsts of their queues that failed before
 	decided   []*item            // to be settled
 	decidedAt time.Time          // the first of them
@@ -166,7 +174,9 @@ func (l *lane) step(ctx, work context.Context) {
 	l.dispatch(work)
 	l.settle(ctx)
 	l.refreshHeld(ctx)
-	l.dispatch(work) // what the settled ones let go
+	if !l.mayClaim() && !l.moreRead() { // else the next turn calls with these together
+		l.dispatch(work) // what the settled ones let go
+	}
 	l.probe(work)
 	l.publish()
 	l.wait(ctx)
@@ -192,6 +202,12 @@ func (l *lane) wait(ctx context.Context) {
 	}
 	if !l.decidedAt.IsZero() {
 		earlier(l.decidedAt.Add(settleWait))
+	}
+	if len(l.ready) > 0 && !l.readyAt.IsZero() && l.inFlight < l.calls() && l.working() && l.keeper.fresh() { // as dispatch does
+		earlier(l.readyAt.Add(callWait))
+	}
+	if len(l.unclaimed) > 0 && l.wantsMore() {
+		earlier(l.claimAt())
 	}
 	if l.outdated {
 		earlier(l.published.Add(publishEvery))
@@ -239,6 +255,11 @@ func (l *lane) wait(ctx context.Context) {
 // pendingLedger says whether a call of the ledger or the stream is wanted now.
 func (l *lane) pendingLedger() bool {
 	return l.dirty || l.reread && l.leaving == 0 || l.mayClaim() || l.maySettle()
+}
+
+// moreRead says whether the reader has units that may be taken now.
+func (l *lane) moreRead() bool {
+	return l.reader != nil && len(l.reader.units) > 0 && l.room() && l.working()
 }
 
 // calls is how many calls of Apply may be under way: of what the target takes,
