@@ -183,7 +183,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 		each := shorter(20000, 400) / senders
 		s.load(senders, 500, 20, 0).wait() // warm up: connections, caches, plans
 		s.applied(senders * 20)
-		before, calls, began := s.cpu(), s.odoo.Calls()["res.partner.load"], time.Now()
+		before, calls, all, commits, began := s.cpu(), s.odoo.Calls()["res.partner.load"], s.odooCalls(), s.commits(), time.Now()
 		s.load(senders, 500, each, 0).wait()
 		b.ReportMetric(float64(senders*each)/time.Since(began).Seconds(), "accepted/s")
 		s.applied(senders * (20 + each))
@@ -196,6 +196,8 @@ func BenchmarkEndToEnd(b *testing.B) {
 		}
 		loads := s.odoo.Calls()["res.partner.load"]
 		b.ReportMetric(n/used.Seconds(), "msg/cpu-s")
+		b.ReportMetric(n/float64(s.commits()-commits), "msg/commit")
+		b.ReportMetric(n/float64(s.odooCalls()-all), "msg/odoo-call")
 		b.ReportMetric(n/took.Seconds(), "msg/s")
 		b.ReportMetric(float64(loads.Rows-calls.Rows)/float64(max(1, loads.Calls-calls.Calls)), "upserts/call")
 		for _, p := range []*process{s.agent, s.hub, s.workers[0]} {
@@ -203,6 +205,30 @@ func BenchmarkEndToEnd(b *testing.B) {
 			p.stop() // writes the profile, if one was asked for
 		}
 	}
+}
+
+// odooCalls is how often Odoo was called, by any method.
+func (s *system) odooCalls() (n int) {
+	for _, c := range s.odoo.Calls() {
+		n += c.Calls
+	}
+	return n
+}
+
+// commits is how many transactions of the ledger's database were committed. The
+// server's own count comes a second late at most.
+func (s *system) commits() (n int64) {
+	s.t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
 }
 
 // BenchmarkAgentAtRest measures the resident memory of an agent that has
