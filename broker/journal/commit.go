@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -181,6 +182,9 @@ func (l *lane) commit(s *session, r *round) {
 	}
 	atSynced.Hit()
 	for _, p := range r.ready {
+		if err == nil && p.err == nil && p.only != nil && len(p.stored) == 1 {
+			l.recent.put(p.stored[0], p.only)
+		}
 		p.finish(err)
 	}
 	l.mu.Unlock()
@@ -221,10 +225,22 @@ const (
 	codeTooLarge          = 10054
 )
 
+// What stands around the stream's name and the sequence in a PubAck.
+var ackBegins, ackGoesOn, ackEnds = []byte(`{"stream":"`), []byte(`","seq":`), []byte(`}`)
+
 var errPresent = errors.New("an entry with this id is there")
 
 // readAck reads a PubAck: the sequence, or why the message was refused.
 func readAck(data []byte) (uint64, error) {
+	if rest, ok := bytes.CutPrefix(data, ackBegins); ok { // all but a few are so, and encoding/json takes 5 µs
+		if _, number, ok := bytes.Cut(rest, ackGoesOn); ok {
+			if number, ok = bytes.CutSuffix(number, ackEnds); ok {
+				if seq, err := strconv.ParseUint(string(number), 10, 64); err == nil && seq > 0 {
+					return seq, nil
+				}
+			}
+		}
+	}
 	var ack struct {
 		Seq   uint64 `json:"seq"`
 		Error *struct {

@@ -143,7 +143,7 @@ func TestAServerThatWritesElsewhereIsNoticed(t *testing.T) {
 func TestARestartOfTheServerFailsWhoWaitsAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	j := openTest(t, t.TempDir(), "adt", "lab")
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	acked := map[string]bool{}

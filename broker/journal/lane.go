@@ -39,6 +39,7 @@ type lane struct {
 	steps    int    // steps published and not committed
 	broken   bool   // a step could not be taken back: only the next session can
 	durable  uint64 // entries up to here may be read
+	recent   recent // some of them
 	changed  chan struct{}
 	settled  chan struct{} // closed when less is in hand; nil while nobody waits for it
 }
@@ -70,6 +71,7 @@ type step struct {
 	size   int // messages
 	left   int // not yet acknowledged
 	stored []uint64
+	only   *broker.Message // of a step of one
 	dups   []int
 	err    error // the first refusal
 	over   bool  // done is closed
@@ -182,7 +184,9 @@ func (l *lane) publish(ctx context.Context, ms []*broker.Message, once bool) (*s
 		return nil, errDown
 	}
 	p := &step{size: len(ms), left: len(ms), done: make(chan struct{}), alone: make(chan func(), 1)}
-	if p.size > 1 {
+	if p.size == 1 {
+		p.only = ms[0]
+	} else {
 		if err := l.beginStep(ctx, s, broker.ShortID(ms[0].ID), sum); err != nil {
 			return nil, err
 		}
@@ -267,6 +271,7 @@ func (l *lane) begin(s *session, last uint64) error {
 	defer l.mu.Unlock()
 	l.s, l.slots, l.durable = s, map[uint64]slot{}, last
 	l.outBytes, l.steps, l.marked, l.broken = 0, 0, false, false
+	l.recent.forget(last + 1)
 	l.wake()
 	go l.serve(s)
 	return nil

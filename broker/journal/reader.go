@@ -96,7 +96,7 @@ const (
 // fetch fills the buffer with what follows r.last and is durable.
 func (r *Reader) fetch(ctx context.Context) error {
 	s, durable := r.l.current()
-	if s == nil {
+	if s == nil || r.remember() {
 		return nil
 	}
 	entries, err := r.l.get(ctx, s, request{Seq: r.last + 1, Batch: int(min(batchMessages, durable-r.last)), MaxBytes: batchBytes})
@@ -120,6 +120,21 @@ func (r *Reader) fetch(ctx context.Context) error {
 		r.last = durable
 	}
 	return nil
+}
+
+// remember fills the buffer with what follows r.last and is still in memory.
+func (r *Reader) remember() bool {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	for r.last < r.l.durable {
+		m := r.l.recent.get(r.last + 1)
+		if m == nil {
+			break
+		}
+		r.last++
+		r.buf = append(r.buf, Entry{Position{r.last, m.ID}, m})
+	}
+	return len(r.buf) > 0
 }
 
 // current returns the lane's session, nil while there is none, and up to where

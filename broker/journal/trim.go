@@ -57,6 +57,9 @@ func (l *lane) trim(ctx context.Context, sent Position, before time.Time) (int, 
 	if err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(keep)); err != nil {
 		return 0, err
 	}
+	l.mu.Lock()
+	l.recent.forget(keep)
+	l.mu.Unlock()
 	atTrimmed.Hit()
 	if !l.j.group {
 		return n, nil
