@@ -26,36 +26,131 @@ type round struct {
 // serve takes acknowledgements until the session is down.
 func (l *lane) serve(s *session) {
 	defer close(s.done)
+	before := 0 // how many the last sync served
 	for {
 		var r round
+		l.gather(s, &r)
+		expected := before + len(r.ready) // those who came meanwhile, and those who got their answer just now
+		if len(r.ready) == 0 && r.partial == 0 {
+			select {
+			case m := <-s.acks:
+				l.settle(s, m, &r)
+				l.gather(s, &r)
+			case <-s.down:
+				return
+			}
+		}
+		if expected <= 1 && l.hand(s, &r) {
+			before = 1
+			continue
+		}
+		if l.free(s, &r) {
+			expected = before + len(r.ready)
+		}
+		l.company(s, &r, expected)
+		before = len(r.ready)
+		if !l.hand(s, &r) {
+			began := time.Now()
+			l.commit(s, &r)
+			s.wait.took(time.Since(began))
+		}
+	}
+}
+
+// gather takes the acknowledgements that are there.
+func (l *lane) gather(s *session, r *round) {
+	for {
 		select {
 		case m := <-s.acks:
-			l.settle(s, m, &r)
+			l.settle(s, m, r)
+		default:
+			return
+		}
+	}
+}
+
+// free takes acknowledgements until no caller commits a round of his own, and
+// every step has all of its or the session is down. It says whether it had to
+// wait for such a caller.
+func (l *lane) free(s *session, r *round) (waited bool) {
+	for {
+		select {
+		case s.turn <- struct{}{}:
+			<-s.turn
+			if r.partial == 0 {
+				return waited
+			}
+			select {
+			case m := <-s.acks:
+				l.settle(s, m, r)
+			case <-s.down:
+				return waited
+			}
+			continue
+		default:
+		}
+		waited = true
+		select {
+		case s.turn <- struct{}{}:
+			<-s.turn
+		case m := <-s.acks:
+			l.settle(s, m, r)
+		case <-s.down:
+			return waited
+		}
+	}
+}
+
+// company waits a moment for the others: a sender that has just got its answer
+// is back before long with its next message, and a sync costs the same for all.
+func (l *lane) company(s *session, r *round, expected int) {
+	missing := expected - len(r.ready)
+	if missing <= 0 {
+		return
+	}
+	timer := time.NewTimer(s.wait.now)
+	defer timer.Stop()
+	for len(r.ready) < expected || r.partial > 0 {
+		select {
+		case m := <-s.acks:
+			l.settle(s, m, r)
+		case <-timer.C:
+			for r.partial > 0 {
+				select {
+				case m := <-s.acks:
+					l.settle(s, m, r)
+				case <-s.down:
+					return
+				}
+			}
+			s.wait.learn(missing, missing-(expected-len(r.ready)))
+			return
 		case <-s.down:
 			return
 		}
-	gather:
-		for {
-			select {
-			case m := <-s.acks:
-				l.settle(s, m, &r)
-				continue
-			default:
-			}
-			if r.partial == 0 {
-				break
-			}
-			select {
-			case m := <-s.acks:
-				l.settle(s, m, &r)
-			case <-s.down:
-				break gather
-			}
-		}
-		if !l.hand(s, &r) {
-			l.commit(s, &r)
-		}
 	}
+	s.wait.learn(missing, missing)
+}
+
+// A patience is how long a round waits for company: longer when some came the
+// last times, never longer than half of what a sync takes.
+type patience struct{ now, sync time.Duration }
+
+const maxPatience = 2 * time.Millisecond
+
+func (p *patience) took(sync time.Duration) {
+	p.sync += (sync - p.sync) / 8
+}
+
+func (p *patience) learn(missing, came int) {
+	most := min(p.sync, maxPatience)
+	switch {
+	case came == 0:
+		p.now /= 2
+	case 2*came >= missing:
+		p.now *= 2
+	}
+	p.now = min(max(p.now, most/16), most)
 }
 
 // hand gives the round of a lone sender to that sender to commit.
@@ -69,10 +164,16 @@ func (l *lane) hand(s *session, r *round) bool {
 	if p.gone || len(l.slots) > 0 {
 		return false
 	}
+	select {
+	case s.turn <- struct{}{}:
+	default: // another one has not come to his end
+		return false
+	}
 	mine := *r // serve's own stays on its stack
 	s.handed.Add(1)
 	p.alone <- func() {
 		defer s.handed.Done()
+		defer func() { <-s.turn }()
 		l.commit(s, &mine)
 	}
 	return true

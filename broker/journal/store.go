@@ -97,7 +97,7 @@ func (j *Journal) start(ctx context.Context, reg *register) (err error) {
 			return fmt.Errorf("feed %s: %w", f.Name, err)
 		}
 		s := &session{nc: st.nc, stream: stream, prefix: st.nc.NewInbox() + ".",
-			acks: make(chan *nats.Msg, window+1), tokens: make(chan struct{}, window), down: make(chan struct{}), done: make(chan struct{})}
+			acks: make(chan *nats.Msg, window+1), tokens: make(chan struct{}, window), down: make(chan struct{}), done: make(chan struct{}), turn: make(chan struct{}, 1)}
 		if last[f.Name], err = j.lanes[f.Name].recover(ctx, s); err != nil {
 			return fmt.Errorf("feed %s: %w", f.Name, err)
 		}
