@@ -60,7 +60,16 @@ func child(role, file string) error {
 	if role == relayRole {
 		return relay(ctx, file)
 	}
-	if dir := os.Getenv("VAGUS_BENCH_PROFILES"); dir != "" { // where to put a processor profile of each process
+	if dir := os.Getenv("VAGUS_BENCH_PROFILES"); dir != "" { // where to put the profiles of each process
+		runtime.SetMutexProfileFraction(100)
+		defer context.AfterFunc(ctx, func() { // what it holds while it still works
+			for _, name := range []string{"allocs", "mutex"} {
+				if out, err := os.Create(filepath.Join(dir, role+"."+name+".pprof")); err == nil {
+					_ = pprof.Lookup(name).WriteTo(out, 0)
+					_ = out.Close()
+				}
+			}
+		})()
 		out, err := os.Create(filepath.Join(dir, role+".pprof"))
 		if err != nil {
 			return err
