@@ -136,7 +136,8 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 	if name := m.Segment(0).Name(); name != "MSH" {
 		return nil, fmt.Errorf("decode hl7v2: it begins with %s: a batch, not a message", name)
 	}
-	b := &builder{dictionary: d.dictionary, m: m, only: only, left: maxNodes}
+	b := builders.Get().(*builder)
+	b.dictionary, b.m, b.only, b.left = d.dictionary, m, only, maxNodes
 	if m.wide || isASCII(m.body) || m.chars.enc == nil && utf8.Valid(m.body) {
 		b.text = string(m.body)
 	}
@@ -144,8 +145,9 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 	if only == nil {
 		size = (len(m.fields) + bytes.Count(m.body, []byte{m.delims.component})) / 2 // what is not empty, as a rule
 	}
-	b.slab = make([]tree.Node, 0, min(size+len(m.segs)+32, 4096))
-	b.kids = make([]*tree.Node, 0, cap(b.slab))
+	if size = min(size+len(m.segs)+32, maxSlab); size > cap(b.slab) {
+		b.slab, b.kids = make([]tree.Node, 0, size), make([]*tree.Node, 0, size)
+	}
 	kind := typeOf(m)
 	g := newGrouper(b, d.layoutOf(kind.complete()))
 	for i := range m.segs {
@@ -154,7 +156,26 @@ func (d dialect) Decode(body []byte, only tree.Selection) (*tree.Message, error)
 	if b.left < 0 {
 		return nil, fmt.Errorf("decode hl7v2: over %d elements in one message", maxNodes)
 	}
-	return &tree.Message{Format: formatName, Type: kind.String(), Root: g.finish()}, nil
+	msg := &tree.Message{Format: formatName, Type: kind.String(), Root: g.finish()}
+	b.dictionary, b.m, b.only, b.text = nil, nil, nil, ""
+	msg.OnFree(b.putBack)
+	return msg, nil
+}
+
+// maxSlab is how many nodes of a message are made in one piece.
+const maxSlab = 4096
+
+// builders are those of messages that were freed, with their last slabs.
+var builders = sync.Pool{New: func() any { return &builder{} }}
+
+func (b *builder) putBack() {
+	clear(b.slab)
+	clear(b.kids)
+	clear(b.stack[:cap(b.stack)])
+	b.slab, b.kids, b.stack = b.slab[:0], b.kids[:0], b.stack[:0]
+	if cap(b.stack) <= maxSlab {
+		builders.Put(b)
+	}
 }
 
 // typeOf returns MSH-9 as it was sent, but for trailing blanks.

@@ -180,6 +180,7 @@ func (f *feed) each(ctx context.Context, m *broker.Message, got func(*mapping.Ma
 				return err
 			}
 		}
+		decoded.Free()
 	}
 	return nil
 }

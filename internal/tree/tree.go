@@ -37,6 +37,20 @@ type Message struct {
 	Format string // "hl7v2"
 	Type   string // "ADT^A08^ADT_A01"
 	Root   *Node
+
+	free func()
+}
+
+// OnFree says what is to be done once nobody looks at the message's nodes any more.
+func (m *Message) OnFree(free func()) { m.free = free }
+
+// Free lets the format use the memory of the nodes again: whoever calls it has
+// kept none. Texts of nodes stay what they are. A message need not be freed.
+func (m *Message) Free() {
+	if free := m.free; free != nil {
+		m.Root, m.free = nil, nil
+		free()
+	}
 }
 
 // First returns the first kid of this name, or nil.
