@@ -10,7 +10,10 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
+
+	"github.com/vagus-health/vagus/contract-tests/bed"
 )
 
 // serverExpired is a certificate that ran out while its hub was down: the hub makes a new one.
@@ -25,20 +28,27 @@ func serverExpired(r *run) fault {
 		func(*run) error { return hub.Start() }}
 }
 
-// siteExpired is a site whose certificate has run out: it is not let in, goes on accepting, and takes up the
+// siteExpired is a site whose certificate has run out: it is not let in, and told why, goes on accepting, and takes up the
 // renewed one without a restart.
 func siteExpired(r *run) fault {
 	const file = "hub/bundles/north/site.pem"
 	var renewed []byte
+	said := 0
 	return fault{"certificate of site ran out", 10 * time.Second, true,
 		func(*run) (err error) {
+			said = len(r.sys.agent.Logged())
 			renewed, err = r.sys.expire(file)
 			r.sys.links[0].Cut() // it has to connect anew
 			r.sys.links[0].Restore()
 			return err
 		},
-		func(*run) error { return r.sys.write(file, string(renewed)) }}
+		func(*run) error {
+			err := bed.Wait(r.ctx, "a word of the agent about its certificate", recovery, func() bool { return ranOut.Match(r.sys.agent.Logged()[said:]) })
+			return errors.Join(err, r.sys.write(file, string(renewed)))
+		}}
 }
+
+var ranOut = regexp.MustCompile(`(?i)expired certificate|certificate (has )?expired`)
 
 // expire replaces a certificate of the hub's authority by one of the same key that has run out, and
 // returns what was there.

@@ -47,7 +47,12 @@ func asleep(p *bed.Process) fault {
 			}
 			return bed.Wait(r.ctx, "a worker that stands still with units in hand", recovery, p.Still)
 		},
-		func(*run) error { return p.Resume() }}
+		func(r *run) error {
+			if err := p.Resume(); err != nil {
+				return err
+			}
+			return r.sleep(2 * time.Second) // what it has in hand
+		}}
 }
 
 // atOdoo is Odoo misbehaving.
@@ -87,7 +92,6 @@ func (r *run) general() []fault {
 			func(r *run) error { return r.sys.pg.Start() }},
 		stopped("agent", agent, false),
 		stopped("hub", hub, true),
-		stopped("worker", worker, true),
 		asleep(worker),
 		stopped("Odoo", front, true),
 		{"PostgreSQL stopped", 8 * time.Second, true,

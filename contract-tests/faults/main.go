@@ -39,10 +39,11 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	f := flag.NewFlagSet("faults", flag.ContinueOnError)
 	f.SetOutput(errs)
 	seed := f.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "of what is sent and of the faults")
-	long := f.Duration("for", time.Minute, "how long the mixed faults go on, the soak among them")
+	long := f.Duration("for", 45*time.Second, "how long the mixed faults go on, the soak among them")
 	keep := f.String("keep", "", "directory to keep histories, stores and logs in; none: removed unless something is wrong")
 	format := f.String("o", "text", "text or json")
 	only := f.String("faults", "", "faults of the plan \"these\": names with commas between, + for at the same time; none: a quiet run")
+	from := f.String("from", "", "commit that the plan \"upgrade\" starts from; none: the last tag")
 	broken := f.String("mutants", "", "of the plan \"mutants\" those whose names have this text")
 	history := f.String("audit", "", "judge this history and make no run")
 	f.Usage = func() {
@@ -81,10 +82,22 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 		}
 		p.seed = *seed
 		p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -for %v -faults %q %s", p.seed, *long, *only, p.name)
+		if p.name == upgradePlan && *from != "" {
+			p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -from %s %s", p.seed, *from, p.name)
+		}
 		say("%s: %s", p.name, p.again)
 		where := filepath.Join(dir, p.name)
 		if err := os.MkdirAll(where, 0o711); err != nil {
 			return false, err
+		}
+		if p.name == upgradePlan {
+			root, err := sources()
+			if err != nil {
+				return false, err
+			}
+			if p.shape.release, err = release(ctx, root, where, *from); err != nil {
+				return false, err
+			}
 		}
 		v, err := p.do(ctx, where, say)
 		o := outcome{Plan: p.name, Again: p.again, Verdict: v}
@@ -124,6 +137,9 @@ func planNames() (all []string) {
 	}
 	return append(all, mutantsPlan)
 }
+
+// upgradePlan is the name of the plan that begins with an earlier version.
+const upgradePlan = "upgrade"
 
 // mutantsPlan is the name of what looks for mutants that nobody notices.
 const mutantsPlan = "mutants"
@@ -170,7 +186,7 @@ func report(out io.Writer, format string, outcomes []outcome) error {
 	}
 	fmt.Fprintf(out, "\n%-12s %8s %8s %8s %6s %6s %8s %8s %8s  %s\n", "plan", "offered", "acked", "applied", "held", "dead", "changes", "repeats", "pause", "verdict")
 	for _, o := range outcomes {
-		if o.Noticed > 0 && o.Err == "" {
+		if o.Plan == mutantsPlan && o.Err == "" {
 			fmt.Fprintf(out, "%-12s %d noticed, %d not: %s\n", o.Plan, o.Noticed, len(o.Survivors), strings.Join(o.Survivors, "; "))
 			continue
 		}

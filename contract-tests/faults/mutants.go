@@ -64,7 +64,7 @@ var mutants = []mutant{
 }
 
 // atOnce is how many mutants are under test at the same time: they mostly wait.
-const atOnce = 2
+const atOnce = 3
 
 // chosenMutants are those whose name has a text; without root and disks, not those that need them.
 func chosenMutants(text string, disks bool) []mutant {

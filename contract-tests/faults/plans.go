@@ -23,6 +23,7 @@ func plans(long time.Duration, only string) []plan {
 		{name: "stores", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: stores},
 		{name: "restored", shape: shape{hubs: 1, workers: 2, addon: true}, volume: ward, play: restored},
 		{name: "names", shape: shape{hubs: 1, workers: 2, names: true}, volume: ward, play: naming},
+		{name: upgradePlan, shape: shape{hubs: 1, workers: 2}, volume: ward, play: upgrade, asked: true},
 		{name: "these", shape: shape{hubs: 1, workers: 2}, volume: ward, play: these(only), asked: true},
 		{name: "these with disks", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: these(only), asked: true},
 	}

@@ -84,16 +84,7 @@ func (p plan) do(ctx context.Context, dir string, say func(string, ...any)) (v *
 	if races := r.sys.races(); len(races) > 0 {
 		return nil, errors.New(races[0])
 	}
-	in, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	lines, err := audit.Read(in)
-	if err != nil {
-		return nil, err
-	}
-	return audit.Judge(lines)
+	return judgeFile(path)
 }
 
 // poison makes Odoo refuse what has this value, for good or every time.

@@ -101,7 +101,10 @@ func stores(r *run) error {
 	return nil
 }
 
-// restored puts the ledger back to what it was before: a copy of PostgreSQL's directory. Odoo has the addon, which knows what was
+// fiveMinutes is how many units a busy hospital sends in five minutes.
+const fiveMinutes = 3000
+
+// restored puts the ledger back to what it was five minutes' worth of units before: a copy of PostgreSQL's directory. Odoo has the addon, which knows what was
 // applied; without it what was applied since is applied again, and is the same in the end but not in between.
 func restored(r *run) error {
 	cluster := filepath.Join(r.sys.diskOf("postgres"), "cluster")
@@ -124,7 +127,16 @@ func restored(r *run) error {
 			stop()
 			return exec.Command("cp", "-a", cluster, back).Run()
 		}, func(*run) error { return start() }},
-		{"ledger of 20 s ago", 20 * time.Second, true, func(*run) error { return nil }, func(*run) error {
+		{"ledger of five minutes ago", time.Second, true, func(r *run) error {
+			before, err := r.statuses(r.ctx)
+			if err != nil {
+				return err
+			}
+			return bed.Wait(r.ctx, "five minutes' worth of units being applied", 2*recovery, func() bool {
+				now, err := r.statuses(r.ctx)
+				return err == nil && now["applied"] >= before["applied"]+fiveMinutes
+			})
+		}, func(*run) error {
 			stop()
 			return errors.Join(os.RemoveAll(cluster), os.Rename(back, cluster), start())
 		}},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -22,9 +23,10 @@ import (
 // A shape is how many of each there are.
 type shape struct {
 	hubs, workers int
-	addon         bool // Odoo has the addon, by which each effect is once
-	stores        bool // of agent, hub and PostgreSQL: encrypted the first two, and each on a disk of its own
-	names         bool // the site knows the hub by a name, and asks a name server of the bed's for it
+	addon         bool   // Odoo has the addon, by which each effect is once
+	stores        bool   // of agent, hub and PostgreSQL: encrypted the first two, and each on a disk of its own
+	release       string // program of an earlier version that everything is at first
+	names         bool   // the site knows the hub by a name, and asks a name server of the bed's for it
 }
 
 // impossible says why there can be no such system here, or nil.
@@ -57,6 +59,7 @@ type system struct {
 	feeds   map[string]string    // where each listens
 	ops     string               // of the agent
 	names   *bed.Names           // that the site asks
+	release string               // what runs vagus; "": this program
 	hubAddr string               // of the first hub itself, behind its link
 	disks   map[string]*bed.Disk // of agent, hub and postgres
 	cleanup []func()
@@ -66,7 +69,7 @@ type system struct {
 const startup = 2 * time.Minute
 
 func newSystem(ctx context.Context, dir string, s shape) (_ *system, err error) {
-	y := &system{dir: dir, token: rand.Text(), feeds: map[string]string{}, disks: map[string]*bed.Disk{}}
+	y := &system{dir: dir, release: s.release, token: rand.Text(), feeds: map[string]string{}, disks: map[string]*bed.Disk{}}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w%s", err, y.lastWords())
@@ -131,7 +134,9 @@ func (y *system) startCloud(ctx context.Context, s shape) error {
 		return err
 	}
 	y.cleanup = append(y.cleanup, y.pg.Close)
-	_, err = postgres.Migrate(ctx, y.pg.DSN)
+	if y.release == "" { // else addWorker has it done
+		_, err = postgres.Migrate(ctx, y.pg.DSN)
+	}
 	return errors.Join(err, y.write("odoo.key", y.odoo.key), y.write("ledger.dsn", y.pg.DSN), y.write("token", y.token),
 		y.write("odoo.url", "http://"+addr))
 }
@@ -297,6 +302,11 @@ ops: { listen: %q, token: { file: token } }
 	if err != nil {
 		return err
 	}
+	if y.release != "" && n == 1 {
+		if out, err := exec.Command(y.release, "ledger", "migrate", "-c", filepath.Join(y.dir, p.Name+".yaml")).CombinedOutput(); err != nil {
+			return fmt.Errorf("migrate the ledger as then: %w: %s", err, out)
+		}
+	}
 	y.workers = append(y.workers, p)
 	return p.Start()
 }
@@ -313,13 +323,16 @@ func (y *system) newDisk(name, size string) error {
 
 func (y *system) diskOf(name string) string { return filepath.Join(y.dir, name+".disk") }
 
-// vagus writes a configuration and returns the process that reads it. VAGUS_<ROLE>_BINARY, when set, is
-// another program that runs it: "vagus" of another release.
-func (y *system) vagus(name, role, conf string) (*bed.Process, error) {
-	if err := y.write(name+".yaml", conf); err != nil {
+// vagus writes a configuration and returns the process that reads it.
+func (y *system) vagus(name, role, text string) (*bed.Process, error) {
+	if err := y.write(name+".yaml", text); err != nil {
 		return nil, err
 	}
-	p, err := bed.Vagus(name, role, filepath.Join(y.dir, name+".yaml"))
+	conf := filepath.Join(y.dir, name+".yaml")
+	p, err := bed.Vagus(name, role, conf)
+	if y.release != "" {
+		p = bed.Command(name, conf+".log", nil, y.release, role, "-c", conf)
+	}
 	if err == nil {
 		y.cleanup = append(y.cleanup, p.Kill)
 	}
