@@ -45,6 +45,8 @@ func (d *decoder) unit(u *Unit) {
 			d.own(&u.Feed)
 		case "target":
 			d.own(&u.Target)
+		case "lane":
+			d.own(&u.Lane)
 		case "kind":
 			d.own(&u.Kind)
 		case "sender_id":

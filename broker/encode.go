@@ -30,6 +30,7 @@ func (e *encoder) unit(u *Unit) {
 	e.text("site", u.Site)
 	e.text("feed", u.Feed)
 	e.text("target", u.Target)
+	e.textIf("lane", u.Lane)
 	e.text("kind", u.Kind)
 	e.text("sender_id", u.SenderID)
 	e.text("mapping", u.Mapping)

@@ -21,6 +21,11 @@ const (
 	DeadLetter Verdict = "dead_letter" // the message needs a person
 )
 
+// Lanes are the names of the lanes that share a target's calls: what happens
+// now, what comes in bulk, what a person asked to have again, and what only
+// tests the way.
+var Lanes = [...]string{"live", "bulk", "replay", "synthetic"}
+
 // A Unit is what one message means to one target: operations in order. It is
 // the thing that is delivered, retried, dead-lettered and replayed. A unit
 // whose verdict is not Apply has no operations: it tells the ledger what
@@ -32,6 +37,7 @@ type Unit struct {
 	Site         string      `json:"site"`
 	Feed         string      `json:"feed"`
 	Target       string      `json:"target"`
+	Lane         string      `json:"lane,omitempty"` // one of Lanes; "" is live
 	Kind         string      `json:"kind"`
 	SenderID     string      `json:"sender_id"`
 	Mapping      string      `json:"mapping"`               // "hl7-adt-patient@4#<content hash>"

@@ -37,6 +37,7 @@ func (e *targetError) Unwrap() error { return e.err }
 // A chunk is one call of Apply.
 type chunk struct {
 	items    []*item
+	track    track
 	cancel   context.CancelCauseFunc
 	began    time.Time
 	took     time.Duration
@@ -57,19 +58,31 @@ func (l *lane) dispatch(work context.Context) {
 			}
 		}
 		l.mu.Unlock()
-		mayTrouble := len(l.trouble) > 0 && troubled < max(calls-1, 1)
-		var c *chunk
-		switch {
-		case mayTrouble && (len(l.ready) == 0 || calls > 1 || l.flip):
-			c = &chunk{items: l.cut(&l.trouble)}
-			l.flip = false
-		case len(l.ready) > 0 && l.mayCall():
-			c = &chunk{items: l.cut(&l.ready)}
-			l.flip = true
-		default:
+		var wants, may [tracks]bool
+		for t := range tracks {
+			mayTrouble := len(l.trouble[t]) > 0 && troubled < max(calls-1, 1)
+			wants[t] = len(l.ready[t]) > 0 || mayTrouble
+			may[t] = l.mayServe(track(t)) && (mayTrouble || wants[t] && l.mayCall(track(t)))
+		}
+		t, ok := l.shares.next(wants, may)
+		if !ok {
 			return
 		}
+		size := l.cfg.Batch
+		if t != live && calls == 1 && l.spared() {
+			size = max(size/4, 1) // what comes live waits for this call
+		}
+		c := &chunk{track: t}
+		if mayTrouble := len(l.trouble[t]) > 0 && troubled < max(calls-1, 1); mayTrouble && (len(l.ready[t]) == 0 || calls > 1 || l.flip) {
+			c.items = l.cut(&l.trouble[t], size)
+			l.flip = false
+		} else {
+			c.items = l.cut(&l.ready[t], size)
+			l.readyAt[t] = time.Time{}
+			l.flip = true
+		}
 		if len(c.items) > 0 {
+			l.shares.served(t, len(c.items))
 			l.start(work, c)
 		}
 	}
@@ -78,30 +91,30 @@ func (l *lane) dispatch(work context.Context) {
 // mayCall says whether a call of those that are ready is worth its cost now: if it
 // would be full, or there is nothing to wait for, or they have waited long enough. A
 // call costs the target and us about as much for one unit as for ten.
-func (l *lane) mayCall() bool {
+func (l *lane) mayCall(t track) bool {
 	awaited := l.inFlight > 0 && l.room()
-	if !awaited && (len(l.unclaimed) == 0 || l.waiting()) || len(l.ready) >= l.cfg.Batch {
-		l.readyAt = time.Time{}
+	if !awaited && (len(l.unclaimed) == 0 || l.waiting()) || len(l.ready[t]) >= l.cfg.Batch {
 		return true
 	}
-	if l.readyAt.IsZero() {
-		l.readyAt = time.Now()
+	if l.readyAt[t].IsZero() {
+		l.readyAt[t] = time.Now()
 	}
-	if time.Since(l.readyAt) < callWait {
-		return false
-	}
-	l.readyAt = time.Time{}
-	return true
+	return time.Since(l.readyAt[t]) >= callWait
+}
+
+// mayServe says whether a lane leaves live units their call.
+func (l *lane) mayServe(t track) bool {
+	return t == live || l.slow < max(l.calls()-1, 1) || !l.spared()
 }
 
 // cut takes the units of the next call from the front of a list. Units that
 // were in a call that failed are called with ever fewer others, until the one
 // at fault stands alone.
-func (l *lane) cut(list *[]*item) []*item {
-	errs, size := min((*list)[0].errs, alone), l.cfg.Batch
+func (l *lane) cut(list *[]*item, size int) []*item {
+	errs := min((*list)[0].errs, alone)
 	switch errs {
 	case 1:
-		size = max(l.cfg.Batch/8, 1)
+		size = max(size/8, 1)
 	case alone:
 		size = 1
 	}
@@ -137,6 +150,9 @@ func (l *lane) start(work context.Context, c *chunk) {
 	l.running[c] = struct{}{}
 	l.mu.Unlock()
 	l.inFlight++
+	if c.track != live {
+		l.slow++
+	}
 	go func() {
 		defer cancel(nil)
 		timed, stop := context.WithTimeout(call, l.cfg.ApplyTimeout)
@@ -232,6 +248,9 @@ func (l *lane) returned(c *chunk) {
 	delete(l.running, c)
 	l.mu.Unlock()
 	l.inFlight--
+	if c.track != live {
+		l.slow--
+	}
 	for _, it := range c.items {
 		if l.draining[it.p.no]--; l.draining[it.p.no] == 0 {
 			delete(l.draining, it.p.no)

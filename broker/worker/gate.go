@@ -55,6 +55,11 @@ func (l *lane) acceptWide(first *item) {
 		if it.p = l.taker(it.part, first.row.Seq); it.p == nil {
 			continue
 		}
+		if h := keyHash(it.key); it.p.waits[h].n > 0 {
+			l.callUp(it.p, h)
+			l.stalled = first
+			return
+		}
 		if l.byID[it.id] != nil {
 			l.stalled = first
 			return

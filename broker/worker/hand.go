@@ -10,7 +10,7 @@ import (
 
 // room says whether another unit of the stream may be taken in hand.
 func (l *lane) room() bool {
-	return l.stalled == nil && l.hand < l.most && l.bytes < handBytes && l.windowed < windowMax
+	return l.stalled == nil && l.handOf[live] < l.most && l.bytesOf[live] < handBytes && l.windowed < windowMax && l.asideAll < asideMax
 }
 
 // take takes what the reader has, without waiting for more: under a backlog
@@ -63,7 +63,9 @@ func (l *lane) accept(it *item) {
 		l.stalled = it
 		return
 	}
-	l.takeInHand(it)
+	if !l.setAside(it) {
+		l.takeInHand(it)
+	}
 }
 
 // taker returns the lane's partition of this number if it takes what stands at
@@ -77,16 +79,21 @@ func (l *lane) taker(no int, seq uint64) *partition {
 }
 
 func (l *lane) takeInHand(it *item) {
-	it.p.taken = it.row.Seq
-	it.p.window = append(it.p.window, it)
+	it.p.taken = max(it.p.taken, it.row.Seq)
+	it.p.insert(it)
 	l.windowed++
 	l.byID[it.id] = it
 	l.hand++
-	l.bytes += len(it.row.Body)
+	l.handOf[it.track]++
+	l.bytesOf[it.track] += len(it.row.Body)
+	if it.track == live {
+		l.liveAt = time.Now()
+	}
 	if len(l.unclaimed) == 0 {
 		l.unclaimAt = time.Now()
 	}
 	l.unclaimed = append(l.unclaimed, it)
+	l.newOf[it.track]++
 }
 
 // takeDue takes units in hand that waited in the ledger and whose time has
@@ -175,7 +182,7 @@ func (l *lane) claim(ctx context.Context) {
 		}
 	}
 	items := l.unclaimed
-	l.unclaimed = nil
+	l.unclaimed, l.newOf = nil, [tracks]int{}
 	for _, it := range items {
 		if it.row.Gate != "" { // it has its place in its key, and nothing is known of it
 			l.enqueue(it)
@@ -239,9 +246,9 @@ func (l *lane) runnable(it *item) {
 	case it.meets():
 		l.meet(it)
 	case it.due || it.errs > 0:
-		l.trouble = append(l.trouble, it)
+		l.trouble[it.track] = append(l.trouble[it.track], it)
 	default:
-		l.ready = append(l.ready, it)
+		l.ready[it.track] = append(l.ready[it.track], it)
 	}
 }
 
@@ -289,7 +296,14 @@ func (l *lane) drop(p *partition) {
 		clear(items[len(kept):])
 		return kept
 	}
-	l.unclaimed, l.ready, l.trouble, l.decided = keep(l.unclaimed), keep(l.ready), keep(l.trouble), keep(l.decided)
+	l.unclaimed, l.decided, l.newOf = keep(l.unclaimed), keep(l.decided), [tracks]int{}
+	for _, it := range l.unclaimed {
+		l.newOf[it.track]++
+	}
+	for t := range tracks {
+		l.ready[t], l.trouble[t] = keep(l.ready[t]), keep(l.trouble[t])
+	}
+	l.letGoAside(p)
 	for id, it := range l.byID {
 		if it.p == p {
 			delete(l.byID, id)
@@ -310,7 +324,8 @@ func (l *lane) drop(p *partition) {
 func (l *lane) letGo(it *item) {
 	if !it.due {
 		l.hand--
-		l.bytes -= len(it.row.Body)
+		l.handOf[it.track]--
+		l.bytesOf[it.track] -= len(it.row.Body)
 	}
 }
 

@@ -31,7 +31,8 @@ type item struct {
 	unit *broker.Unit // nil if there is nothing to apply: malformed, or a gate
 	row  ledger.Unit  // what the ledger is to hold; Body is the wire form
 
-	part  int     // its partition
+	part  int // its partition
+	track track
 	mark  string  // what identifies its message in the stream: see unitID
 	wide  bool    // the message was for all partitions
 	gates []*item // in the other keys
@@ -94,8 +95,14 @@ func readItem(subject string, h nats.Header, data []byte, seq uint64, at time.Ti
 	if it.wide {
 		it.part = broker.Partition(it.row.Key, it.row.ID)
 	}
+	if it.unit != nil {
+		it.track = trackOf(u.Lane)
+	}
 	it.id = it.row.ID
 	it.row.Partition, it.row.Seq, it.row.StoredAt, it.row.Body, it.row.Request = it.part, seq, at, data, h.Get(stream.HeaderRemap)
+	if it.row.Request != "" {
+		it.track = replayed
+	}
 	if it.row.Trace == "" {
 		it.row.Trace = h.Get(stream.HeaderTrace)
 	}
@@ -134,7 +141,10 @@ func dueItem(p *partition, row ledger.Unit) *item {
 	if it.row.Trace == "" {
 		it.row.Trace = u.Trace
 	}
-	it.unit, it.row.OtherKeys = u, u.OtherKeys
+	it.unit, it.row.OtherKeys, it.track = u, u.OtherKeys, trackOf(u.Lane)
+	if row.Attempts == 0 && row.Class != "" && row.WaitingSince.IsZero() { // it was dead, and somebody asked for it again
+		it.track = replayed
+	}
 	return it
 }
 

@@ -70,19 +70,28 @@ type lane struct {
 	reader   *reader
 	reread   bool // the partitions that the reader reads are not the right ones
 
-	byID      map[string]*item   // in hand
-	most      int                // from the stream that may be in hand now: see pace
-	hand      int                // of byID, those from the stream
-	bytes     int                // of their bodies
+	byID      map[string]*item // in hand
+	most      int              // from the stream that may be in hand now: see pace
+	hand      int              // of byID, those from the stream
+	handOf    [tracks]int      // of hand, by lane
+	bytesOf   [tracks]int      // of their bodies
+	asideOf   [tracks]int      // put aside
+	asideAll  int
+	fetching  bool
+	fetchTurn track
+	shares    *shares
+	liveAt    time.Time // the last live unit came
+	appliedOf [tracks]uint64
 	windowed  int                // units in all windows
 	stalled   *item              // read, but an item with its id is in hand
 	unclaimed []*item            // in hand, the ledger does not know yet
 	unclaimAt time.Time          // the first of them
 	manyAt    time.Time          // the last claim of many
 	queues    map[string][]*item // by key: what is to be applied, in order; the first may be under way
-	ready     []*item            // firsts of their queues
-	readyAt   time.Time          // the first of them, while a call is under way
-	trouble   []*item            // firsts of their queues that failed before
+	newOf     [tracks]int        // of them
+	ready     [tracks][]*item    // firsts of their queues
+	readyAt   [tracks]time.Time  // the first of them, while a call is under way
+	trouble   [tracks][]*item    // firsts of their queues that failed before
 	decided   []*item            // to be settled
 	decidedAt time.Time          // the first of them
 	moved     map[*partition]struct{}
@@ -90,6 +99,8 @@ type lane struct {
 
 	results  chan *chunk
 	inFlight int
+	slow     int // of them, of lanes other than live
+	fetched  chan *fetched
 	probed   chan error
 	probing  bool
 
@@ -116,7 +127,8 @@ func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *eve
 		running: map[*chunk]struct{}{}, parts: map[int]*partition{}, draining: map[int]int{},
 		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{}, passed: map[*partition]struct{}{},
 		most:    min(cfg.Take, 64),
-		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1),
+		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1), fetched: make(chan *fetched, 1),
+		shares:  newShares(cfg.Lanes),
 		probes:  exponential(cfg.Breaker.ProbeMin, cfg.Breaker.ProbeMax),
 		retries: exponential(50*time.Millisecond, 2*time.Second),
 	}
@@ -169,6 +181,7 @@ func (l *lane) run(ctx context.Context) {
 func (l *lane) step(ctx, work context.Context) {
 	l.adopt(ctx)
 	l.take()
+	l.fetch(ctx)
 	l.takeDue(ctx)
 	l.claim(ctx)
 	l.dispatch(work)
@@ -203,8 +216,10 @@ func (l *lane) wait(ctx context.Context) {
 	if !l.decidedAt.IsZero() {
 		earlier(l.decidedAt.Add(settleWait))
 	}
-	if len(l.ready) > 0 && !l.readyAt.IsZero() && l.inFlight < l.calls() && l.working() && l.keeper.fresh() { // as dispatch does
-		earlier(l.readyAt.Add(callWait))
+	for t, ready := range l.ready {
+		if len(ready) > 0 && !l.readyAt[t].IsZero() && l.inFlight < l.calls() && l.mayServe(track(t)) && l.working() && l.keeper.fresh() { // as dispatch does
+			earlier(l.readyAt[t].Add(callWait))
+		}
 	}
 	if len(l.unclaimed) > 0 && l.wantsMore() {
 		earlier(l.claimAt())
@@ -239,6 +254,8 @@ func (l *lane) wait(ctx context.Context) {
 		l.returned(c)
 	case err := <-l.probed:
 		l.probeReturned(err)
+	case f := <-l.fetched:
+		l.cameBack(ctx, f)
 	}
 	for more := true; more; {
 		select {

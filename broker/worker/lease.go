@@ -27,6 +27,9 @@ type partition struct {
 	window  []*item // taken, in order; the first is not settled
 	reader  *reader // that began early enough for this partition
 	held    keySet  // keys whose new units go behind those that wait in the ledger
+
+	aside [tracks][]ref       // units put aside, by lane; of live those that were called up
+	waits map[uint64]asideKey // their keys, by keyHash
 }
 
 type keySet map[string]struct{}

@@ -33,7 +33,7 @@ func (l *lane) settle(ctx context.Context) {
 	var cursors []ledger.Cursor
 	for p := range l.moved {
 		leases = append(leases, p.lease)
-		if n := settledBeginning(p.window); n > 0 {
+		if n := p.mayPass(); n > 0 {
 			cursors = append(cursors, ledger.Cursor{Lease: p.lease, Seq: p.window[n-1].row.Seq, Unit: p.window[n-1].mark})
 		}
 	}
@@ -58,13 +58,21 @@ func (l *lane) settle(ctx context.Context) {
 	atSettled.Hit()
 	for _, c := range cursors {
 		p := l.parts[c.Lease.Partition]
-		n := settledBeginning(p.window)
+		n := p.mayPass()
 		clear(p.window[:n])
 		p.window = p.window[n:]
 		l.windowed -= n
 		p.cursor = c.Seq
 	}
+	for p := range l.moved {
+		l.shrink(p)
+	}
 	clear(l.moved)
+	for _, it := range l.decided {
+		if it.outcome != nil && it.outcome.Unit.Status == ledger.Applied {
+			l.appliedOf[it.track]++
+		}
+	}
 	l.record(slices.DeleteFunc(done, func(s ledger.Settlement) bool { return s.Unit.Gate != "" }))
 	l.letGoDecided()
 }
@@ -89,8 +97,15 @@ func (l *lane) mayClaim() bool {
 	return n > 0 && l.working() && (n >= l.most/2 || l.wantsMore() && !time.Now().Before(l.claimAt()))
 }
 
-// wantsMore says whether the target has less to do than it takes.
-func (l *lane) wantsMore() bool { return l.working() && len(l.ready) < l.cfg.Batch*l.cfg.Concurrency }
+// wantsMore says whether a lane that has unclaimed units gives the target less to do than it takes.
+func (l *lane) wantsMore() bool {
+	for t, fresh := range l.newOf {
+		if fresh > 0 && len(l.ready[t]) < l.cfg.Batch*l.cfg.Concurrency {
+			return l.working()
+		}
+	}
+	return false
+}
 
 // claimAt is when the unclaimed are claimed if no more of them come.
 func (l *lane) claimAt() time.Time {
@@ -114,6 +129,15 @@ func (l *lane) pace(took time.Duration) {
 	case took < ttl/30:
 		l.most = min(l.most*2, l.cfg.Take)
 	}
+}
+
+// mayPass returns how many items at the beginning of the window the cursor may go past.
+func (p *partition) mayPass() int {
+	n, stop := settledBeginning(p.window), p.firstAside()
+	for n > 0 && p.window[n-1].row.Seq >= stop {
+		n--
+	}
+	return n
 }
 
 // settledBeginning returns how many items at the beginning of a window are

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
@@ -13,15 +14,24 @@ type TargetStatus struct {
 	Promise      string // how units have one effect, see broker.Promiser; "" while it is not known
 	Breaker      string // "closed", "half-open" or "open"
 	BreakerSince time.Time
-	Problem      string    // class of the last error while the target was unwell, or, where it has none, what it says; or ""
-	Partitions   int       // held by this worker
-	InHand       int       // units taken and not settled
-	HeldKeys     int       // keys whose units wait, in these partitions
-	Backlog      uint64    // units of these partitions in the stream that are not in hand
-	Oldest       time.Time // ReceivedAt of the oldest unit in hand, or zero
-	LastApplied  time.Time // since this worker runs, or zero
-	Settled      uint64    // outcomes recorded since this worker runs
-	Rate         float64   // of them a second, over the last ten
+	Problem      string       // class of the last error while the target was unwell, or, where it has none, what it says; or ""
+	Partitions   int          // held by this worker
+	InHand       int          // units taken and not settled
+	HeldKeys     int          // keys whose units wait, in these partitions
+	Backlog      uint64       // units of these partitions in the stream that are not in hand
+	Oldest       time.Time    // ReceivedAt of the oldest unit in hand, or zero
+	LastApplied  time.Time    // since this worker runs, or zero
+	Settled      uint64       // outcomes recorded since this worker runs
+	Rate         float64      // of them a second, over the last ten
+	Lanes        []LaneStatus // in the order of broker.Lanes; those that had no unit yet are missing
+}
+
+// LaneStatus is one lane of a target, as this worker knows it.
+type LaneStatus struct {
+	Lane    string
+	Weight  int
+	Waiting int    // units in hand and put aside; what was not read yet is in Backlog only
+	Applied uint64 // since this worker runs
 }
 
 // Status returns a snapshot of each target, sorted by name.
@@ -41,6 +51,7 @@ func (l *lane) snapshot() TargetStatus {
 		s.Promise = p.Promise()
 	}
 	s.Rate = l.recent.perSecond(time.Now())
+	s.Lanes = slices.Clone(s.Lanes)
 	return s
 }
 
@@ -100,7 +111,9 @@ func (l *lane) publish() {
 	}
 	l.published, l.outdated = now, false
 	var oldest time.Time
+	waiting := l.asideOf
 	for _, it := range l.byID {
+		waiting[it.track]++
 		if oldest.IsZero() || it.row.ReceivedAt.Before(oldest) {
 			oldest = it.row.ReceivedAt
 		}
@@ -112,8 +125,16 @@ func (l *lane) publish() {
 	if l.reader != nil {
 		backlog = l.reader.pending.Load() + uint64(len(l.reader.units))
 	}
+	backlog += uint64(l.asideAll)
+	var lanes []LaneStatus
+	for t, name := range broker.Lanes {
+		if waiting[t] > 0 || l.appliedOf[t] > 0 {
+			lanes = append(lanes, LaneStatus{name, l.shares.weight[t], waiting[t], l.appliedOf[t]})
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.status
+	s.Lanes = lanes
 	s.Partitions, s.InHand, s.HeldKeys, s.Backlog, s.Oldest = len(l.parts), len(l.byID), held, backlog, oldest
 }

@@ -59,7 +59,22 @@ func newMetrics(m metric.Meter, w *Worker) (*metrics, error) {
 	keep(e)
 	_, e = m.Int64ObservableGauge("vagus.worker.parked.keys", metric.WithDescription("Keys whose units wait"), w.observe(func(l *lane) int64 { return int64(l.snapshot().HeldKeys) }))
 	keep(e)
+	_, e = m.Int64ObservableGauge("vagus.worker.lane.waiting", metric.WithDescription("Units in hand or put aside, by lane"), w.observeLanes(func(s LaneStatus) int64 { return int64(s.Waiting) }))
+	keep(e)
+	_, e = m.Int64ObservableGauge("vagus.worker.lane.applied", metric.WithDescription("Units applied since the worker runs, by lane"), w.observeLanes(func(s LaneStatus) int64 { return int64(s.Applied) }))
+	keep(e)
 	return t, err
+}
+
+func (w *Worker) observeLanes(value func(LaneStatus) int64) metric.Int64ObservableGaugeOption {
+	return metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		for _, l := range w.lanes {
+			for _, s := range l.snapshot().Lanes {
+				o.Observe(value(s), metric.WithAttributes(attribute.String("target", l.target), attribute.String("lane", s.Lane)))
+			}
+		}
+		return nil
+	})
 }
 
 func (w *Worker) observe(value func(*lane) int64) metric.Int64ObservableGaugeOption {

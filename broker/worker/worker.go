@@ -13,6 +13,20 @@
 //
 //	read ─▶ claim ─▶ first of its key? ─▶ Apply ─▶ settle (outcome and cursor, one transaction)
 //
+// # Lanes within a target
+//
+// Within a target's lane the lanes of [broker.Lanes] share its calls by weight:
+// of two that have units waiting each gets its part, and what one does not
+// use the others have. While live units come, the others leave one call free for them, and
+// where there is only one, make it a quarter as long. Live units go through in the order of the
+// stream; others that find their part of the hand full are put aside (aside.go), so
+// that a backlog of them stands in nobody's way.
+//
+// The lanes have one lease, one cursor and one reader: the partition stays the one place
+// where the order of a key is kept, also of a key with units in two lanes. A
+// lease and a cursor for each lane would be simpler to read, but two workers could then
+// have one key in hand.
+//
 // A unit with several keys is one message (subject of [broker.Everywhere]) that the lanes
 // of all partitions read. Those of its keys' partitions park it, or a gate
 // in its place, when its turn in that key has come; the ledger gives it back when it is first in all.
@@ -93,10 +107,11 @@ type Config struct {
 // TargetConfig is one target's settings. Target is required.
 type TargetConfig struct {
 	Target       broker.Target
-	Batch        int           // units in one Apply; 0 means 100: where new and known records mix, that fills calls of 50 rows best
-	Concurrency  int           // Apply calls at once, of all workers of the target together, but at least one of each; 0 means 2
-	Take         int           // units in hand at most; 0 means 512
-	ApplyTimeout time.Duration // of one Apply; 0 means 60 s
+	Batch        int            // units in one Apply; 0 means 100: where new and known records mix, that fills calls of 50 rows best
+	Concurrency  int            // Apply calls at once, of all workers of the target together, but at least one of each; 0 means 2
+	Take         int            // live units in hand at most; 0 means 512. Each other lane has a third of that beside
+	Lanes        map[string]int // weight of each of broker.Lanes; what is missing has its default: live 8, bulk 2, replay 1, synthetic 1
+	ApplyTimeout time.Duration  // of one Apply; 0 means 60 s
 
 	// A unit that is to be retried waits RetryMin (0: 2 s), then twice as long
 	// each time up to RetryMax (0: 1 h), a fifth more or less. After MaxAttempts

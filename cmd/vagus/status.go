@@ -3,6 +3,7 @@ package main
 import (
 	"strconv"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 	"github.com/vagus-health/vagus/internal/ops"
 )
@@ -81,6 +82,10 @@ func (c *console) status(s ops.Status) {
 		c.table([]column{{head: "TARGET"}, {head: "STATE"}, {head: "PROMISE", drop: 4}, {head: "BACKLOG", right: true}, {head: "PARKED", right: true}, {head: "DEAD", right: true},
 			{head: "BREAKER", drop: 2}, {head: "PARTITIONS", drop: 3}, {head: "LAST APPLIED", drop: 1}, {head: "VERDICT"}}, rows)
 	}
+	if rows := laneRows(s.Targets); len(rows) > 0 {
+		c.say("")
+		c.table([]column{{head: "TARGET"}, {head: "LANE"}, {head: "WEIGHT", right: true}, {head: "WAITING", right: true}, {head: "APPLIED", right: true}}, rows)
+	}
 	if len(s.Lanes) > 0 {
 		c.say("")
 		var rows [][]cell
@@ -116,4 +121,17 @@ func (c *console) status(s ops.Status) {
 		c.say("")
 		c.say("Of what fills up, %s.", b)
 	}
+}
+
+// laneRows are the lanes of targets that had units in another lane than live.
+func laneRows(targets []ops.TargetLine) (rows [][]cell) {
+	for _, t := range targets {
+		if len(t.Lanes) == 0 || len(t.Lanes) == 1 && t.Lanes[0].Lane == broker.Lanes[0] {
+			continue
+		}
+		for _, l := range t.Lanes {
+			rows = append(rows, []cell{{t.Target, bold}, {text: l.Lane}, {text: strconv.Itoa(l.Weight)}, {text: strconv.Itoa(l.Waiting)}, {text: strconv.FormatUint(l.Applied, 10)}})
+		}
+	}
+	return rows
 }

@@ -44,6 +44,7 @@ func Formats() []tree.Format {
 type feed struct {
 	name     string
 	target   string
+	lane     string
 	readings []*reading
 	sound    func(*broker.Message) error // nil: what the source takes is as it should be
 	secret   []byte                      // of ordering keys
@@ -78,7 +79,7 @@ func (f *feed) add(m *mapping.Mapping) {
 // newFeed makes a feed that runs those mappings that are for the format which
 // it receives: a directory or a bundle may serve several feeds.
 func newFeed(cfg config.Feed, ms []*mapping.Mapping, secret []byte, log *slog.Logger) (*feed, error) {
-	f := &feed{name: cfg.Name, target: cfg.Target, secret: secret, log: log.With("feed", cfg.Name)}
+	f := &feed{name: cfg.Name, target: cfg.Target, lane: cfg.Lane, secret: secret, log: log.With("feed", cfg.Name)}
 	if cfg.FHIR != nil {
 		f.sound = cfg.FHIR.Check
 	}
@@ -187,7 +188,7 @@ func (f *feed) each(ctx context.Context, m *broker.Message, got func(*mapping.Ma
 
 func (f *feed) unit(m *broker.Message, mappingID string, v broker.Verdict, class, reason string) *broker.Unit {
 	return &broker.Unit{
-		ID: broker.NewUnitID(m.ID, mappingID), MessageID: m.ID, Tenant: m.Tenant, Site: m.Site, Feed: m.Feed, Target: f.target,
+		ID: broker.NewUnitID(m.ID, mappingID), MessageID: m.ID, Tenant: m.Tenant, Site: m.Site, Feed: m.Feed, Target: f.target, Lane: f.lane,
 		Kind: m.Kind, SenderID: m.SenderID, Verdict: v, Class: class, Reason: reason,
 		ReceivedAt: m.ReceivedAt, MappedAt: time.Now().UTC(), Trace: m.Trace,
 	}

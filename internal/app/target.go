@@ -94,7 +94,7 @@ func targetConfig(c config.Target, t broker.Target) worker.TargetConfig {
 	case c.Odoo == nil:
 		batch = 1
 	}
-	return worker.TargetConfig{Target: t, Batch: batch, Concurrency: c.Concurrency, RetryMin: c.RetryMin, RetryMax: c.RetryMax, MaxAttempts: c.MaxAttempts, DeferFor: c.DeferFor}
+	return worker.TargetConfig{Target: t, Batch: batch, Concurrency: c.Concurrency, Lanes: c.Lanes, RetryMin: c.RetryMin, RetryMax: c.RetryMax, MaxAttempts: c.MaxAttempts, DeferFor: c.DeferFor}
 }
 
 // closeAtTheEnd ends the connections of what has some, after all that uses it.

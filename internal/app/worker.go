@@ -175,7 +175,12 @@ func (w *Worker) prune(ctx context.Context) error {
 func (w *Worker) targets(context.Context) ([]ops.TargetStatus, error) {
 	var all []ops.TargetStatus
 	for _, t := range w.worker.Status() {
+		var lanes []ops.LaneStatus
+		for _, s := range t.Lanes {
+			lanes = append(lanes, ops.LaneStatus(s))
+		}
 		all = append(all, ops.TargetStatus{
+			Lanes:  lanes,
 			Target: t.Target, Promise: t.Promise, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
 			Backlog: int(t.Backlog) + t.InHand, Oldest: t.Oldest, Rate: t.Rate, Counted: t.Partitions, LastApplied: t.LastApplied,
 		})

@@ -61,6 +61,7 @@ type Journal struct {
 type Feed struct {
 	Name     string   `yaml:"name"`
 	Target   string   `yaml:"target"`    // a target of the cloud's workers
+	Lane     string   `yaml:"lane"`      // live (also ""), bulk (initial loads, nightly files), replay or synthetic (what only tests the way): they share the target's calls by its weights
 	Mappings []string `yaml:"mappings"`  // files, directories, bundles (north.vmb, or north.vmb#admissions for a part); "builtin:admissions/adt-patient.map.yaml" for those that come with Vagus
 	Validate string   `yaml:"validate"`  // "" or "before-ack": what a mapping rejects is refused to its sender instead of dead-lettered
 	MaxBytes int64    `yaml:"max_bytes"` // of this feed's journal
@@ -102,14 +103,15 @@ type Ledger struct {
 type Target struct {
 	Odoo        *odoo.Config `yaml:"odoo"`
 	Outlet      `yaml:",inline"`
-	Site        string        `yaml:"site"`         // the agent there has
-	At          string        `yaml:"sink"`         // this sink
-	Batch       int           `yaml:"batch"`        // units handed to the target at once; 0: 100
-	Concurrency int           `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2. Worker processes share them, but each makes one: have no more processes than this
-	MaxAttempts int           `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
-	RetryMin    time.Duration `yaml:"retry_min"`
-	RetryMax    time.Duration `yaml:"retry_max"`
-	DeferFor    time.Duration `yaml:"defer_for"` // how long a unit waits for a record that another is to bring, then it is a dead letter; 0: 7 days
+	Site        string         `yaml:"site"`         // the agent there has
+	At          string         `yaml:"sink"`         // this sink
+	Batch       int            `yaml:"batch"`        // units handed to the target at once; 0: 100
+	Concurrency int            `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2. Worker processes share them, but each makes one: have no more processes than this
+	Lanes       map[string]int `yaml:"lanes"`        // weights: live 8, bulk 2, replay 1, synthetic 1 where nothing is said
+	MaxAttempts int            `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
+	RetryMin    time.Duration  `yaml:"retry_min"`
+	RetryMax    time.Duration  `yaml:"retry_max"`
+	DeferFor    time.Duration  `yaml:"defer_for"` // how long a unit waits for a record that another is to bring, then it is a dead letter; 0: 7 days
 }
 
 // A Hub is `vagus hub -c`: a message server with our settings. Its data_dir
@@ -273,6 +275,9 @@ func validateFeeds(feeds []Feed, dir string) error {
 		if err := stream.CheckToken("target", f.Target); err != nil {
 			return at("target", "%v", err)
 		}
+		if f.Lane != "" && !slices.Contains(broker.Lanes[:], f.Lane) {
+			return at("lane", "%q is not known; use one of %s", f.Lane, strings.Join(broker.Lanes[:], ", "))
+		}
 		if len(f.Mappings) == 0 {
 			return at("mappings", "no mapping: nothing could leave the site; name a file, or builtin:admissions/adt-patient.map.yaml")
 		}
@@ -319,6 +324,9 @@ func (l *Ledger) validate(dir string) error {
 	return nil
 }
 
+// maxWeight is the largest weight of a lane.
+const maxWeight = 1000
+
 func validateTargets(targets map[string]Target, dir string) error {
 	if len(targets) == 0 {
 		return fmt.Errorf("targets: a worker without a target has nothing to do; add one")
@@ -332,6 +340,14 @@ func validateTargets(targets map[string]Target, dir string) error {
 		}
 		if t.DeferFor < 0 {
 			return fmt.Errorf("targets.%s.defer_for: %s is negative", name, t.DeferFor)
+		}
+		for lane, weight := range t.Lanes {
+			if !slices.Contains(broker.Lanes[:], lane) {
+				return fmt.Errorf("targets.%s.lanes: %q is not known; use some of %s", name, lane, strings.Join(broker.Lanes[:], ", "))
+			}
+			if weight < 1 || weight > maxWeight {
+				return fmt.Errorf("targets.%s.lanes.%s: a weight is 1 to %d: none means that the lane would starve", name, lane, maxWeight)
+			}
 		}
 		if t.Batch < 0 || t.Concurrency < 0 || t.MaxAttempts < -1 {
 			return fmt.Errorf("targets.%s: batch, concurrency and max_attempts must not be negative (max_attempts: -1 means for ever)", name)

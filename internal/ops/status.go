@@ -14,18 +14,27 @@ import (
 
 // TargetStatus is what the workers know about one target.
 type TargetStatus struct {
-	Target       string    `json:"target"`
-	Promise      string    `json:"promise,omitempty"` // how units have one effect: "addon", "external-id", or "" while it is not known
-	Breaker      string    `json:"breaker"`           // "closed", "half-open", "open"
-	BreakerSince time.Time `json:"breaker_since,omitzero"`
-	Problem      string    `json:"problem,omitempty"` // why it is open: a class or a sentence without PHI
-	Backlog      int       `json:"backlog"`           // units in the stream that no cursor has passed
-	Oldest       time.Time `json:"oldest,omitzero"`   // when the oldest of them was received
-	Rate         float64   `json:"rate,omitempty"`    // units settled a second, lately; 0 = not known
-	Partitions   int       `json:"partitions"`        // that some worker must hold; from the ledger's leases
-	Held         int       `json:"held"`              // of these, that some worker does hold
-	Counted      int       `json:"counted,omitempty"` // of these, that Backlog, Oldest and Rate are of: those of the worker that answers; 0 = all
-	LastApplied  time.Time `json:"last_applied,omitzero"`
+	Target       string       `json:"target"`
+	Promise      string       `json:"promise,omitempty"` // how units have one effect: "addon", "external-id", or "" while it is not known
+	Breaker      string       `json:"breaker"`           // "closed", "half-open", "open"
+	BreakerSince time.Time    `json:"breaker_since,omitzero"`
+	Problem      string       `json:"problem,omitempty"` // why it is open: a class or a sentence without PHI
+	Backlog      int          `json:"backlog"`           // units in the stream that no cursor has passed
+	Oldest       time.Time    `json:"oldest,omitzero"`   // when the oldest of them was received
+	Rate         float64      `json:"rate,omitempty"`    // units settled a second, lately; 0 = not known
+	Partitions   int          `json:"partitions"`        // that some worker must hold; from the ledger's leases
+	Held         int          `json:"held"`              // of these, that some worker does hold
+	Counted      int          `json:"counted,omitempty"` // of these, that Backlog, Oldest and Rate are of: those of the worker that answers; 0 = all
+	LastApplied  time.Time    `json:"last_applied,omitzero"`
+	Lanes        []LaneStatus `json:"lanes,omitempty"` // of the worker that answers; those that had no unit yet are missing
+}
+
+// LaneStatus is one of the lanes that share a target's calls.
+type LaneStatus struct {
+	Lane    string `json:"lane"` // one of broker.Lanes
+	Weight  int    `json:"weight"`
+	Waiting int    `json:"waiting"` // units that the worker has read and not settled
+	Applied uint64 `json:"applied"` // since it runs
 }
 
 // SiteStatus is what an agent knows about itself.
