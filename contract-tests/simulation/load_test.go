@@ -25,6 +25,7 @@ type task struct {
 	feed  string
 	keys  []string // of its unit, by their short names; none: no key
 	fate  string
+	lane  string
 	times int    // of fate "retry": how often
 	needs string // of fate "defer": the task whose effect it waits for, until the target is healed
 	cont  bool   // on_dead_letter: continue
@@ -72,6 +73,7 @@ func newTasks(w *world) (all []*task) {
 				}
 			}
 			t.times = 1 + r.IntN(2)
+			t.lane = []string{"", "", "bulk", "synthetic"}[r.IntN(4)]
 			t.msg = &broker.Message{Tenant: tenant, Site: site, Feed: feed, Format: "json", Kind: "task", SenderID: fmt.Sprint(n + 1), Body: broker.PHI(t.name)}
 			t.msg.ID = broker.NewMessageID(tenant, site, feed, t.msg.SenderID, t.msg.Body)
 			t.unit = broker.NewUnitID(t.msg.ID, "m")
@@ -86,7 +88,7 @@ func (t *task) about() []string { return append([]string{t.name}, t.keys...) }
 
 // mapped is the mapping: pure, but for the day on which it is corrected.
 func (t *task) mapped(corrected bool) *broker.Unit {
-	u := &broker.Unit{ID: t.unit, MessageID: t.msg.ID, Tenant: tenant, Site: site, Feed: t.feed, Target: target, Kind: "task", SenderID: t.msg.SenderID, Mapping: "m@1",
+	u := &broker.Unit{ID: t.unit, MessageID: t.msg.ID, Tenant: tenant, Site: site, Feed: t.feed, Target: target, Lane: t.lane, Kind: "task", SenderID: t.msg.SenderID, Mapping: "m@1",
 		Verdict: broker.Apply, ReceivedAt: t.msg.ReceivedAt, MappedAt: time.Now().UTC()}
 	for i, k := range t.keys {
 		if k = broker.OrderingKey([]byte(secret), k); i == 0 {

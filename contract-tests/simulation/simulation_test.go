@@ -138,7 +138,7 @@ func (s *simulation) startWorker(n int) {
 				p.goesOn()
 				return stream.RequestRemap(ctx, js, u.Site, stream.Remap{Message: u.MessageID, Feed: u.Feed, Request: request})
 			},
-			Targets: map[string]worker.TargetConfig{target: {Target: caller{s.odoo, p}, Concurrency: 4, ApplyTimeout: 8 * time.Second, RetryMin: 200 * time.Millisecond, RetryMax: 5 * time.Second,
+			Targets: map[string]worker.TargetConfig{target: {Target: caller{s.odoo, p}, Concurrency: 4, Take: 12, ApplyTimeout: 8 * time.Second, RetryMin: 200 * time.Millisecond, RetryMax: 5 * time.Second,
 				MaxAttempts: 4, DeferFor: 40 * time.Second, Breaker: worker.BreakerConfig{ProbeMax: 4 * time.Second}}}})
 		if err != nil {
 			return err
