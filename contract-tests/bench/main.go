@@ -58,6 +58,7 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/fhir", ".", "2s", "2x"},
 	{"./connectors/fhir", ".", "1s", "1x"},
 	{"./internal/mapping", ".", "1s", "100x"},
+	{"./internal/app", "Map", "1s", "100x"},
 	{"./internal/mapping/workbench", "LintAll|TestAll|Diff1000", "2s", "2x"},
 	{"./contract-tests/batches", ".", "3x", "1x"},
 	{"./connectors/odoo/...", ".", "1s", "20x"},
@@ -179,6 +180,9 @@ func figures(runs map[string]run) []figure {
 	if r := runs["connectors/hl7 ParseAgain"]; r != nil { // as decoding does
 		add("HL7 parse", r["MB/s"], "MB/s", "at least 300", r["MB/s"] >= 300)
 		add("HL7 parse, allocations of a message", r["allocs/op"], "", "none", r["allocs/op"] == 0)
+	}
+	if v, ok := runs["internal/app Map"]["B/op"]; ok {
+		add("an admission to an encoded unit, memory allocated", v, "B", "at most 15000", v <= 15000)
 	}
 	if v, ok := runs["connectors/x12 EnvelopeScan"]["MB/s"]; ok {
 		add("X12 envelope scan", v, "MB/s", "at least 500", v >= 500)
