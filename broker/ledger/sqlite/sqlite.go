@@ -42,6 +42,7 @@ var dialect = relational.Dialect{
 	Now:       "CAST(unixepoch('subsec') * 1000000 AS integer)",
 	Anonymous: true,
 	Rows:      rows,
+	Within:    func(c string) string { return "CROSS JOIN units x ON x." + c + " >= d.low AND x." + c + " < d.high" },
 	Bytes:     func(x string) string { return "unhex(" + x + ")" },
 }
 

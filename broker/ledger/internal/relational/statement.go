@@ -97,8 +97,8 @@ type piece struct {
 	columns []Column
 }
 
-// placeholder is {now}, {lock}, {skip}, {bytes x}, {$1: id text, seq bigint} or $1.
-var placeholder = regexp.MustCompile(`\{(?:(now|lock|skip)|bytes ([a-z.']+)|\$([0-9]+): ([^}]+))\}|\$([0-9]+)`)
+// placeholder is {now}, {lock}, {skip}, {bytes x}, {$1: id text, seq bigint}, $1 or {within id}.
+var placeholder = regexp.MustCompile(`\{(?:(now|lock|skip)|bytes ([a-z.']+)|\$([0-9]+): ([^}]+)|within ([a-z_]+))\}|\$([0-9]+)`)
 
 // pieces returns a statement in the store's dialect, without its arguments.
 func (s *Store) pieces(text string) []piece {
@@ -134,8 +134,10 @@ func (s *Store) pieces(text string) []piece {
 				p.columns = append(p.columns, Column{name, typ})
 			}
 			out = append(out, p)
+		case group(5) != "":
+			add(s.d.Within(group(5)))
 		default:
-			n, _ := strconv.Atoi(group(5))
+			n, _ := strconv.Atoi(group(6))
 			out = append(out, piece{arg: n})
 		}
 	}

@@ -75,6 +75,9 @@ type Dialect struct {
 	Now  string // an expression: microseconds since 1970 by the store's clock, at this moment
 	Lock string // at the end of a SELECT: its rows are this transaction's until it ends
 	Skip string // the same, without rows that are another transaction's
+	// Within returns what joins the units x whose column is from d.low on and below d.high to d. It looks them up by the column's index for
+	// each row of d, however many units there are.
+	Within func(column string) string
 	// Rows returns a FROM item: the rows of t with these columns. bind adds an
 	// argument to the statement and returns what stands for it.
 	Rows func(t Table, columns []Column, bind func(arg any) string) string

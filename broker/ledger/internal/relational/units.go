@@ -88,8 +88,8 @@ type rangeRow struct {
 // byIDs selects the units whose id, or whose message's id, is in one of the
 // ranges. The bound on how many there can be keeps a planner, which takes each
 // range for a good part of the table, from walking all of it.
-const byIDs = `u.id IN (SELECT p.id FROM (SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.id >= d.low AND x.id < d.high
-	UNION SELECT x.id FROM {?: low text, high text} AS d CROSS JOIN units x WHERE x.message_id >= d.low AND x.message_id < d.high LIMIT ?) AS p)`
+const byIDs = `u.id IN (SELECT p.id FROM (SELECT x.id FROM {?: low text, high text} AS d {within id}
+	UNION SELECT x.id FROM {?: low text, high text} AS d {within message_id} LIMIT ?) AS p)`
 
 func prefixes(ids []string) Table {
 	rows := make([]rangeRow, len(ids))
