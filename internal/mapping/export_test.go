@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-
-	"github.com/vagus-health/vagus/internal/tree"
 )
 
 // A CaseUnit is what the message of a case becomes.
@@ -17,19 +15,21 @@ type CaseUnit struct {
 	Bytes  string
 }
 
-// CaseUnits loads the mapping of a test file and runs its cases, as another
+// CaseUnits runs the cases of a test file with its mapping, which load returns, as another
 // process would: decoded whole or for the mapping only, traced or not.
-func CaseUnits(ctx context.Context, fsys fs.FS, name string, formats []tree.Format, whole, traced bool) ([]CaseUnit, error) {
+func CaseUnits(ctx context.Context, fsys fs.FS, name string, load func(file string) (*Mapping, error), whole, traced bool) ([]CaseUnit, error) {
 	data, err := readFile(fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	c := &collector{}
 	t := readTests(parseYAML(name, data, c), c)
-	m, err := Load(fsys, path.Join(path.Dir(name), t.mapping), formats)
+	shared, err := load(path.Join(path.Dir(name), t.mapping))
 	if err != nil {
 		return nil, err
 	}
+	own := *shared // others run it at the same time
+	m := &own
 	var out []CaseUnit
 	for _, x := range t.cases {
 		body := []byte(x.input)

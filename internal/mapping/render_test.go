@@ -66,12 +66,17 @@ func TestWhatIsRenderedDoesTheSame(t *testing.T) {
 		}
 	}
 	fsys := copied(t)
-	fsys["admissions/west.map.yaml"] = &fstest.MapFile{Data: []byte(westOverlay)}
+	const west = "admissions/west.map.yaml"
+	fsys[west] = &fstest.MapFile{Data: []byte(westOverlay)}
 	mapped := 0
 	for _, name := range filesOf(t, fsys, ".map.yaml") {
-		m, err := mapping.Load(fsys, name, formats)
+		load := loadShipped
+		if name == west {
+			load = func(file string) (*mapping.Mapping, error) { return mapping.Load(fsys, file, formats) }
+		}
+		m, err := load(name)
 		if err != nil {
-			if name == "admissions/west.map.yaml" {
+			if name == west {
 				t.Fatal(err)
 			}
 			continue // of a format that is not among these

@@ -78,11 +78,13 @@ func (s *scope) has(name string) bool {
 	return s.name == name || !s.named && lookup(s.typ, name) != nil
 }
 
-// within finds a segment in the groups of a type, and the way to it.
-func within(t *tree.Type, name string, depth int) string {
-	if t == nil || depth == 0 || isSegment(t) {
+// within finds a segment in the groups of a type, and the way to it. seen are the types that it is not in, by how deep
+// they were looked through: groups that stand in each other have very many ways.
+func within(t *tree.Type, name string, depth int, seen map[*tree.Type]int) string {
+	if t == nil || depth == 0 || isSegment(t) || seen[t] >= depth {
 		return ""
 	}
+	seen[t] = depth
 	for _, e := range t.Elements {
 		if e.Type == nil || isSegment(e.Type) {
 			continue
@@ -90,7 +92,7 @@ func within(t *tree.Type, name string, depth int) string {
 		if in := e.Type.Element(name); in != nil && isSegment(in.Type) {
 			return e.Name
 		}
-		if way := within(e.Type, name, depth-1); way != "" {
+		if way := within(e.Type, name, depth-1, seen); way != "" {
 			return e.Name + "." + way
 		}
 	}
@@ -164,7 +166,7 @@ func (s *scope) bindOne(e *pathExpr) (*boundPath, error) {
 	} else {
 		for first := e.steps[0].name; start.outer != nil && !start.has(first); start = start.outer {
 			// What the each goes through has one of its own: the one further out is another's.
-			if way := within(start.typ, first, maxGroups); way != "" {
+			if way := within(start.typ, first, maxGroups, map[*tree.Type]int{}); way != "" {
 				return nil, &pathError{e.steps[0].at, fmt.Sprintf("%s stands in %s of this each: write %s.%s, or /%s for that of the whole message", first, way, way, first, first)}
 			}
 		}
@@ -347,7 +349,14 @@ func lookup(t *tree.Type, name string) *tree.Element {
 	return nil
 }
 
-func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
 
 func typeName(t *tree.Type) string {
 	if t == nil || t.Name == "" {

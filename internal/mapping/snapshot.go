@@ -2,13 +2,18 @@ package mapping
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"weak"
 
 	"github.com/vagus-health/vagus/internal/tree"
 )
@@ -73,16 +78,14 @@ func readSnapshot(fsys fs.FS, name string, content func([]byte)) (*snapshot, err
 			return nil, err
 		}
 		content(data)
-		var s snapshot
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&s); err != nil {
+		s, err := decodeSnapshot(data)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		if merged == nil {
-			merged = &s
+			merged = s
 		} else {
-			merged.add(&s)
+			merged = merged.over(s)
 		}
 		if s.Extends == "" {
 			return merged, merged.check()
@@ -92,25 +95,48 @@ func readSnapshot(fsys fs.FS, name string, content func([]byte)) (*snapshot, err
 	return nil, fmt.Errorf("%s: more than %d snapshots extend each other", name, maxSnapshots)
 }
 
-// add brings in what the base has and the snapshot does not say itself.
-func (s *snapshot) add(base *snapshot) {
-	if s.Odoo == "" {
-		s.Odoo = base.Odoo
+// decoded has the snapshots that some mapping is still being loaded with, by the SHA-256 of their bytes: one has
+// thousands of fields, and all mappings of a site have the same.
+var decoded sync.Map
+
+// decodeSnapshot reads one file. Others read what it returns at the same time: nobody changes it.
+func decodeSnapshot(data []byte) (*snapshot, error) {
+	key := sha256.Sum256(data)
+	if p, ok := decoded.Load(key); ok {
+		if s := p.(weak.Pointer[snapshot]).Value(); s != nil {
+			return s, nil
+		}
 	}
-	if s.Models == nil {
-		s.Models = map[string]map[string]*odooField{}
+	s := new(snapshot)
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(s); err != nil {
+		return nil, err
 	}
-	for model, fields := range base.Models {
-		if s.Models[model] == nil {
-			s.Models[model] = fields
-			continue
+	decoded.Store(key, weak.Make(s))
+	runtime.AddCleanup(s, func(key [sha256.Size]byte) { decoded.Delete(key) }, key)
+	return s, nil
+}
+
+// over returns what the snapshot says and, of what it does not say itself, what the base says.
+func (s *snapshot) over(base *snapshot) *snapshot {
+	out := &snapshot{Odoo: cmp.Or(s.Odoo, base.Odoo), Models: maps.Clone(base.Models)}
+	if out.Models == nil {
+		out.Models = map[string]map[string]*odooField{}
+	}
+	for model, fields := range s.Models {
+		all := maps.Clone(base.Models[model])
+		if all == nil {
+			all = map[string]*odooField{}
 		}
 		for name, f := range fields {
-			if s.Models[model][name] == nil {
-				s.Models[model][name] = f
+			if f != nil || all[name] == nil {
+				all[name] = f
 			}
 		}
+		out.Models[model] = all
 	}
+	return out
 }
 
 func (s *snapshot) check() error {
