@@ -70,12 +70,27 @@ type rule struct {
 	values             []string // none: required
 }
 
-// ruleTexts are the rules of one line: a need has many.
-func ruleTexts(word, rest string) []string {
+// ruleTexts are the rules of one line: a need has many, and codes are of one element or of several, "HI-02,04:12.1 BF".
+func ruleTexts(word, rest string) (all []string, err error) {
 	if word == "need" {
-		return strings.Fields(rest)
+		return strings.Fields(rest), nil
 	}
-	return []string{rest}
+	where, values, _ := strings.Cut(rest, " ")
+	segment, place, _ := strings.Cut(where, "-")
+	elements, component, parts := strings.Cut(place, ".")
+	if parts {
+		component = "." + component
+	}
+	for run := range strings.SplitSeq(elements, ",") {
+		first, last, err := readRange(run, 63)
+		if err != nil {
+			return nil, err
+		}
+		for n := first; n <= last; n++ {
+			all = append(all, segment+"-"+strconv.Itoa(n)+component+" "+values)
+		}
+	}
+	return all, nil
 }
 
 // readRule reads "CLM-05.2 B" and, of a need, "CLM-05.2".

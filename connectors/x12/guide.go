@@ -225,7 +225,11 @@ func (r *guideReader) line(line string) error {
 			return fmt.Errorf("a rule of no guide")
 		}
 		rules := r.all[len(r.all)-1].rules
-		for _, text := range ruleTexts(word, rest) {
+		texts, err := ruleTexts(word, rest)
+		if err != nil {
+			return err
+		}
+		for _, text := range texts {
 			segment, rule, err := readRule(text)
 			if err != nil {
 				return err

@@ -23,6 +23,8 @@ func TestWhatOneValueCallsForIsThere(t *testing.T) {
 		{"a ZIP in Canada", "N4*LA*CA*900011234~", "N4*OTTAWA*ON*90001*CA~", "IK4*3*116*I12*90001"},
 		{"an address elsewhere", "N4*LA*CA*900011234~", "N4*BERLIN**10115*DE~", "IK5*A"},
 		{"a country that is none", "N4*LA*CA*900011234~", "N4*BERLIN**10115*QQ~", "IK4*4*26*7*QQ"},
+		{"a relationship that the guide does not have", "SBR*P*18*", "SBR*P*99*", "IK3*SBR*12**8 IK4*2*1069*I6*99 IK5*R*I5"},
+		{"a kind of diagnosis that comes second nowhere", "HI*ABK:J20~", "HI*ABK:J20*ABK:J21~", "IK3*HI*19*2300*8 IK4*2:1*1270*I6*ABK"},
 		{"neither state nor country", "N4*LA*CA*900011234~", "N4*LA~", "IK4*2*156*I9 CTX*SITUATIONAL TRIGGER*N4*9**4 IK4*3*116*I9 CTX*SITUATIONAL TRIGGER*N4*9**4 IK5*R*I5"},
 	} {
 		if got, _ := verdictOf(t, Config{}, sent("005010X222A1", "HC", 11, strings.Replace(set, c.old, c.new, 1))); !strings.Contains(got, c.want) {
@@ -38,7 +40,7 @@ func TestAGuideThatIsAtFaultIsNotRead(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ line, want string }{
 		{"N1 R 1 +0 A", "no range of elements"}, {"N1 R 1 -3:2 A", "no range of elements"}, {"N1 R 1 +2.x A", "no element, such as 3"},
-		{"when N1-03 need N1-04", "has no values"}, {"when N1-03=XX want N1-04", "need, bar or form"}, {"when N1-0=XX need N1-04", "no element, such as 05.2"},
+		{"codes N1-3:2 A", "no range of elements"}, {"codes N1-x A", "no element, such as 3"}, {"when N1-03 need N1-04", "has no values"}, {"when N1-03=XX want N1-04", "need, bar or form"}, {"when N1-0=XX need N1-04", "no element, such as 05.2"},
 		{"when N1-03=XX need N2-04", "no element of N1"}, {"when N1-03=XX form N1-04=roman", "no form that is known"}, {"unless N1-03=XX need N1-04=zip", "no form that is known"},
 	} {
 		if _, err := readGuides("guide 005010 999 T\n" + c.line + "\n"); err == nil || !strings.Contains(err.Error(), c.want) {
