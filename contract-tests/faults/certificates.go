@@ -28,7 +28,7 @@ func serverExpired(r *run) fault {
 		func(*run) error { return hub.Start() }}
 }
 
-// siteExpired is a site whose certificate has run out: it is not let in, and told why, goes on accepting, and takes up the
+// siteExpired is a site whose certificate has run out: it is not let in, which the hub's log says with the reason, goes on accepting, and takes up the
 // renewed one without a restart.
 func siteExpired(r *run) fault {
 	const file = "hub/bundles/north/site.pem"
@@ -36,19 +36,19 @@ func siteExpired(r *run) fault {
 	said := 0
 	return fault{"certificate of site ran out", 10 * time.Second, true,
 		func(*run) (err error) {
-			said = len(r.sys.agent.Logged())
+			said = len(r.sys.hubs[0].Logged())
 			renewed, err = r.sys.expire(file)
 			r.sys.links[0].Cut() // it has to connect anew
 			r.sys.links[0].Restore()
 			return err
 		},
 		func(*run) error {
-			err := bed.Wait(r.ctx, "a word of the agent about its certificate", recovery, func() bool { return ranOut.Match(r.sys.agent.Logged()[said:]) })
+			err := bed.Wait(r.ctx, "a word of the hub about the site's certificate", recovery, func() bool { return ranOut.Match(r.sys.hubs[0].Logged()[said:]) })
 			return errors.Join(err, r.sys.write(file, string(renewed)))
 		}}
 }
 
-var ranOut = regexp.MustCompile(`(?i)expired certificate|certificate (has )?expired`)
+var ranOut = regexp.MustCompile(`certificate has expired or is not yet valid: current time [^ ]+ is after [^ ]+ \(CN=north `)
 
 // expire replaces a certificate of the hub's authority by one of the same key that has run out, and
 // returns what was there.
