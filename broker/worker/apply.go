@@ -264,6 +264,7 @@ func (l *lane) returned(c *chunk) {
 	}
 	if asked {
 		l.metrics.chunk(len(c.items), c.took)
+		l.limiter.answered(c.began, c.took, len(c.items), l.inFlight+1)
 		if c.began.After(l.lastOK) {
 			l.lastOK = c.began
 		}
@@ -293,6 +294,7 @@ func (l *lane) erred(c *chunk) {
 		class = te.class
 	}
 	l.metrics.count("error", int64(len(c.items)))
+	l.limiter.failed(c.began, time.Now())
 	l.unwell(class, c.err)
 	for _, it := range c.items {
 		if it.p.lost.Load() {

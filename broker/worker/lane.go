@@ -80,6 +80,7 @@ type lane struct {
 	fetching  bool
 	fetchTurn track
 	shares    *shares
+	limiter   *limiter
 	liveAt    time.Time // the last live unit came
 	appliedOf [tracks]uint64
 	windowed  int                // units in all windows
@@ -128,7 +129,7 @@ func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *eve
 		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{}, passed: map[*partition]struct{}{},
 		most:    min(cfg.Take, 64),
 		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1), fetched: make(chan *fetched, 1),
-		shares:  newShares(cfg.Lanes),
+		shares: newShares(cfg.Lanes), limiter: newLimiter(cfg.Concurrency),
 		probes:  exponential(cfg.Breaker.ProbeMin, cfg.Breaker.ProbeMax),
 		retries: exponential(50*time.Millisecond, 2*time.Second),
 	}
@@ -281,8 +282,10 @@ func (l *lane) moreRead() bool {
 
 // calls is how many calls of Apply may be under way: of what the target takes,
 // the part that this worker's partitions are. All workers together stay
-// within it, unless they are more than it.
-func (l *lane) calls() int { return max(l.cfg.Concurrency*len(l.parts)/broker.Partitions, 1) }
+// within it, unless they are more than it. What was learned of the target may make it fewer.
+func (l *lane) calls() int {
+	return max(min(l.cfg.Concurrency*len(l.parts)/broker.Partitions, l.limiter.calls()), 1)
+}
 
 // working says whether the lane takes work.
 func (l *lane) working() bool { return l.breaker.State() == gobreaker.StateClosed }

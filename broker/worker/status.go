@@ -23,6 +23,8 @@ type TargetStatus struct {
 	LastApplied  time.Time    // since this worker runs, or zero
 	Settled      uint64       // outcomes recorded since this worker runs
 	Rate         float64      // of them a second, over the last ten
+	Calls        int          // at once, that this worker makes at most, by what it learned of the target
+	CallsMax     int          // of all workers, by the settings
 	Lanes        []LaneStatus // in the order of broker.Lanes; those that had no unit yet are missing
 }
 
@@ -126,6 +128,7 @@ func (l *lane) publish() {
 		backlog = l.reader.pending.Load() + uint64(len(l.reader.units))
 	}
 	backlog += uint64(l.asideAll)
+	calls := l.calls()
 	var lanes []LaneStatus
 	for t, name := range broker.Lanes {
 		if waiting[t] > 0 || l.appliedOf[t] > 0 {
@@ -136,5 +139,6 @@ func (l *lane) publish() {
 	defer l.mu.Unlock()
 	s := &l.status
 	s.Lanes = lanes
+	s.Calls, s.CallsMax = calls, l.cfg.Concurrency
 	s.Partitions, s.InHand, s.HeldKeys, s.Backlog, s.Oldest = len(l.parts), len(l.byID), held, backlog, oldest
 }

@@ -59,6 +59,8 @@ func newMetrics(m metric.Meter, w *Worker) (*metrics, error) {
 	keep(e)
 	_, e = m.Int64ObservableGauge("vagus.worker.parked.keys", metric.WithDescription("Keys whose units wait"), w.observe(func(l *lane) int64 { return int64(l.snapshot().HeldKeys) }))
 	keep(e)
+	_, e = m.Int64ObservableGauge("vagus.worker.calls.limit", metric.WithDescription("Calls of the target at once that this worker makes at most, as it has learned"), w.observe(func(l *lane) int64 { return int64(l.snapshot().Calls) }))
+	keep(e)
 	_, e = m.Int64ObservableGauge("vagus.worker.lane.waiting", metric.WithDescription("Units in hand or put aside, by lane"), w.observeLanes(func(s LaneStatus) int64 { return int64(s.Waiting) }))
 	keep(e)
 	_, e = m.Int64ObservableGauge("vagus.worker.lane.applied", metric.WithDescription("Units applied since the worker runs, by lane"), w.observeLanes(func(s LaneStatus) int64 { return int64(s.Applied) }))

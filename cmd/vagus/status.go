@@ -72,15 +72,19 @@ func (c *console) status(s ops.Status) {
 			if breaker == "" {
 				breaker = "-"
 			}
+			calls := "-"
+			if t.CallsMax > 0 {
+				calls = strconv.Itoa(t.Calls) + "/" + strconv.Itoa(t.CallsMax)
+			}
 			promise := t.Promise
 			if promise == "" {
 				promise = "-"
 			}
 			rows = append(rows, []cell{{t.Target, bold}, state(t.Verdict), {text: promise}, {text: strconv.Itoa(t.Backlog)}, {text: strconv.Itoa(t.Parked)},
-				{text: strconv.Itoa(t.Dead)}, {text: breaker}, {text: workers}, {text: c.when(t.LastApplied)}, {text: t.Verdict.Text}})
+				{text: strconv.Itoa(t.Dead)}, {text: breaker}, {text: calls}, {text: workers}, {text: c.when(t.LastApplied)}, {text: t.Verdict.Text}})
 		}
 		c.table([]column{{head: "TARGET"}, {head: "STATE"}, {head: "PROMISE", drop: 4}, {head: "BACKLOG", right: true}, {head: "PARKED", right: true}, {head: "DEAD", right: true},
-			{head: "BREAKER", drop: 2}, {head: "PARTITIONS", drop: 3}, {head: "LAST APPLIED", drop: 1}, {head: "VERDICT"}}, rows)
+			{head: "BREAKER", drop: 2}, {head: "CALLS", drop: 5}, {head: "PARTITIONS", drop: 3}, {head: "LAST APPLIED", drop: 1}, {head: "VERDICT"}}, rows)
 	}
 	if rows := laneRows(s.Targets); len(rows) > 0 {
 		c.say("")

@@ -180,7 +180,7 @@ func (w *Worker) targets(context.Context) ([]ops.TargetStatus, error) {
 			lanes = append(lanes, ops.LaneStatus(s))
 		}
 		all = append(all, ops.TargetStatus{
-			Lanes:  lanes,
+			Lanes: lanes, Calls: t.Calls, CallsMax: t.CallsMax,
 			Target: t.Target, Promise: t.Promise, Breaker: t.Breaker, BreakerSince: t.BreakerSince, Problem: t.Problem,
 			Backlog: int(t.Backlog) + t.InHand, Oldest: t.Oldest, Rate: t.Rate, Counted: t.Partitions, LastApplied: t.LastApplied,
 		})

@@ -26,7 +26,9 @@ type TargetStatus struct {
 	Held         int          `json:"held"`              // of these, that some worker does hold
 	Counted      int          `json:"counted,omitempty"` // of these, that Backlog, Oldest and Rate are of: those of the worker that answers; 0 = all
 	LastApplied  time.Time    `json:"last_applied,omitzero"`
-	Lanes        []LaneStatus `json:"lanes,omitempty"` // of the worker that answers; those that had no unit yet are missing
+	Calls        int          `json:"calls,omitempty"`     // at once, that the worker which answers makes at most, by what it learned of the target
+	CallsMax     int          `json:"calls_max,omitempty"` // of all workers, by the settings
+	Lanes        []LaneStatus `json:"lanes,omitempty"`     // of the worker that answers; those that had no unit yet are missing
 }
 
 // LaneStatus is one of the lanes that share a target's calls.
