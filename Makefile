@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PACKAGES := ./...
 SOAK     := 8h
 
-.PHONY: help build demo test faults soak bench lint fmt setup clean
+.PHONY: help build demo test faults soak bench bench-scale lint fmt setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ soak: setup ## faults at random for hours (SOAK=8h)
 
 bench: setup ## the benchmarks that the promises name; prints a table, compares with the last run, writes contract-tests/bench/last.json
 	@go run ./contract-tests/bench $(BENCH)
+
+bench-scale: setup ## load and scale, with targets: 10 million units, 1.8 million waiting, 100 sites (40 minutes, 16 GB of disk; BENCH=-short: 10)
+	@go run ./contract-tests/bench -scale -save $(BENCH)
 
 lint: ## gofmt, vet, staticcheck, layers
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted"; exit 1; }

@@ -3,6 +3,9 @@
 // and the last run, and writes them to last.json. Figures differ from machine
 // to machine and from minute to minute; ratios within a run are what to trust.
 // It fails when a benchmark fails, never because of a figure.
+//
+// With -scale it measures whole systems under load and at size instead (see results/README.md), with -draw
+// it draws the page of such a report again.
 package main
 
 import (
@@ -23,6 +26,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/vagus-health/vagus/contract-tests/bed"
+	"github.com/vagus-health/vagus/contract-tests/bench/page"
+	"github.com/vagus-health/vagus/contract-tests/bench/scale"
 )
 
 // A run is one benchmark as `go test -bench` prints it: its values by unit.
@@ -58,7 +65,6 @@ var suites = []struct{ pkg, bench, long, short string }{
 	{"./contract-tests/fhir", ".", "2s", "2x"},
 	{"./connectors/fhir", ".", "1s", "1x"},
 	{"./internal/mapping", ".", "1s", "100x"},
-	{"./internal/app", "Map", "1s", "100x"},
 	{"./internal/mapping/workbench", "LintAll|TestAll|Diff1000", "2s", "2x"},
 	{"./contract-tests/batches", ".", "3x", "1x"},
 	{"./connectors/odoo/...", ".", "1s", "20x"},
@@ -66,10 +72,27 @@ var suites = []struct{ pkg, bench, long, short string }{
 }
 
 func main() {
-	short := flag.Bool("short", false, "a few iterations of each, to see that they run")
+	scale.Role()
+	bed.Role()
+	short := flag.Bool("short", false, "a few iterations of each, or small sizes, to see that they run")
 	out := flag.String("out", filepath.Join("contract-tests", "bench", "last.json"), "where the figures are kept for the next run")
+	large := flag.Bool("scale", false, "measure whole systems under load and at size")
+	parts := flag.String("parts", "", "of -scale: "+strings.Join(scale.Names(), ",")+"; none: all")
+	dir := flag.String("dir", "", "of -scale: scratch on the disk to be measured, some 16 GB; none: a temporary one")
+	format := flag.String("o", "text", "of -scale: text or json")
+	save := flag.Bool("save", false, "of -scale: keep the report in "+results+" and draw its page")
+	draw := flag.String("draw", "", "draw the page of this report of -scale")
 	flag.Parse()
-	if err := bench(*short, *out); err != nil {
+	var err error
+	switch {
+	case *draw != "":
+		err = page.Draw(*draw)
+	case *large:
+		err = atScale(scale.Options{Parts: split(*parts), Short: *short, Dir: *dir}, *format, *save)
+	default:
+		err = bench(*short, *out)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -180,9 +203,6 @@ func figures(runs map[string]run) []figure {
 	if r := runs["connectors/hl7 ParseAgain"]; r != nil { // as decoding does
 		add("HL7 parse", r["MB/s"], "MB/s", "at least 300", r["MB/s"] >= 300)
 		add("HL7 parse, allocations of a message", r["allocs/op"], "", "none", r["allocs/op"] == 0)
-	}
-	if v, ok := runs["internal/app Map"]["B/op"]; ok {
-		add("an admission to an encoded unit, memory allocated", v, "B", "at most 15000", v <= 15000)
 	}
 	if v, ok := runs["connectors/x12 EnvelopeScan"]["MB/s"]; ok {
 		add("X12 envelope scan", v, "MB/s", "at least 500", v >= 500)
