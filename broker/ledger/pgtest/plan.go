@@ -24,7 +24,7 @@ type node struct {
 // walked are what is meant to be gone through, by the end of a statement and the walk.
 var walked = []struct{ statement, walk, why string }{
 	{"GROUP BY site, feed, target, status", "reads all of waiting", "status tells of all that waits, which is what persons and outages left"},
-	{"ORDER BY w.received_at DESC, w.id DESC", "walks waiting by waiting_received", "a list of what waits, of which there is little"},
+	{"h.what = 'discarded'", "walks history by history_discarded", "the index is of nothing else"},
 	{"WHERE true ORDER BY u.received_at DESC, u.id DESC) AS p", "walks units by units_received", "a replay of everything"},
 	{"WHERE u.target = $3 ORDER BY u.received_at DESC, u.id DESC) AS p", "walks units by units_received", "a replay of everything for a target"},
 	{"WHERE u.target = $1 ORDER BY u.received_at DESC, u.id DESC LIMIT", "walks units by units_received", "targets are few, and the tallies say which have units"},
@@ -60,10 +60,11 @@ func (n *node) walks(limited bool, found *[]string) {
 	switch {
 	case n.Type == "Seq Scan" && slices.Contains(grows, n.Relation):
 		*found = append(*found, "reads all of "+n.Relation)
+	// What waits is little where a ledger is healthy, and then a whole index of it is as soon read as one place in it.
+	case n.Relation == "waiting":
 	case (n.Type == "Index Scan" || n.Type == "Index Only Scan") && slices.Contains(grows, n.Relation) && n.IndexCond == "" && (!limited || n.Filter != ""):
 		*found = append(*found, fmt.Sprintf("walks %s by %s", n.Relation, n.Index))
-	// What waits is little where a ledger is healthy, and then a whole index of it is as soon read as one place in it.
-	case n.Type == "Bitmap Heap Scan" && slices.Contains(grows, n.Relation) && n.Relation != "waiting" && slices.ContainsFunc(n.Plans, func(c node) bool { return c.Type == "Bitmap Index Scan" && c.IndexCond == "" }):
+	case n.Type == "Bitmap Heap Scan" && slices.Contains(grows, n.Relation) && slices.ContainsFunc(n.Plans, func(c node) bool { return c.Type == "Bitmap Index Scan" && c.IndexCond == "" }):
 		*found = append(*found, fmt.Sprintf("walks %s by %s", n.Relation, n.Plans[0].Index))
 	}
 	for i := range n.Plans {

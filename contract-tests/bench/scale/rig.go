@@ -173,6 +173,9 @@ func (r *rig) set(ctx context.Context, settings ...string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := conn.Exec(ctx, "LOAD 'auto_explain'"); err != nil { // its settings are none until it is there
+		return err
+	}
 	for _, s := range settings {
 		if _, err := conn.Exec(ctx, "ALTER SYSTEM SET "+s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
