@@ -62,7 +62,7 @@ func (l *lane) dispatch(work context.Context) {
 		for t := range tracks {
 			mayTrouble := len(l.trouble[t]) > 0 && troubled < max(calls-1, 1)
 			wants[t] = len(l.ready[t]) > 0 || mayTrouble
-			may[t] = l.mayServe(track(t)) && (mayTrouble || wants[t] && l.mayCall(track(t)))
+			may[t] = wants[t] && l.mayServe(track(t))
 		}
 		t, ok := l.shares.next(wants, may)
 		if !ok {
@@ -78,7 +78,6 @@ func (l *lane) dispatch(work context.Context) {
 			l.flip = false
 		} else {
 			c.items = l.cut(&l.ready[t], size)
-			l.readyAt[t] = time.Time{}
 			l.flip = true
 		}
 		if len(c.items) > 0 {
@@ -86,20 +85,6 @@ func (l *lane) dispatch(work context.Context) {
 			l.start(work, c)
 		}
 	}
-}
-
-// mayCall says whether a call of those that are ready is worth its cost now: if it
-// would be full, or there is nothing to wait for, or they have waited long enough. A
-// call costs the target and us about as much for one unit as for ten.
-func (l *lane) mayCall(t track) bool {
-	awaited := l.inFlight > 0 && l.room()
-	if !awaited && (len(l.unclaimed) == 0 || l.waiting()) || len(l.ready[t]) >= l.cfg.Batch {
-		return true
-	}
-	if l.readyAt[t].IsZero() {
-		l.readyAt[t] = time.Now()
-	}
-	return time.Since(l.readyAt[t]) >= callWait
 }
 
 // mayServe says whether a lane leaves live units their call.

@@ -89,9 +89,6 @@ func (l *lane) takeInHand(it *item) {
 	if it.track == live {
 		l.liveAt = time.Now()
 	}
-	if len(l.unclaimed) == 0 {
-		l.unclaimAt = time.Now()
-	}
 	l.unclaimed = append(l.unclaimed, it)
 	l.newOf[it.track]++
 }
@@ -177,9 +174,6 @@ func (l *lane) claim(ctx context.Context) {
 		}
 		l.worked()
 		atClaimed.Hit()
-		if len(rows) >= manyUnits {
-			l.manyAt = time.Now()
-		}
 	}
 	items := l.unclaimed
 	l.unclaimed, l.newOf = nil, [tracks]int{}

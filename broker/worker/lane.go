@@ -34,11 +34,6 @@ const (
 	ledgerCall = 10 * time.Second
 	streamCall = 2 * time.Second
 	settleWait = 10 * time.Millisecond // for more outcomes, while calls are under way
-	callWait   = 20 * time.Millisecond // for more units, while another call is under way
-	claimWait  = 15 * time.Millisecond // for more units, while calls are under way or many come
-	readWait   = 3 * time.Millisecond  // for more units, while the stream has some
-	manyUnits  = 16                    // in one claim: more will come soon
-	manyLast   = 100 * time.Millisecond
 )
 
 // A lane delivers to one target. All fields below loop belong to the goroutine
@@ -86,12 +81,9 @@ type lane struct {
 	windowed  int                // units in all windows
 	stalled   *item              // read, but an item with its id is in hand
 	unclaimed []*item            // in hand, the ledger does not know yet
-	unclaimAt time.Time          // the first of them
-	manyAt    time.Time          // the last claim of many
 	queues    map[string][]*item // by key: what is to be applied, in order; the first may be under way
 	newOf     [tracks]int        // of them
 	ready     [tracks][]*item    // firsts of their queues
-	readyAt   [tracks]time.Time  // the first of them, while a call is under way
 	trouble   [tracks][]*item    // firsts of their queues that failed before
 	decided   []*item            // to be settled
 	decidedAt time.Time          // the first of them
@@ -216,14 +208,6 @@ func (l *lane) wait(ctx context.Context) {
 	}
 	if !l.decidedAt.IsZero() {
 		earlier(l.decidedAt.Add(settleWait))
-	}
-	for t, ready := range l.ready {
-		if len(ready) > 0 && !l.readyAt[t].IsZero() && l.inFlight < l.calls() && l.mayServe(track(t)) && l.working() && l.keeper.fresh() { // as dispatch does
-			earlier(l.readyAt[t].Add(callWait))
-		}
-	}
-	if len(l.unclaimed) > 0 && l.wantsMore() {
-		earlier(l.claimAt())
 	}
 	if l.outdated {
 		earlier(l.published.Add(publishEvery))

@@ -94,7 +94,7 @@ func (l *lane) maySettle() bool {
 // mayClaim says the same of claims: they can wait while the target has enough to do.
 func (l *lane) mayClaim() bool {
 	n := len(l.unclaimed)
-	return n > 0 && l.working() && (n >= l.most/2 || l.wantsMore() && !time.Now().Before(l.claimAt()))
+	return n > 0 && l.working() && (n >= l.most/2 || l.wantsMore())
 }
 
 // wantsMore says whether a lane that has unclaimed units gives the target less to do than it takes.
@@ -105,18 +105,6 @@ func (l *lane) wantsMore() bool {
 		}
 	}
 	return false
-}
-
-// claimAt is when the unclaimed are claimed if no more of them come.
-func (l *lane) claimAt() time.Time {
-	switch {
-	case !l.room(): // no more can come
-	case len(l.unclaimed) < l.cfg.Batch && (l.inFlight > 0 || time.Since(l.manyAt) < manyLast):
-		return l.unclaimAt.Add(claimWait)
-	case l.reader != nil && l.reader.pending.Load() > 0:
-		return l.unclaimAt.Add(readWait)
-	}
-	return l.unclaimAt
 }
 
 // pace fits the number of units in hand to the ledger: transactions must stay
