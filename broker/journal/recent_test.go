@@ -142,3 +142,64 @@ func TestAReleasedSenderIsWaitedFor(t *testing.T) {
 		t.Errorf("when nobody comes it waits for %s, not %s", p.now, maxPatience/16)
 	}
 }
+
+// After a restart a sequence may be another message's.
+func TestARestartForgets(t *testing.T) {
+	t.Parallel()
+	j := openTest(t, t.TempDir(), "adt")
+	ctx := context.Background()
+	m := testMessage(1)
+	m.ReceivedAt = time.Now()
+	if err := j.Append(ctx, "adt", m); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	l := j.lanes["adt"]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.recent.get(1) != nil {
+		t.Error("it remembers what was before")
+	}
+}
+
+// A round that waits for another caller's sync when the server goes away has
+// been written: it is synced all the same, and its callers are let go.
+func TestARoundInHandComesToItsEnd(t *testing.T) {
+	t.Parallel()
+	j := openTest(t, t.TempDir(), "adt")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	l := j.lanes["adt"]
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for {
+			l.mu.Lock()
+			ok := is()
+			l.mu.Unlock()
+			if ok {
+				return
+			}
+			if ctx.Err() != nil {
+				t.Fatal(what)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	s, _ := l.current()
+	l.syncMu.Lock()
+	ended := make(chan error, 3)
+	for i, m := range []*broker.Message{testMessage(1), testMessage(2)} {
+		go func() { ended <- j.Append(ctx, "adt", m) }()
+		until("the server has it", func() bool { return len(s.turn) == 1 && l.next == uint64(i+1) && len(l.slots) == 0 })
+	}
+	go func() { ended <- j.restart(ctx) }()
+	until("the session ends", func() bool { return l.s == nil })
+	l.syncMu.Unlock()
+	for range 3 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
