@@ -145,13 +145,11 @@ func (l *lane) stats(ctx context.Context) (Stats, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Stats{}, err
 	}
-	last, err := l.one(ctx, request{LastFor: subject(l.feed, "*")})
-	if errors.Is(err, ErrNotFound) { // it is not on stable storage yet: the one before it is
-		err = l.tail(ctx, 1, func(e Entry) error { last = e; return nil })
-	}
+	st.First = first.Position
+	// The server would look at every subject to say which message is the last.
+	err = l.tail(ctx, 1, func(e Entry) error { st.Last = e.Position; return nil })
 	if err != nil {
 		return Stats{}, err
 	}
-	st.First, st.Last = first.Position, last.Position
 	return st, nil
 }
