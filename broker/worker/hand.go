@@ -15,7 +15,7 @@ func (l *lane) room() bool {
 
 // take takes what the reader has, without waiting for more: under a backlog
 // batches form by themselves.
-func (l *lane) take() {
+func (l *lane) take(ctx context.Context) {
 	if it := l.stalled; it != nil {
 		l.stalled = nil
 		l.accept(it)
@@ -24,7 +24,7 @@ func (l *lane) take() {
 		select {
 		case it, ok := <-l.reader.units:
 			if !ok {
-				l.readerEnded()
+				l.readerEnded(ctx)
 				return
 			}
 			l.accept(it)
@@ -36,10 +36,14 @@ func (l *lane) take() {
 
 // readerEnded drops what was taken from the stream and starts again from the
 // ledger's cursors: the stream may be another one now.
-func (l *lane) readerEnded() {
+func (l *lane) readerEnded(ctx context.Context) {
 	l.reader.close()
-	l.log.Info("reading the stream again from the ledger's cursors", "reason", l.reader.err)
+	reason := l.reader.err
 	l.reader = nil
+	if ctx.Err() != nil { // the worker stops: what is under way is finished with the leases that it has
+		return
+	}
+	l.log.Info("reading the stream again from the ledger's cursors", "reason", reason)
 	l.keeper.forget()
 	l.dirty = true
 	l.retryAt = time.Now().Add(l.retries.NextBackOff()) // a server that goes away says so before it hangs up

@@ -173,7 +173,7 @@ func (l *lane) run(ctx context.Context) {
 // found nothing to do.
 func (l *lane) step(ctx, work context.Context) {
 	l.adopt(ctx)
-	l.take()
+	l.take(ctx)
 	l.fetch(ctx)
 	l.takeDue(ctx)
 	l.claim(ctx)
@@ -233,7 +233,7 @@ func (l *lane) wait(ctx context.Context) {
 		if ok {
 			l.accept(it)
 		} else {
-			l.readerEnded()
+			l.readerEnded(ctx)
 		}
 	case c := <-l.results:
 		l.returned(c)
