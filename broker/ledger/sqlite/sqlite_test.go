@@ -45,7 +45,7 @@ func TestASchemaThatIsNotThisProgramsIsRefusedWithWhatToDo(t *testing.T) {
 		}
 	}
 	refused("run `vagus ledger migrate -c worker.yaml`")
-	for _, want := range []int{3, 0} {
+	for _, want := range []int{4, 0} {
 		if names, err := sqlite.Migrate(t.Context(), path); err != nil || len(names) != want {
 			t.Fatalf("migrate: %v, %v, want %d", names, err, want)
 		}
