@@ -42,8 +42,8 @@ type probe struct {
 	Request   string `json:"request,omitempty"`
 }
 
-// collides returns the units whose idempotency value one has that came before. They are found by that value: "|| ”" keeps
-// a planner that knows nothing of the table yet from reading all units of the feed and of the site for it.
+// collides returns the units whose idempotency value one has that came before. They are found by that value: an empty text
+// behind site and feed keeps a planner that knows nothing of the table yet from reading all units of both for it.
 const collides = `SELECT p.n FROM
 	(SELECT d.n, EXISTS (SELECT 1 FROM units x WHERE x.idem = d.idem AND x.idem <> '' AND x.target = d.target AND x.site || '' = d.site AND x.feed || '' = d.feed
 			AND x.message_id <> d.message_id AND x.seq < d.seq) AS collides
