@@ -159,11 +159,13 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// DiedAt says whether the child, which has ended, ended itself at a failpoint.
+// DiedAt says whether the child, which has ended, ended itself at a failpoint. Its other threads may
+// have written a line after the one that says so.
 func (p *Process) DiedAt(point string) bool {
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	lines := bytes.Split(bytes.TrimSpace(p.Logged()), []byte("\n"))
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL && bytes.Contains(lines[len(lines)-1], []byte(`"msg":"failpoint hit","point":"`+point+`"`))
+	life := p.Logged()
+	life = life[max(bytes.LastIndex(life, []byte(`"msg":"starting"`)), 0):]
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL && bytes.Contains(life, []byte(`"msg":"failpoint hit","point":"`+point+`"`))
 }
 
 // Logged returns the child's log so far, and nothing if there is none.
