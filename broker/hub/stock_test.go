@@ -12,7 +12,6 @@ import (
 
 	"github.com/vagus-health/vagus/broker/hub"
 	"github.com/vagus-health/vagus/broker/link"
-	"github.com/vagus-health/vagus/broker/stream"
 )
 
 // The rendered configuration is for a server that nobody here wrote: the stock
@@ -77,7 +76,7 @@ func TestAStockServerServesWithTheRenderedConfiguration(t *testing.T) {
 		if err := hub.ProvisionStock(t.Context(), c, "tls://"+addr); err != nil {
 			return err
 		}
-		m := nats.NewMsg(stream.UnitSubject("north", "odoo", 1, "adt", "abcdefghijklm"))
+		m := nats.NewMsg("unit.north.odoo.1.adt.live")
 		m.Header.Set(nats.MsgIdHdr, "u1")
 		_, err := nc.RequestMsg(m, time.Second)
 		return err

@@ -119,7 +119,7 @@ func (l *lane) packOne(ctx context.Context, u *broker.Unit, m mark) (*parcel, er
 		set(stream.HeaderTrace, tp)
 	}
 	return &parcel{mark: m, unit: &bare, span: span, size: size,
-		msg: &nats.Msg{Subject: stream.UnitSubject(u.Site, u.Target, u.Partition(), u.Feed, broker.ShortID(u.ID)), Header: h, Data: data}}, nil
+		msg: &nats.Msg{Subject: stream.UnitSubject(u), Header: h, Data: data}}, nil
 }
 
 // asRemap makes of a parcel the answer to a request: it must not look like the

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -51,7 +52,7 @@ func TestALoneUnitGoesAtOnceWithItsHeaders(t *testing.T) {
 			t.Errorf("header %s is %q, want %q", k, got.Header.Get(k), want)
 		}
 	}
-	if want := stream.UnitSubject("north", "odoo", u.Partition(), "adt", broker.ShortID(u.ID)); got.Subject != want {
+	if want := fmt.Sprintf("unit.north.odoo.%d.adt.live", u.Partition()); got.Subject != want {
 		t.Errorf("subject %s, want %s", got.Subject, want)
 	}
 	until(t, "nothing waits", func() bool {

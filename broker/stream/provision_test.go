@@ -2,6 +2,8 @@ package stream
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 func running(t *testing.T) jetstream.JetStream {
@@ -188,14 +192,35 @@ func TestARemapRequestIsCheckedBeforeItIsSent(t *testing.T) {
 	}
 }
 
+func TestSubjectsDoNotGrowWithUnits(t *testing.T) {
+	t.Parallel()
+	subjects := map[string]bool{}
+	for n := range 10_000 {
+		u := broker.Unit{ID: broker.NewMessageID("main", "north", "adt", strconv.Itoa(n), nil), Site: "north", Target: "odoo", Feed: "adt", Key: strconv.Itoa(n % 500)}
+		subjects[UnitSubject(&u)] = true
+	}
+	if len(subjects) > broker.Partitions {
+		t.Errorf("10,000 units of a feed travel on %d subjects: a server keeps each of them in memory", len(subjects))
+	}
+}
+
 func TestAUnitsSubjectIsReadBack(t *testing.T) {
 	t.Parallel()
-	site, target, partition, feed, mid, err := ParseUnitSubject(UnitSubject("north", "odoo", 7, "adt", "abc"))
-	if site != "north" || target != "odoo" || partition != 7 || feed != "adt" || mid != "abc" || err != nil {
-		t.Error(site, target, partition, feed, mid, err)
+	u := broker.Unit{ID: "1", Site: "north", Target: "odoo", Feed: "adt", Key: "a"}
+	want := fmt.Sprintf("unit.north.odoo.%d.adt.", u.Partition())
+	for lane, token := range map[string]string{"": "live", "bulk": "bulk"} {
+		u.Lane = lane
+		subject := UnitSubject(&u)
+		site, target, partition, feed, err := ParseUnitSubject(subject)
+		if subject != want+token || site != "north" || target != "odoo" || partition != u.Partition() || feed != "adt" || err != nil {
+			t.Error(subject, site, target, partition, feed, err)
+		}
+	}
+	if _, _, partition, _, err := ParseUnitSubject("unit.north.odoo.7.adt.k3q9w2m4x7b1z"); partition != 7 || err != nil {
+		t.Errorf("a unit of an older site: partition %d, %v", partition, err)
 	}
 	for _, bad := range []string{"", "unit.a.b.c.d.e", "unit.a.b.1.d", "other.a.b.1.d.e", "unit.a.b.1.d.e.f"} {
-		if _, _, _, _, _, err := ParseUnitSubject(bad); err == nil {
+		if _, _, _, _, err := ParseUnitSubject(bad); err == nil {
 			t.Errorf("%q is read", bad)
 		}
 	}

@@ -272,8 +272,9 @@ func TestWhatIsNotToBeAppliedIsRecorded(t *testing.T) {
 	}
 	behind, last := unit("b", 2), unit("a", 2)
 	h.send(skip, dead, strange, behind)
-	m := message(moved)
-	m.Subject = stream.UnitSubject("south", moved.Target, moved.Partition(), moved.Feed, broker.ShortID(moved.ID))
+	m, elsewhere := message(moved), *moved
+	elsewhere.Site = "south"
+	m.Subject = stream.UnitSubject(&elsewhere)
 	if _, err := h.js.PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}

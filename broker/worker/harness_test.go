@@ -120,7 +120,7 @@ func message(u *broker.Unit) *nats.Msg {
 	if err != nil {
 		panic(err)
 	}
-	return &nats.Msg{Subject: stream.UnitSubject(u.Site, u.Target, u.Partition(), u.Feed, broker.ShortID(u.ID)), Data: data,
+	return &nats.Msg{Subject: stream.UnitSubject(u), Data: data,
 		Header: nats.Header{stream.HeaderUnit: {u.ID}, stream.HeaderMessage: {u.MessageID}}}
 }
 

@@ -61,7 +61,7 @@ func unitID(subject string, h nats.Header, data []byte) string {
 
 // readItem makes an item of a message of UNITS, whatever it holds.
 func readItem(subject string, h nats.Header, data []byte, seq uint64, at time.Time) *item {
-	site, target, part, feed, _, err := stream.ParseUnitSubject(subject)
+	site, target, part, feed, err := stream.ParseUnitSubject(subject)
 	it := &item{part: part}
 	it.mark = unitID(subject, h, data)
 	if err != nil { // no site's link publishes it; accept says so

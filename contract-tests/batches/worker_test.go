@@ -59,7 +59,7 @@ func throughWorker(b *testing.B, target broker.Target, units []*broker.Unit) tim
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := js.PublishMsg(b.Context(), &nats.Msg{Subject: stream.UnitSubject(u.Site, u.Target, u.Partition(), u.Feed, broker.ShortID(u.ID)), Data: data,
+		if _, err := js.PublishMsg(b.Context(), &nats.Msg{Subject: stream.UnitSubject(u), Data: data,
 			Header: nats.Header{stream.HeaderUnit: {u.ID}, stream.HeaderMessage: {u.MessageID}}}); err != nil {
 			b.Fatal(err)
 		}

@@ -89,7 +89,7 @@ func (s *stack) send(ctx context.Context, u *broker.Unit) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: stream.UnitSubject(u.Site, u.Target, u.Partition(), u.Feed, broker.ShortID(u.ID)), Data: data,
+	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: stream.UnitSubject(u), Data: data,
 		Header: nats.Header{stream.HeaderUnit: {u.ID}, stream.HeaderMessage: {u.MessageID}}})
 	return err
 }

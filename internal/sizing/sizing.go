@@ -21,7 +21,8 @@ const (
 	eventShare      = 95   // bytes in EVENTS: an outcome, many to an event
 	ledgerRow       = 1440 // bytes of a unit's row and its indexes, with the room that updates need
 	journalIndex    = 240  // bytes resident for each message that the journal keeps
-	unitIndex       = 460  // bytes resident for each unit that a hub keeps
+	unitIndex       = 5    // bytes resident for each unit that a hub keeps
+	recentUnit      = 125  // and for each whose id it remembers
 
 	agentTime  = 420e-6 // seconds of processor time, 8 senders; with 64 it is 255e-6
 	hubTime    = 100e-6 // on each server that holds a replica
@@ -32,6 +33,9 @@ const (
 // Measured, for each process under load, in bytes resident: windows, caches and garbage. At rest each has
 // about 75 MB.
 const agentMemory, hubMemory, workerMemory = 235e6, 230e6, 130e6
+
+// window is how long a hub remembers the ids of units (broker/stream).
+const window = 10 * time.Minute
 
 // Bounds of the design, in writes a second that reach the disk's flush.
 const (
@@ -106,7 +110,7 @@ func Of(l Load) (Estimate, error) {
 	units := kept(l.Rate, l.Hub)
 	hub := Part{Name: "hub", Count: l.Replicas,
 		Disk:   grown(units * float64(l.Unit+unitOverhead+eventShare)),
-		Memory: int64(hubMemory + units*unitIndex),
+		Memory: int64(hubMemory + units*unitIndex + kept(peak, min(l.Hub, window))*recentUnit),
 		Writes: min(peak, linkBatches*float64(l.Sites)), Cores: peak * hubTime}
 
 	workers := max(1, int(math.Ceil(peak*workerTime/float64(l.Machine.Cores))))
@@ -178,7 +182,7 @@ func remedy(p Part, l Load) string {
 		return fmt.Sprintf("%sfeeds on %d agents, or a larger server", shorter("a journal.retention of ", l.Journal, p.Full, time.Hour), times)
 	case "hub":
 		if p.By == "memory" || p.By == "disk" {
-			return fmt.Sprintf("%s%d tenants on hubs of their own (%d servers in all), or larger servers: each replica of a tenant's stream has all of its units, and its index in memory",
+			return fmt.Sprintf("%s%d tenants on hubs of their own (%d servers in all), or larger servers: each replica of a tenant's stream has all of its units",
 				shorter("a max_age of ", l.Hub, p.Full, 24*time.Hour), times, times*l.Replicas)
 		}
 		return fmt.Sprintf("%d tenants on hubs of their own", times)
