@@ -39,6 +39,7 @@ type Config struct {
 
 	PingInterval time.Duration // 0 means 5 s; a peer that misses two is gone
 	Watch        time.Duration // how often Run looks for new and removed sites; 0 means 1 s
+	Ask          time.Duration // how often sites and workers ask about their certificates; 0 means 1 min, while the authority is rotated 3 s
 	Logger       *slog.Logger
 }
 
@@ -73,6 +74,9 @@ func (c *Config) complete() error {
 	}
 	if c.Watch == 0 {
 		c.Watch = time.Second
+	}
+	if c.Ask == 0 {
+		c.Ask = time.Minute
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -6,7 +6,8 @@
 // A hub's directory is all that a hub knows. It is the same on every server of
 // a cluster (copy it, or mount it); the store is each server's own.
 //
-//	ca/ca.pem ca.key                  the hub's own certificate authority
+//	ca/ca.pem ca.key                  the hub's own certificate authority; two of them while it is rotated
+//	certificates/                     what sites and workers said of theirs
 //	servers/<server>/cert.pem key.pem one per server, renewed by itself
 //	route.key                         secret that servers of a cluster know each other by
 //	tenants/<tenant>/                 admin.nkey, worker.nkey, ordering.key

@@ -52,13 +52,18 @@ func open(ctx context.Context, c Config) (*Hub, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	if _, err := c.ensure(); err != nil {
+	h := &Hub{cfg: c}
+	h.digest = h.look() // of before what is made now, so that nothing is missed
+	made, err := c.ensure()
+	if err != nil {
 		return nil, err
+	}
+	if made {
+		h.digest = h.look()
 	}
 	if err := checkKey(c.Store, c.Key); err != nil {
 		return nil, err
 	}
-	h := &Hub{cfg: c}
 	opts, err := h.options()
 	if err != nil {
 		return nil, err
@@ -70,7 +75,6 @@ func open(ctx context.Context, c Config) (*Hub, error) {
 		return nil, err
 	}
 	h.srv.SetLoggerV2(logger{c.Logger}, false, false, false)
-	h.digest = h.look()
 	go h.srv.Start() // ends with Shutdown
 	for deadline := time.Now().Add(startTimeout); !h.srv.ReadyForConnections(100 * time.Millisecond); {
 		if ctx.Err() != nil || time.Now().After(deadline) || !h.srv.Running() {
@@ -101,6 +105,9 @@ func free(ctx context.Context, address string) error {
 // the end stops the server so that clients and cluster notice at once.
 func (h *Hub) Run(ctx context.Context) error {
 	defer h.Close()
+	if err := h.answerCertificates(ctx); err != nil {
+		return fmt.Errorf("answer who asks about certificates: %w", err)
+	}
 	tick := time.NewTicker(h.cfg.Watch)
 	defer tick.Stop()
 	renew := time.NewTicker(6 * time.Hour)
@@ -212,10 +219,18 @@ func (h *Hub) Reload(ctx context.Context) error {
 func (h *Hub) reloadIfChanged(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now := h.look(); now != h.digest {
-		return h.reload(ctx, now)
+	now := h.look() // before all else: what changes meanwhile is for the next time
+	if now == h.digest {
+		return nil
 	}
-	return nil
+	// Another authority signs other certificates.
+	if _, err := h.cfg.ensure(); err != nil {
+		return err
+	}
+	if err := h.cfg.ensureWorkers(""); err != nil { // a server does not take the others' bundle over
+		return err
+	}
+	return h.reload(ctx, now)
 }
 
 // reload holds mu. The digest is kept only when all went well, so that Run
@@ -367,7 +382,7 @@ func (h *Hub) ensureWorkers() error { return h.cfg.ensureWorkers(h.URL()) }
 // look returns a digest of what a reload depends on.
 func (h *Hub) look() [sha256.Size]byte {
 	d := sha256.New()
-	for _, pattern := range []string{"sites/*.yaml", "servers/" + h.cfg.Name + "/*.pem", "ca/ca.pem"} {
+	for _, pattern := range []string{"sites/*.yaml", "servers/" + h.cfg.Name + "/*.pem", "ca/ca.*"} {
 		paths, _ := filepath.Glob(filepath.Join(h.cfg.Dir, filepath.FromSlash(pattern)))
 		for _, p := range paths {
 			if st, err := os.Stat(p); err == nil {

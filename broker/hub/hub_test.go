@@ -123,6 +123,7 @@ func TestSitesCanDoNothingButTheirOwn(t *testing.T) {
 		"$JS.FC.x", "_INBOX.worker.x", "_INBOX_south.x",
 		"$JS.API.CONSUMER.MSG.NEXT.DOWN.south_emit", "$JS.API.CONSUMER.INFO.DOWN.north_emit", "$JS.API.CONSUMER.DELETE.DOWN.north_emit", "$JS.ACK.DOWN.north_emit.1.1.1.1.0",
 		"down.north.emit.z", "down.south.emit.z", "answer.south.x", "answer.north.x.y", "answer.north", "answer.x",
+		"certificate.site.south", "certificate.worker", "certificate.site.north.x",
 	} {
 		if err := a.Publish(subject, []byte("attack")); err != nil {
 			t.Fatal(err)

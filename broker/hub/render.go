@@ -147,6 +147,7 @@ func sitePublish(site string) []string {
 	return []string{
 		"unit." + site + ".>",
 		"event." + site + ".agent.*.*",
+		stream.SiteCertificate(site),
 		"$JS.API.DIRECT.GET." + stream.Units + ".unit." + site + ".>",
 		"$JS.API.CONSUMER.MSG.NEXT." + remaps,
 		"$JS.ACK." + remaps + ".>",
@@ -159,7 +160,7 @@ func sitePublish(site string) []string {
 // deleting streams by mistake; a worker that is taken over is not held by it,
 // because it is in the tenant's account (see renderAccount).
 var workerPublish = []string{
-	"down.>", "event.>",
+	"down.>", "event.>", stream.WorkerCertificate,
 	"$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES",
 	"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*",
 	"$JS.API.CONSUMER.CREATE." + stream.Units + ".>", "$JS.API.CONSUMER.CREATE." + stream.Events + ".>",

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,7 +103,11 @@ func RemoveSite(dir, name string) error {
 		err = nil // an earlier attempt to add or remove it was cut off
 	}
 	atRemoved.Hit()
-	return errors.Join(err, os.RemoveAll(bundle))
+	said := os.Remove(peerFile(dir, "site", "", name))
+	if errors.Is(said, fs.ErrNotExist) {
+		said = nil
+	}
+	return errors.Join(err, os.RemoveAll(bundle), os.RemoveAll(renewedDir(dir, name)), said)
 }
 
 // Sites returns the sites of a hub's directory, by name.
@@ -158,10 +163,11 @@ func ensureTenant(dir, tenant string) error {
 }
 
 // ensureWorkerBundle writes the directory that a tenant's workers connect
-// with. It is made again when the URL has changed; the key stays.
-func ensureWorkerBundle(dir, tenant string, ca *authority, urls []string) error {
+// with. In one that is there, what has changed is replaced: the URL, the authorities, a
+// certificate that is due; the keys stay.
+func ensureWorkerBundle(dir, tenant string, ca *authority, url string) error {
 	path := filepath.Join(dir, "workers", tenant)
-	files, _, err := bundleFiles(ca, "worker", "worker", SiteConfig{Tenant: tenant, URLs: urls})
+	files, _, err := bundleFiles(ca, "worker", "worker", SiteConfig{Tenant: tenant, URLs: []string{url}})
 	if err != nil {
 		return err
 	}
@@ -172,7 +178,33 @@ func ensureWorkerBundle(dir, tenant string, ca *authority, urls []string) error 
 	if err != nil || made {
 		return err
 	}
-	return replaceFile(filepath.Join(path, "link.yaml"), files["link.yaml"])
+	has, err := os.ReadFile(filepath.Join(path, "worker.pem"))
+	if err != nil {
+		return err
+	}
+	cert, err := parseCertificate(has)
+	if err != nil {
+		return fmt.Errorf("%s/worker.pem: %w", path, err)
+	}
+	put := []string{"ca.pem"} // trust before the certificate, as everywhere
+	if url != "" {
+		put = append(put, "link.yaml")
+	}
+	if ca.due(cert, time.Now()) {
+		if files["worker.pem"], err = ca.again("worker", cert.PublicKey); err != nil {
+			return err
+		}
+		put = append(put, "worker.pem")
+	}
+	for _, name := range put {
+		if old, err := os.ReadFile(filepath.Join(path, name)); err == nil && bytes.Equal(old, files[name]) {
+			continue
+		}
+		if err := replaceFile(filepath.Join(path, name), files[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bundleFiles makes a peer's certificate, key and nkey, and the link.yaml that

@@ -40,7 +40,8 @@ func ProvisionStock(ctx context.Context, c Config, url string) error {
 	return nil
 }
 
-// ensureWorkers writes the bundle of each tenant's workers.
+// ensureWorkers writes the bundle of each tenant's workers, or what is not as it should be
+// in it; with no url that stays.
 func (c *Config) ensureWorkers(url string) error {
 	ca, err := openAuthority(c.Dir)
 	if err != nil {
@@ -51,7 +52,7 @@ func (c *Config) ensureWorkers(url string) error {
 		return err
 	}
 	for _, t := range tenants {
-		if err := ensureWorkerBundle(c.Dir, t, ca, []string{url}); err != nil {
+		if err := ensureWorkerBundle(c.Dir, t, ca, url); err != nil {
 			return err
 		}
 	}

@@ -132,6 +132,7 @@ func Connect(b *Bundle, d Dial) (*nats.Conn, error) {
 			return nil, err
 		}
 		o.Secure, o.TLSConfig, o.TLSHandshakeFirst = true, cfg, true
+		o.RootCAsCB = b.roots // at every connection
 		o.Nkey, o.SignatureCB = public, b.sign
 	}
 	o.AllowReconnect, o.MaxReconnect, o.RetryOnFailedConnect, o.IgnoreAuthErrorAbort = true, -1, true, true
@@ -159,13 +160,9 @@ func Connect(b *Bundle, d Dial) (*nats.Conn, error) {
 }
 
 func (b *Bundle) tlsConfig() (*tls.Config, error) {
-	pem, err := os.ReadFile(b.CA)
+	pool, err := b.roots()
 	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca: %s holds no certificate", b.CA)
+		return nil, err
 	}
 	load := func() (*tls.Certificate, error) {
 		c, err := tls.LoadX509KeyPair(b.Certificate, b.Key)
@@ -176,6 +173,18 @@ func (b *Bundle) tlsConfig() (*tls.Config, error) {
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }}, nil
+}
+
+func (b *Bundle) roots() (*x509.CertPool, error) {
+	pem, err := os.ReadFile(b.CA)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca: %s holds no certificate", b.CA)
+	}
+	return pool, nil
 }
 
 func (b *Bundle) keyPair() (nkeys.KeyPair, error) {

@@ -169,6 +169,9 @@ func New(c Config) (*Link, error) {
 	if l.metrics, err = newMetrics(l); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
+	if err := c.Bundle.measure(c.Meter); err != nil {
+		return nil, fmt.Errorf("link: %w", err)
+	}
 	return l, nil
 }
 
@@ -193,6 +196,9 @@ func (l *Link) Run(ctx context.Context) error {
 		ln := l.lanes[f]
 		wg.Go(func() { ln.run(ctx, nc, js) })
 		wg.Go(func() { ln.trim(ctx) })
+	}
+	if l.cfg.Dialer == nil { // else the bundle's certificate is not used
+		wg.Go(func() { _ = KeepCertificate(ctx, nc, l.cfg.Bundle, "", l.cfg.Logger, nil) }) // without a meter it has no error
 	}
 	wg.Go(func() { l.serveDown(ctx, nc, stream.Remaps(l.cfg.Bundle.Name), l.handle) })
 	if len(l.outlets) > 0 {

@@ -60,6 +60,7 @@ func (cmd upCmd) Run(c *console) error {
 type hubCmd struct {
 	Run       hubRunCmd       `cmd:"" default:"withargs" help:"Run the hub (what vagus hub alone does)."`
 	Provision hubProvisionCmd `cmd:"" help:"On a stock nats-server: create the streams, and what sites need that were added."`
+	Authority authorityCmd    `cmd:"" help:"Who signs the certificates of servers, sites and workers, and its rotation."`
 	Render    hubRenderCmd    `cmd:"" help:"Print the configuration of a stock nats-server that does what the hub does."`
 }
 
@@ -82,6 +83,7 @@ func (cmd hubRunCmd) Run(c *console) error {
 type siteCmd struct {
 	Add    siteAddCmd    `cmd:"" help:"Make a site's keys and certificate, and let it in."`
 	Ls     siteLsCmd     `cmd:"" help:"List the sites that may connect."`
+	Renew  siteRenewCmd  `cmd:"" help:"Make a new certificate for a site that can not get it over the link."`
 	Remove siteRemoveCmd `cmd:"" help:"Shut a site out at once."`
 }
 
@@ -114,11 +116,23 @@ func (cmd siteLsCmd) Run(c *console) error {
 	if cmd.Output == "json" {
 		return c.printJSON(sites)
 	}
+	has := map[string]hub.Peer{}
+	if a, err := hub.ReadAuthority(cmd.Hub); err == nil { // a directory that no hub ran on has none yet
+		for _, p := range a.Peers {
+			if p.Role == "site" {
+				has[p.Name] = p
+			}
+		}
+	}
 	rows := make([][]cell, 0, len(sites))
 	for _, s := range sites {
-		rows = append(rows, texts(s.Name, s.Tenant, c.when(s.Added), s.Nkey))
+		p, heard := has[s.Name], "never"
+		if !p.Heard.IsZero() {
+			heard = c.when(p.Heard)
+		}
+		rows = append(rows, texts(s.Name, s.Tenant, c.when(s.Added), orDash(p.Authority), c.until(p.Until), heard, s.Nkey))
 	}
-	c.table([]column{{head: "SITE"}, {head: "TENANT"}, {head: "ADDED"}, {head: "PUBLIC KEY"}}, rows)
+	c.table([]column{{head: "SITE"}, {head: "TENANT"}, {head: "ADDED", drop: 2}, {head: "CERTIFICATE OF"}, {head: "UNTIL"}, {head: "HEARD"}, {head: "PUBLIC KEY", drop: 1}}, rows)
 	return nil
 }
 

@@ -38,6 +38,12 @@ func command() {
 		_, err = hub.AddSite(words[1], words[2], hub.SiteConfig{URLs: []string{words[3]}})
 	case words[0] == "remove":
 		err = hub.RemoveSite(words[1], words[2])
+	case words[0] == "begin":
+		err = hub.BeginRotation(words[1])
+	case words[0] == "switch":
+		err = hub.SwitchAuthority(words[1], false)
+	case words[0] == "finish":
+		err = hub.FinishRotation(words[1], false)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -142,6 +148,7 @@ ops: { listen: %q, token: { file: token } }
 	s.addWorker()
 	d.dies(t, s.workers[0], "odoo.whole", 2, nil)
 	d.lives(s.workers[0])
+	s.rotate(t, d, hubDir)
 	before := s.ackedSoFar()
 	s.wait("messages after the last end", 60*time.Second, func() bool { return s.ackedSoFar() > before+20 })
 	h.end()
@@ -151,5 +158,43 @@ ops: { listen: %q, token: { file: token } }
 	last := s.acked[len(s.acked)-1].ControlID
 	if !slices.ContainsFunc(units[last], func(u ledger.Unit) bool { return strings.HasPrefix(u.Mapping, "registration@2") }) {
 		t.Errorf("the last message was mapped by %v", units[last])
+	}
+}
+
+// rotate has the hub's authority rotated while messages flow. Everybody who has a part in it dies half done.
+func (s *system) rotate(t *testing.T, d *deaths, hubDir string) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err, s.lastWords())
+		}
+	}
+	of := func() *hub.Authority {
+		a, err := hub.ReadAuthority(hubDir)
+		must(err)
+		return a
+	}
+	begin := newCommand(t, s.dir, "begin", hubDir)
+	if d.dies(t, begin, "authority.keyed", 1, nil) {
+		must(begin.ends())
+	}
+	newest := of().Certificates[1].ID
+	d.dies(t, s.agent, "link.trusted", 1, nil)
+	d.dies(t, s.hub, "authority.signed", 1, func() { d.lives(s.agent) })
+	d.lives(s.hub)
+	s.wait("certificates of the new authority", 60*time.Second, func() bool {
+		return !slices.ContainsFunc(of().Peers, func(p hub.Peer) bool { return p.Authority != newest || len(p.Trusts) != 2 })
+	})
+	if !d.dies(t, newCommand(t, s.dir, "switch", hubDir), "authority.switched", 1, nil) {
+		s.wait("the switch", 60*time.Second, func() bool { return of().Stage == hub.Switched })
+	}
+	s.wait("a server of the new authority", 60*time.Second, func() bool { return of().Servers[0].Authority == newest })
+	if !d.dies(t, newCommand(t, s.dir, "finish", hubDir), "authority.finished", 1, nil) {
+		s.wait("the finish", 60*time.Second, func() bool { return of().Stage == hub.Settled })
+	}
+	d.lives(s.agent)
+	if a := of(); len(a.Certificates) != 1 || a.Certificates[0].ID != newest || a.Stage != hub.Settled {
+		t.Errorf("the authorities are %+v", a)
 	}
 }

@@ -196,7 +196,7 @@ func (a *Agent) sitesNow(ctx context.Context) ([]ops.SiteStatus, error) {
 // Status is how the site is now.
 func (a *Agent) Status(ctx context.Context) (ops.SiteStatus, error) {
 	state := a.link.State(ctx)
-	s := ops.SiteStatus{Site: a.site.Name, LinkUp: state.Connected, Mappings: ops.MappingStatus(a.keeper.Status())}
+	s := ops.SiteStatus{Site: a.site.Name, LinkUp: state.Connected, CertificateUntil: a.site.Until(), Mappings: ops.MappingStatus(a.keeper.Status())}
 	for _, lane := range state.Lanes {
 		src := a.sources[lane.Feed]
 		problem := src.problem()

@@ -100,6 +100,9 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 		w.whole.promise = func(ctx context.Context, target string) string { return promise(ctx, promisers[target]) }
 	}
 	w.run("worker", w.worker.Run)
+	w.run("certificate", func(ctx context.Context) error {
+		return link.KeepCertificate(ctx, w.nc, bundle, name, w.log, w.meter())
+	})
 	w.run("prune", w.prune)
 	return w.serve(ctx, ops.APIConfig{Ledger: w.ledger, Targets: w.targets, Bounds: w.bounds},
 		ops.Check{Name: "ledger", Run: func(ctx context.Context) error { _, err := w.ledger.Replays(ctx); return err }},

@@ -41,13 +41,14 @@ type LaneStatus struct {
 
 // SiteStatus is what an agent knows about itself.
 type SiteStatus struct {
-	Site      string        `json:"site"`
-	LinkUp    bool          `json:"link_up"`
-	LinkSince time.Time     `json:"link_since,omitzero"` // up or down since
-	Problem   string        `json:"problem,omitempty"`   // why it is down
-	Mappings  MappingStatus `json:"mappings,omitzero"`
-	Feeds     []FeedStatus  `json:"feeds"`
-	Verdict   Verdict       `json:"verdict"` // filled in by [Status.Judge]
+	Site             string        `json:"site"`
+	LinkUp           bool          `json:"link_up"`
+	LinkSince        time.Time     `json:"link_since,omitzero"`        // up or down since
+	Problem          string        `json:"problem,omitempty"`          // why it is down
+	CertificateUntil time.Time     `json:"certificate_until,omitzero"` // when the hub lets it in no more; it is renewed long before, by itself
+	Mappings         MappingStatus `json:"mappings,omitzero"`
+	Feeds            []FeedStatus  `json:"feeds"`
+	Verdict          Verdict       `json:"verdict"` // filled in by [Status.Judge]
 }
 
 // MappingStatus is which mappings a site runs.

@@ -76,6 +76,8 @@ const (
 	retryAlert  = 15 * time.Minute // a unit that has been retried for so long is a person's business
 	behindAlert = 10 * time.Minute // a backlog that takes longer than this to clear
 	idleAfter   = 5 * time.Minute
+	// certificateAlert is how long before its end a certificate is a person's business: it should have been renewed by itself.
+	certificateAlert = 30 * 24 * time.Hour
 )
 
 // judge says in one sentence how a lane does at now, the worst first. Times in
@@ -180,6 +182,8 @@ func judgeLink(now time.Time, s SiteStatus) Verdict {
 	switch {
 	case full >= 0.9:
 		return Verdict{Broken, fmt.Sprintf("a journal is %.0f%% full: its senders are refused at 100%%", full*100)}
+	case !s.CertificateUntil.IsZero() && now.After(s.CertificateUntil):
+		return Verdict{Broken, "its certificate ran out at " + clock(now, s.CertificateUntil) + ", the hub lets it in no more" + wait(waiting) + ", intake goes on: " + renewing(s.Site)}
 	case !s.LinkUp:
 		t := "link down"
 		if !s.LinkSince.IsZero() {
@@ -191,10 +195,17 @@ func judgeLink(now time.Time, s SiteStatus) Verdict {
 		return Verdict{Attention, t + wait(waiting) + ", intake goes on"}
 	case s.Mappings.Problem != "":
 		return Verdict{Attention, fmt.Sprintf("new mappings refused since %s, those of %s stay in force: %s", clock(now, s.Mappings.ProblemAt), clock(now, s.Mappings.Loaded), s.Mappings.Problem)}
+	case !s.CertificateUntil.IsZero() && now.After(s.CertificateUntil.Add(-certificateAlert)):
+		return Verdict{Attention, "its certificate runs out in " + span(s.CertificateUntil.Sub(now)) + " and was not renewed over the link, the agent's log says why: " + renewing(s.Site)}
 	case waiting > 0 && older(now, oldest, lateAfter):
 		return Verdict{Fine, "catching up: " + number(waiting) + " to send"}
 	}
 	return Verdict{Fine, "connected"}
+}
+
+// renewing says how people renew a site's certificate.
+func renewing(site string) string {
+	return "run vagus site renew " + site + " at the hub and put its files into the site's bundle"
 }
 
 // judgeIntake says how a feed receives.

@@ -113,6 +113,14 @@ func TestTheVerdictOfASite(t *testing.T) {
 		"new mappings that are refused are told with their place": {
 			SiteStatus{LinkUp: true, Mappings: MappingStatus{Loaded: ago(time.Hour), Problem: "/etc/adt.map.yaml:7:3: error[path]: PID has no x", ProblemAt: ago(12 * time.Minute)}, Feeds: []FeedStatus{{Listening: true, LastReceived: ago(time.Second)}}},
 			Verdict{Attention, "new mappings refused since 03:12, those of 02:24 stay in force: /etc/adt.map.yaml:7:3: error[path]: PID has no x"}, Verdict{Fine, "receiving"}},
+		"a certificate that ran out is told with what to do": {
+			SiteStatus{Site: "st-mary", LinkSince: ago(12 * time.Minute), CertificateUntil: ago(12 * time.Minute), Feeds: []FeedStatus{{Listening: true, LastReceived: ago(time.Second), Waiting: 340}}},
+			Verdict{Broken, "its certificate ran out at 03:12, the hub lets it in no more, 340 wait, intake goes on: run vagus site renew st-mary at the hub and put its files into the site's bundle"}, Verdict{Fine, "receiving"}},
+		"a certificate that was not renewed is told a month before": {
+			SiteStatus{Site: "st-mary", LinkUp: true, CertificateUntil: now.Add(29 * 24 * time.Hour), Feeds: []FeedStatus{{Listening: true, LastReceived: ago(time.Second)}}},
+			Verdict{Attention, "its certificate runs out in 29 days and was not renewed over the link, the agent's log says why: run vagus site renew st-mary at the hub and put its files into the site's bundle"}, Verdict{Fine, "receiving"}},
+		"one with more time is not spoken of": {
+			SiteStatus{LinkUp: true, CertificateUntil: now.Add(31 * 24 * time.Hour), Feeds: []FeedStatus{{Listening: true, LastReceived: ago(time.Second)}}}, Verdict{Fine, "connected"}, Verdict{Fine, "receiving"}},
 		"after a cut it catches up": {
 			feed(FeedStatus{Listening: true, LastReceived: ago(time.Hour), Waiting: 1500, OldestWaiting: ago(time.Hour)}), Verdict{Fine, "catching up: 1,500 to send"}, Verdict{Fine, "idle since 02:24"}},
 	} {
