@@ -42,8 +42,8 @@ func KeepCertificate(ctx context.Context, nc *nats.Conn, b *Bundle, name string,
 			return err
 		}
 	}
-	connected := nc.StatusChanged(nats.CONNECTED)
-	defer nc.RemoveStatusListener(connected)
+	changed := nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING)
+	defer nc.RemoveStatusListener(changed)
 	warned, failed, retry := 0, "", askSoonest
 	for {
 		wait := time.Minute
@@ -67,7 +67,7 @@ func KeepCertificate(ctx context.Context, nc *nats.Conn, b *Bundle, name string,
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
-		case <-connected:
+		case <-changed:
 		}
 	}
 }

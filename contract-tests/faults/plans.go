@@ -20,6 +20,7 @@ func plans(long time.Duration, only string) []plan {
 		{name: "exactly", shape: shape{hubs: 1, workers: 2, addon: true}, volume: hospital, play: mixed(long / 2)},
 		{name: "workers", shape: shape{hubs: 1, workers: 1}, volume: hospital, play: workers},
 		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
+		{name: "certificates", shape: shape{hubs: 1, workers: 2}, volume: ward, play: certificates},
 		{name: "stores", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: stores},
 		{name: "restored", shape: shape{hubs: 1, workers: 2, addon: true}, volume: ward, play: restored},
 		{name: "names", shape: shape{hubs: 1, workers: 2, names: true}, volume: ward, play: naming},
