@@ -202,12 +202,9 @@ func (l *lane) settle(s *session, m *nats.Msg, r *round) {
 	p.left--
 	switch {
 	case refused == nil:
-		p.stored = append(p.stored, seq)
+		p.places[sl.i].seq = seq
 		r.bytes += sl.bytes
 		r.last = max(r.last, seq)
-	case errors.Is(refused, errPresent):
-		l.outBytes -= sl.bytes
-		p.dups = append(p.dups, sl.i)
 	default:
 		l.outBytes -= sl.bytes
 		if p.err == nil {
@@ -283,12 +280,17 @@ func (l *lane) commit(s *session, r *round) {
 	}
 	atSynced.Hit()
 	for _, p := range r.ready {
-		if err == nil && p.err == nil && p.only != nil && len(p.stored) == 1 {
-			l.recent.put(p.stored[0], p.only)
+		if err == nil && p.err == nil {
+			l.ids.put(p.places)
+			if p.only != nil {
+				l.recent.put(p.places[0].seq, p.only)
+			}
 		}
-		p.finish(err)
+		l.finish(p, err)
 	}
+	x := l.ids
 	l.mu.Unlock()
+	x.save()
 	l.syncMu.Unlock()
 }
 
@@ -309,8 +311,11 @@ func (l *lane) audit(grown, acked int64) error {
 func (l *lane) takeBack(s *session, p *step) {
 	ctx, cancel := context.WithTimeout(context.Background(), stuckAfter)
 	defer cancel()
-	for _, seq := range p.stored {
-		if err := s.stream.DeleteMsg(ctx, seq); err != nil {
+	for _, at := range p.places {
+		if at.seq == 0 { // refused
+			continue
+		}
+		if err := s.stream.DeleteMsg(ctx, at.seq); err != nil {
 			l.j.log.Error("journal: take back an unfinished step", "feed", l.feed, "error", err)
 			l.mu.Lock()
 			l.broken = true
@@ -321,15 +326,10 @@ func (l *lane) takeBack(s *session, p *step) {
 }
 
 // Error codes of the JetStream API (nats-server errors.json).
-const (
-	codeWrongLastSequence = 10071
-	codeTooLarge          = 10054
-)
+const codeTooLarge = 10054
 
 // What stands around the stream's name and the sequence in a PubAck.
 var ackBegins, ackGoesOn, ackEnds = []byte(`{"stream":"`), []byte(`","seq":`), []byte(`}`)
-
-var errPresent = errors.New("an entry with this id is there")
 
 // readAck reads a PubAck: the sequence, or why the message was refused.
 func readAck(data []byte) (uint64, error) {
@@ -357,8 +357,6 @@ func readAck(data []byte) (uint64, error) {
 		return ack.Seq, nil
 	case ack.Error == nil:
 		return 0, errors.New("the server's acknowledgement has no sequence")
-	case ack.Error.ErrCode == codeWrongLastSequence:
-		return 0, errPresent
 	case ack.Error.Code == 503 || ack.Error.Code == 429 || ack.Error.Code == 500:
 		return 0, fmt.Errorf("%s (%d): %w", ack.Error.Description, ack.Error.ErrCode, broker.ErrFull)
 	case ack.Error.ErrCode == codeTooLarge:

@@ -2,7 +2,7 @@
 // the order in which it came, until the cloud has it and the retention is over.
 //
 // It is an embedded nats-server that listens nowhere, with one stream per feed:
-// JOURNAL_<feed>, subjects journal.<feed>.<mid>, file storage, one replica,
+// JOURNAL_<feed>, subject journal.<feed>.message, file storage, one replica,
 // limits retention, discard new. A message's fields are headers, its body is
 // the payload. The stream refuses at max_bytes and never drops; [Journal.Trim]
 // is the only thing that removes.
@@ -60,11 +60,14 @@
 //
 // # Once
 //
-// Each message is published on condition that its subject, which holds its
-// short id, has none yet. So a message is recognised for as long as the
-// journal has it, however long ago it came and wherever the clock was set to:
-// the server's Msg-Id window, which costs memory and goes by the clock, is not
-// used. Of two messages with the same short id both are kept.
+// A message is recognised for as long as the journal has it, however long ago it came
+// and wherever the clock was set to, by a table of the journal's own: a hash of its id, and where it
+// stands, where the message itself is compared. Who brings one that is on its way waits for it. Of two
+// messages with the same short id both are kept.
+//
+// The server's own ways cost more. A Msg-Id window goes by the clock. A subject for each message, on
+// condition that it has none yet, took 190 bytes of memory a message where the table takes 36, and of the processor
+// 53 µs for each message of a large step where it is 36 now, and 1.5 s for a start with 500,000 messages, now 1.0 s.
 //
 // # Provisioned
 //

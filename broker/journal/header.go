@@ -28,16 +28,13 @@ const (
 	headerTraceOld = "traceparent"    // where entries of earlier versions have it
 )
 
-// absent makes the server refuse a message whose subject, and so whose id, is
-// in the stream already.
-var absent = []string{"0"}
+// subject is that of all messages of a feed, or of those that an earlier version stored
+// under their short ids ("*").
+func subject(feed, last string) string { return "journal." + feed + "." + last }
 
-func subject(feed, mid string) string { return "journal." + feed + "." + mid }
-
-// encode turns a message into what is published. Without once it is stored
-// whatever else has its subject.
-func encode(m *broker.Message, once bool) *nats.Msg {
-	h := make(nats.Header, 10)
+// encode turns a message into what is published.
+func encode(m *broker.Message) *nats.Msg {
+	h := make(nats.Header, 9)
 	values := make([]string, 0, 9) // of all headers, in one piece
 	set := func(key, value string) {
 		if value != "" {
@@ -58,10 +55,7 @@ func encode(m *broker.Message, once bool) *nats.Msg {
 	if g := m.Group; g != (broker.Group{}) {
 		set(headerGroup, strconv.Itoa(g.Index)+"/"+strconv.Itoa(g.Count)+"/"+g.ID)
 	}
-	if once {
-		h[nats.ExpectedLastSubjSeqHdr] = absent
-	}
-	return &nats.Msg{Subject: subject(m.Feed, broker.ShortID(m.ID)), Header: h, Data: m.Body}
+	return &nats.Msg{Subject: subject(m.Feed, "message"), Header: h, Data: m.Body}
 }
 
 var errHeader = errors.New("its headers are not those of a journal entry")

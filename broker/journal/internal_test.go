@@ -98,7 +98,7 @@ func TestAStepThatWasCutShortIsTakenBackByTheNextStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 3; i < 6; i++ { // as far as the step came
-		if _, err := s.nc.RequestMsg(encode(testMessage(i), true), 5*time.Second); err != nil {
+		if _, err := s.nc.RequestMsg(encode(testMessage(i)), 5*time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -288,7 +288,7 @@ func TestAMarkSurvivesATornWrite(t *testing.T) {
 func TestATraceIsReadWhereEarlierVersionsLeftIt(t *testing.T) {
 	t.Parallel()
 	m := &broker.Message{ID: "abc", Feed: "adt", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Body: broker.PHI("body")}
-	h := encode(m, true).Header
+	h := encode(m).Header
 	if got, err := decode("adt", h, m.Body); err != nil || got.Trace != m.Trace {
 		t.Errorf("as it is written now: %v", err)
 	}

@@ -174,7 +174,7 @@ func (j *Journal) Append(ctx context.Context, feed string, ms ...*broker.Message
 		return nil
 	}
 	start := time.Now()
-	dups, err := l.append(ctx, ms, true)
+	dups, err := l.append(ctx, ms)
 	j.met.appended(ctx, feed, len(ms), dups, time.Since(start), err)
 	if err != nil {
 		return fmt.Errorf("journal: append to %s: %w", feed, err)

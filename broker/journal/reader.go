@@ -169,7 +169,6 @@ func (l *lane) wait(ctx context.Context, seq uint64) error {
 // A request of the JetStream direct get API (nats ADR-31).
 type request struct {
 	Seq      uint64 `json:"seq,omitempty"`
-	LastFor  string `json:"last_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
@@ -256,8 +255,20 @@ func (l *lane) one(ctx context.Context, q request) (Entry, error) {
 	}
 }
 
+// find returns the entry whose message has a short id.
 func (l *lane) find(ctx context.Context, mid string) (Entry, error) {
-	return l.one(ctx, request{LastFor: subject(l.feed, mid)})
+	l.mu.Lock()
+	x := l.ids
+	l.mu.Unlock()
+	seq := x.where(idHash(mid))
+	if seq == 0 {
+		return Entry{}, ErrNotFound
+	}
+	e, err := l.one(ctx, request{Seq: seq})
+	if err == nil && (e.Position.Seq != seq || broker.ShortID(e.ID) != mid) {
+		err = ErrNotFound
+	}
+	return e, err
 }
 
 // locate returns the sequence at which a position's message stands.

@@ -90,7 +90,14 @@ func (j *Journal) start(ctx context.Context, reg *register) (err error) {
 		return err
 	}
 	sessions := map[string]*session{}
-	last := map[string]uint64{}
+	last, held := map[string]uint64{}, map[string]*ids{}
+	defer func() {
+		if err != nil {
+			for _, x := range held {
+				x.close()
+			}
+		}
+	}()
 	for _, f := range j.cfg.Feeds {
 		stream, err := j.stream(ctx, js, reg, f)
 		if err != nil {
@@ -98,7 +105,7 @@ func (j *Journal) start(ctx context.Context, reg *register) (err error) {
 		}
 		s := &session{nc: st.nc, stream: stream, prefix: st.nc.NewInbox() + ".",
 			acks: make(chan *nats.Msg, window+1), tokens: make(chan struct{}, window), down: make(chan struct{}), done: make(chan struct{}), turn: make(chan struct{}, 1)}
-		if last[f.Name], err = j.lanes[f.Name].recover(ctx, s); err != nil {
+		if last[f.Name], held[f.Name], err = j.lanes[f.Name].recover(ctx, s); err != nil {
 			return fmt.Errorf("feed %s: %w", f.Name, err)
 		}
 		sessions[f.Name] = s
@@ -128,7 +135,7 @@ func (j *Journal) start(ctx context.Context, reg *register) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := l.begin(s, last[feed]); err != nil {
+		if err := l.begin(s, last[feed], held[feed]); err != nil {
 			return err
 		}
 	}
@@ -157,8 +164,21 @@ func (j *Journal) stop() (err error) {
 }
 
 // recover opens a lane's mark, removes what a step that did not come to its
-// end has left, and returns the last sequence.
-func (l *lane) recover(ctx context.Context, s *session) (uint64, error) {
+// end has left, and returns the last sequence and what the stream holds.
+func (l *lane) recover(ctx context.Context, s *session) (last uint64, x *ids, err error) {
+	if last, err = l.takeBackOpen(ctx, s); err != nil {
+		return 0, nil, err
+	}
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	x, err = l.openIDs(ctx, s, info.State.FirstSeq, last)
+	return last, x, err
+}
+
+// takeBackOpen removes what a step that did not come to its end has left and returns the last sequence.
+func (l *lane) takeBackOpen(ctx context.Context, s *session) (uint64, error) {
 	dir := filepath.Join(l.j.cfg.Dir, "steps")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err

@@ -59,7 +59,9 @@ func (l *lane) trim(ctx context.Context, sent Position, before time.Time) (int, 
 	}
 	l.mu.Lock()
 	l.recent.forget(keep)
+	x := l.ids
 	l.mu.Unlock()
+	x.trim(keep, n)
 	atTrimmed.Hit()
 	if !l.j.group {
 		return n, nil

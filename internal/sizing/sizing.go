@@ -20,7 +20,7 @@ const (
 	unitOverhead    = 555  // bytes in UNITS beside the unit
 	eventShare      = 95   // bytes in EVENTS: an outcome, many to an event
 	ledgerRow       = 1440 // bytes of a unit's row and its indexes, with the room that updates need
-	journalIndex    = 240  // bytes resident for each message that the journal keeps
+	journalIndex    = 75   // bytes resident for each message that the journal keeps, garbage included
 	unitIndex       = 5    // bytes resident for each unit that a hub keeps
 	recentUnit      = 125  // and for each whose id it remembers
 

@@ -59,10 +59,10 @@ func TestTheFullestPartIsNamedWithWhatToAdd(t *testing.T) {
 		limit, add string
 	}{
 		"it fits": {func(l *Load) { l.Hub, l.Ledger = 24*time.Hour, 30*24*time.Hour }, "ledger (PostgreSQL), disk", "nothing: it fits"},
-		"units kept for long": {func(l *Load) { l.Rate = 200; l.Ledger = 30 * 24 * time.Hour }, "hub, memory",
-			"a max_age of 5 days, or 6 tenants on hubs of their own (18 servers in all), or larger servers: each replica of a tenant's stream has all of its units, and its index in memory"},
+		"units kept for long": {func(l *Load) { l.Rate, l.Hub, l.Ledger = 200, 100*24*time.Hour, 30*24*time.Hour }, "hub, disk",
+			"a max_age of 77 days, or 2 tenants on hubs of their own (6 servers in all), or larger servers: each replica of a tenant's stream has all of its units"},
 		"a ledger that remembers for years": {func(l *Load) { l.Hub, l.Ledger = 24*time.Hour, 1000*24*time.Hour }, "ledger (PostgreSQL), disk", "a keep of 225 days, or a ledger for each of 5 tenants, or a larger server"},
-		"a journal of years":                {func(l *Load) { l.Hub, l.Ledger, l.Journal = 24*time.Hour, 24*time.Hour, 3000*24*time.Hour }, "site's agent, memory", "a journal.retention of 215 days, or feeds on 14 agents, or a larger server"},
+		"a journal of years":                {func(l *Load) { l.Hub, l.Ledger, l.Journal = 24*time.Hour, 24*time.Hour, 3000*24*time.Hour }, "site's agent, memory", "a journal.retention of 690 days, or feeds on 5 agents, or a larger server"},
 		"one site with a slow disk": {func(l *Load) {
 			l.Sites, l.Journal, l.Hub, l.Ledger, l.Machine.Writes = 1, time.Hour, 24*time.Hour, 24*time.Hour, 100
 		}, "site's agent, writes", "a faster disk; senders with several connections share their flushes, so the real figure is lower"},
