@@ -47,13 +47,14 @@ type billing struct {
 	names
 	caller
 	url, payer string
+	feed       string
 	control    int
 	versions   []int // of each claim
 	rnd        *rand.Rand
 }
 
 func newBilling(r *run, n int) *billing {
-	return &billing{names: names{sender: fmt.Sprintf("claims%d", n)}, caller: newCaller(r), url: "http://" + r.sys.feeds["claims"] + "/",
+	return &billing{names: names{sender: fmt.Sprintf("claims%d", n)}, caller: newCaller(r), url: "http://" + r.sys.feeds["claims"] + "/", feed: "claims",
 		payer: fmt.Sprintf("PAY%02d", n), control: (n + 1) * 1_000_000, rnd: rand.New(rand.NewPCG(r.seed, uint64(n)+100))}
 }
 
@@ -84,7 +85,7 @@ func (s *billing) next() letter {
 			fmt.Sprintf("CLM*%s*%d.5***11:B:%s*Y*A*Y*Y", claim, first+second, frequency))
 		file = append(append(file, details...),
 			"LX*1", fmt.Sprintf("SV1*HC:99213*%d*UN*1***1", first), "DTP*472*D8*20260402", "LX*2", fmt.Sprintf("SV1*HC:99214*%d.5*UN*1***1", second), "DTP*472*D8*20260402")
-		l.offers = append(l.offers, audit.Offer{Message: s.names.next(), Feed: "claims", SenderID: fmt.Sprintf("%09d/%d/0001/%d", s.control, s.control, i+1),
+		l.offers = append(l.offers, audit.Offer{Message: s.names.next(), Feed: s.feed, SenderID: fmt.Sprintf("%09d/%d/0001/%d", s.control, s.control, i+1),
 			Thing: "claim " + claim, Version: v, Also: []string{"patient " + s.payer}, Want: audit.Applied})
 	}
 	file = append(file, fmt.Sprintf("SE*%d*0001", len(file)-1), fmt.Sprintf("GE*1*%d", s.control), fmt.Sprintf("IEA*1*%09d", s.control), "")

@@ -31,7 +31,7 @@ func plans(long time.Duration, only string) []plan {
 }
 
 // ward is a small hospital.
-var ward = volume{adt: 3, claims: 1, fhir: 1, patients: 10, pause: 30 * time.Millisecond}
+var ward = volume{adt: 3, claims: 1, files: 1, fhir: 1, patients: 10, pause: 30 * time.Millisecond}
 
 // quiet is no fault at all: what the auditor says of it is true of the workload.
 func quiet(r *run) error { return r.sleep(10 * time.Second) }

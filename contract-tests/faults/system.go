@@ -239,6 +239,18 @@ func (y *system) startSite(ctx context.Context, bundle string) error {
 	if y.disks["agent"] != nil {
 		data, settings = "agent.disk/data", "max_bytes: 50331648, encryption_key: { file: agent.key }" // what a hub loses is asked for again
 	}
+	files := ""
+	if y.release == "" {
+		files = `  - name: files
+    target: odoo
+    mappings: [ "builtin:billing/claim-837p.map.yaml" ]
+    folder: { dir: files, settle: 1ms, every: 100ms }
+    x12: { split: claim, partners: [ { name: meridian, id: "ZZ:MERIDIAN", own: "ZZ:NORTH" } ] }
+`
+		if err := os.Mkdir(filepath.Join(y.dir, "files"), 0o700); err != nil {
+			return err
+		}
+	}
 	// The journal forgets soon what the cloud has, so that what is sent again later meets the ledger.
 	if y.agent, err = y.vagus("agent", "agent", fmt.Sprintf(`data_dir: %s
 bundle: %s
@@ -254,8 +266,8 @@ feeds:
     target: odoo
     mappings: [ "builtin:admissions/fhir-patient.map.yaml", "builtin:admissions/fhir-encounter.map.yaml" ]
     fhir: { endpoint: { listen: %q, token: { file: token } } }
-ops: { listen: %q, token: { file: token } }
-`, data, bundle, settings, y.feeds["adt"], y.feeds["claims"], y.feeds["fhir"], y.ops)); err != nil {
+%sops: { listen: %q, token: { file: token } }
+`, data, bundle, settings, y.feeds["adt"], y.feeds["claims"], y.feeds["fhir"], files, y.ops)); err != nil {
 		return err
 	}
 	if y.names != nil {

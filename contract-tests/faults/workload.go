@@ -14,13 +14,13 @@ import (
 
 // A volume says how much of a hospital there is.
 type volume struct {
-	adt, claims, fhir int // senders
-	patients          int // of each
-	pause             time.Duration
+	adt, claims, files, fhir int // senders
+	patients                 int // of each
+	pause                    time.Duration
 }
 
-// hospital is 300 patients whose messages come by ten connections.
-var hospital = volume{adt: 6, claims: 2, fhir: 2, patients: 30, pause: 40 * time.Millisecond}
+// hospital is 300 patients whose messages come by ten connections and in files.
+var hospital = volume{adt: 6, claims: 2, files: 1, fhir: 2, patients: 30, pause: 40 * time.Millisecond}
 
 // A workload is what all senders send. Each has things of its own and sends one
 // message after the other, again until it is acknowledged. What is sent follows from the seed; when, does not.
@@ -68,6 +68,11 @@ func (r *run) start(ctx context.Context, v volume) *workload {
 	}
 	for n := range v.claims {
 		begin(100+n, newBilling(r, n))
+	}
+	if r.sys.release == "" { // an earlier version may not know folders
+		for n := range v.files {
+			begin(300+n, newClearing(r, n))
+		}
 	}
 	for n := range v.fhir {
 		begin(200+n, newRecords(r, n, v.patients))
