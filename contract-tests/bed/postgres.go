@@ -48,7 +48,7 @@ func NewPostgres(dir string) (*Postgres, error) {
 		}
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "vagus", "-A", "trust", "-E", "UTF8", "--locale=C")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "vagus", "-A", "trust", "-E", "UTF8", "--locale=C", "--data-checksums")
 	initdb.Dir, initdb.SysProcAttr = "/", &syscall.SysProcAttr{Credential: cred}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)

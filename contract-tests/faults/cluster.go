@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/vagus-health/vagus/broker/link"
@@ -151,9 +150,9 @@ func (r *run) unitsStream() (*jetstream.StreamInfo, error) {
 // stream's own times say, which the ledger has.
 func (r *run) pause(from, to time.Time) (longest time.Duration, err error) {
 	last := from.UnixMicro()
-	err = r.query(r.ctx, fmt.Sprintf("SELECT stored_at FROM units WHERE stored_at BETWEEN %d AND %d ORDER BY stored_at", last, to.UnixMicro()), func(rows pgx.Rows) error {
+	err = r.query(r.ctx, fmt.Sprintf("SELECT stored_at FROM units WHERE stored_at BETWEEN %d AND %d ORDER BY stored_at", last, to.UnixMicro()), func(scan scanner) error {
 		var at int64
-		if err := rows.Scan(&at); err != nil {
+		if err := scan(&at); err != nil {
 			return err
 		}
 		longest, last = max(longest, time.Duration(at-last)*time.Microsecond), at

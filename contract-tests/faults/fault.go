@@ -82,21 +82,26 @@ func links(name string, lasts time.Duration, do func(path)) fault {
 func (r *run) general() []fault {
 	hub, worker := r.sys.hubs[r.rnd.IntN(len(r.sys.hubs))], r.sys.workers[r.rnd.IntN(len(r.sys.workers))]
 	agent, front := r.sys.agent, r.sys.front
-	return []fault{
+	var store []fault
+	if r.sys.pg != nil {
+		store = []fault{
+			{"PostgreSQL killed", time.Second, true,
+				func(r *run) error { r.sys.pg.Kill(); return nil },
+				func(r *run) error { return r.sys.pg.Start() }},
+			{"PostgreSQL stopped", 8 * time.Second, true,
+				func(r *run) error { return r.sys.pg.Pause() },
+				func(r *run) error { return r.sys.pg.Resume() }},
+		}
+	}
+	return append(store, []fault{
 		killed("agent", agent, false),
 		killed("hub", hub, true),
 		killed("worker", worker, true),
 		killed("Odoo", front, true),
-		{"PostgreSQL killed", time.Second, true,
-			func(r *run) error { r.sys.pg.Kill(); return nil },
-			func(r *run) error { return r.sys.pg.Start() }},
 		stopped("agent", agent, false),
 		stopped("hub", hub, true),
 		asleep(worker),
 		stopped("Odoo", front, true),
-		{"PostgreSQL stopped", 8 * time.Second, true,
-			func(r *run) error { return r.sys.pg.Pause() },
-			func(r *run) error { return r.sys.pg.Resume() }},
 		links("cut", 5*time.Second, path.Cut),
 		links("half-open", 15*time.Second, path.Freeze),
 		{"link cut ten times", 2 * time.Second, true, flap, func(*run) error { return nil }},
@@ -115,7 +120,7 @@ func (r *run) general() []fault {
 			o.Fail(simulated.Fault{Kind: simulated.FaultRaise, Class: "psycopg2.errors.SerializationFailure", Message: "could not serialize access due to concurrent update\n", Times: 30})
 		}),
 		atOdoo("takes 400 ms", 6*time.Second, func(o *erp) { o.SetLatency(400 * time.Millisecond) }),
-	}
+	}...)
 }
 
 // A path lies between a site and a hub.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/vagus-health/vagus/contract-tests/faults/audit"
 )
@@ -39,10 +41,10 @@ func (r *run) close(ctx context.Context) error {
 }
 
 func (r *run) units(ctx context.Context) (all []audit.Unit, err error) {
-	err = r.query(ctx, "SELECT id, feed, sender_id, status, class, reason, attempts, records FROM units", func(rows pgx.Rows) error {
+	err = r.query(ctx, "SELECT id, feed, sender_id, status, class, reason, attempts, records FROM units", func(scan scanner) error {
 		var u audit.Unit
 		var records string
-		if err := rows.Scan(&u.ID, &u.Feed, &u.SenderID, &u.Status, &u.Class, &u.Reason, &u.Attempts, &records); err != nil {
+		if err := scan(&u.ID, &u.Feed, &u.SenderID, &u.Status, &u.Class, &u.Reason, &u.Attempts, &records); err != nil {
 			return err
 		}
 		if records != "" {
@@ -59,10 +61,10 @@ func (r *run) units(ctx context.Context) (all []audit.Unit, err error) {
 // statuses counts the ledger's rows by status.
 func (r *run) statuses(ctx context.Context) (map[string]int, error) {
 	n := map[string]int{}
-	return n, r.query(ctx, "SELECT status, count(*) FROM units GROUP BY status", func(rows pgx.Rows) error {
+	return n, r.query(ctx, "SELECT status, count(*) FROM units GROUP BY status", func(scan scanner) error {
 		var status string
 		var count int
-		if err := rows.Scan(&status, &count); err != nil {
+		if err := scan(&status, &count); err != nil {
 			return err
 		}
 		n[status] = count
@@ -70,21 +72,29 @@ func (r *run) statuses(ctx context.Context) (map[string]int, error) {
 	})
 }
 
-func (r *run) query(ctx context.Context, sql string, each func(pgx.Rows) error) error {
+// A scanner reads a row's columns.
+type scanner func(...any) error
+
+// query asks the ledger, whichever it is, by plain SQL.
+func (r *run) query(ctx context.Context, text string, each func(scanner) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, r.sys.pg.DSN)
+	driver, where := "sqlite", "file:"+r.sys.ledger+"?mode=ro&_pragma=busy_timeout(5000)"
+	if r.sys.pg != nil {
+		driver, where = "pgx", r.sys.pg.DSN
+	}
+	db, err := sql.Open(driver, where)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	rows, err := conn.Query(ctx, sql)
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(ctx, text)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		if err := each(rows); err != nil {
+		if err := each(rows.Scan); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,7 @@ func plans(long time.Duration, only string) []plan {
 		{name: "cluster", shape: shape{hubs: 3, workers: 2}, volume: hospital, play: cluster},
 		{name: "certificates", shape: shape{hubs: 1, workers: 2}, volume: ward, play: certificates},
 		{name: "stores", shape: shape{hubs: 1, workers: 2, stores: true}, volume: ward, play: stores},
+		{name: "file", shape: shape{hubs: 1, workers: 2, stores: true, sqlite: true}, volume: ward, play: file},
 		{name: "restored", shape: shape{hubs: 1, workers: 2, addon: true}, volume: ward, play: restored},
 		{name: "names", shape: shape{hubs: 1, workers: 2, names: true}, volume: ward, play: naming},
 		{name: upgradePlan, shape: shape{hubs: 1, workers: 2}, volume: ward, play: upgrade, asked: true},

@@ -34,7 +34,7 @@ func powerFails(r *run, name string, p keeper, accepts bool) fault {
 
 // atDisks are the faults that a system with disks of its own can have beside the general ones.
 func (r *run) atDisks() []fault {
-	if len(r.sys.disks) == 0 {
+	if r.sys.disks["agent"] == nil {
 		return nil
 	}
 	return []fault{
@@ -87,6 +87,7 @@ func stores(r *run) error {
 	for _, f := range append(r.atDisks(),
 		diskFull(r, "agent", false),
 		diskFull(r, "hub", true),
+		pageOfPostgres(r),
 		wrongKey(r, "agent", r.sys.agent, false),
 		wrongKey(r, "hub", hub, true),
 		powerFails(r, "agent", r.sys.agent, false),

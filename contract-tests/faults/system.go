@@ -16,6 +16,7 @@ import (
 
 	"github.com/vagus-health/vagus/broker/hub"
 	"github.com/vagus-health/vagus/broker/ledger/postgres"
+	"github.com/vagus-health/vagus/broker/ledger/sqlite"
 	"github.com/vagus-health/vagus/contract-tests/bed"
 	"github.com/vagus-health/vagus/internal/app/demo"
 )
@@ -26,6 +27,7 @@ type shape struct {
 	addon         bool   // Odoo has the addon, by which each effect is once
 	stores        bool   // of agent, hub and PostgreSQL: encrypted the first two, and each on a disk of its own
 	release       string // program of an earlier version that everything is at first
+	sqlite        bool   // the ledger is a file, with stores on a disk of its own; else PostgreSQL
 	names         bool   // the site knows the hub by a name, and asks a name server of the bed's for it
 }
 
@@ -50,8 +52,9 @@ type system struct {
 	dir     string
 	token   string
 	odoo    *erp
-	front   *bed.Process // what serves Odoo; its database is behind
-	pg      *bed.Postgres
+	front   *bed.Process  // what serves Odoo; its database is behind
+	pg      *bed.Postgres // nil where the ledger is a file
+	ledger  string        // that file
 	hubs    []*bed.Process
 	links   []*demo.Link // from the site to each hub
 	agent   *bed.Process
@@ -77,7 +80,11 @@ func newSystem(ctx context.Context, dir string, s shape) (_ *system, err error) 
 		}
 	}()
 	if s.stores {
-		for name, size := range map[string]string{"agent": "500M", "hub": "400M", "postgres": "300M"} {
+		sizes := map[string]string{"agent": "500M", "hub": "400M", "postgres": "300M"}
+		if s.sqlite {
+			sizes = map[string]string{"ledger": "300M"}
+		}
+		for name, size := range sizes {
 			if err := y.newDisk(name, size); err != nil {
 				return nil, err
 			}
@@ -126,6 +133,17 @@ func (y *system) startCloud(ctx context.Context, s shape) error {
 		return err
 	}
 	y.cleanup = append(y.cleanup, y.front.Kill)
+	if err := errors.Join(y.write("odoo.key", y.odoo.key), y.write("token", y.token), y.write("odoo.url", "http://"+addr)); err != nil {
+		return err
+	}
+	if s.sqlite {
+		if err := os.MkdirAll(y.diskOf("ledger"), 0o711); err != nil {
+			return err
+		}
+		y.ledger = filepath.Join(y.diskOf("ledger"), "ledger.db")
+		_, err = sqlite.Migrate(ctx, y.ledger)
+		return err
+	}
 	data := filepath.Join(y.diskOf("postgres"), "cluster")
 	if err := os.MkdirAll(data, 0o711); err != nil {
 		return err
@@ -137,8 +155,7 @@ func (y *system) startCloud(ctx context.Context, s shape) error {
 	if y.release == "" { // else addWorker has it done
 		_, err = postgres.Migrate(ctx, y.pg.DSN)
 	}
-	return errors.Join(err, y.write("odoo.key", y.odoo.key), y.write("ledger.dsn", y.pg.DSN), y.write("token", y.token),
-		y.write("odoo.url", "http://"+addr))
+	return errors.Join(err, y.write("ledger.dsn", y.pg.DSN))
 }
 
 // startHubs starts a server or a cluster and returns the site's bundle.
@@ -299,9 +316,13 @@ func (y *system) addWorker() error {
 	if err != nil {
 		return err
 	}
+	ledger := "postgres: { file: ledger.dsn }"
+	if y.ledger != "" {
+		ledger = fmt.Sprintf("sqlite: %q", y.ledger)
+	}
 	p, err := y.vagus(fmt.Sprintf("worker-%d", n), "worker", fmt.Sprintf(`name: worker-%d
 bundle: worker-bundle
-ledger: { postgres: { file: ledger.dsn } }
+ledger: { %s }
 targets:
   odoo:
     odoo: { url: %q, database: hospital, user: vagus, key: { file: odoo.key } }
@@ -310,7 +331,7 @@ targets:
     retry_max: 2s
     max_attempts: -1
 ops: { listen: %q, token: { file: token } }
-`, n, url, ops))
+`, n, ledger, url, ops))
 	if err != nil {
 		return err
 	}

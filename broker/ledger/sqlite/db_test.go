@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/vagus-health/vagus/broker/ledger/internal/relational"
@@ -48,5 +51,45 @@ func TestATransactionThatFailsLeavesNothingBehindAndTheNextOneGoesOn(t *testing.
 		if err := d.writer.QueryRow("PRAGMA " + pragma).Scan(&is); err != nil || is != want {
 			t.Errorf("%s is %q, %v", pragma, is, err)
 		}
+	}
+}
+
+func TestAFileWithADamagedPageIsRefusedAndLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	if _, err := Migrate(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func([]byte) []byte{
+		"another kind of page": func(b []byte) []byte { b[len(b)/2/4096*4096] ^= 0x40; return b },
+		"the end is missing":   func(b []byte) []byte { return b[:len(b)-4096*2] },
+		"the first page":       func(b []byte) []byte { b[100] ^= 0x40; return b },
+		"no database at all":   func(b []byte) []byte { b[0] = 'x'; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = damage(data)
+			broken := filepath.Join(t.TempDir(), "ledger.db")
+			if err := os.WriteFile(broken, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(t.Context(), broken, Config{})
+			if err == nil {
+				_ = l.Close()
+				t.Fatal("it is opened")
+			}
+			for _, want := range []string{broken, "the file is damaged (", "nothing was changed", "put a copy of the file", ".recover"} {
+				if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("the error does not say %q in one line: %v", want, err)
+				}
+			}
+			if after, err := os.ReadFile(broken); err != nil || !bytes.Equal(after, data) {
+				t.Errorf("the file has changed: %v", err)
+			}
+		})
 	}
 }

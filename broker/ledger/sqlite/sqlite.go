@@ -87,7 +87,8 @@ func rows(t relational.Table, columns []relational.Column, bind func(any) string
 }
 
 // Open opens the ledger in the file at path. Its schema must be this program's:
-// Migrate sees to it.
+// Migrate sees to it. A file whose pages do not fit together is refused and left as it is. (SQLite keeps no
+// checksums: what changes inside a value shows to a file system that does.)
 func Open(ctx context.Context, path string, cfg Config) (ledger.Ledger, error) {
 	ms, err := migrations()
 	if err != nil {
@@ -100,9 +101,12 @@ func Open(ctx context.Context, path string, cfg Config) (ledger.Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", path, err)
 	}
-	have, err := version(ctx, d.writer)
+	err = whole(ctx, d.readers)
 	if err == nil {
-		err = relational.CheckVersion(have, ms)
+		var have int
+		if have, err = version(ctx, d.writer); err == nil {
+			err = relational.CheckVersion(have, ms)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", path, errors.Join(err, d.Close()))
@@ -172,6 +176,22 @@ func version(ctx context.Context, q interface {
 }) (n int, err error) {
 	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&n)
 	return n, err
+}
+
+// whole reads all pages: a ledger that forgets what was applied has it applied
+// again. It takes a second for about a gigabyte that the system has in its cache.
+func whole(ctx context.Context, q *sql.DB) error {
+	said := ""
+	err := q.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&said)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && said == "ok":
+		return nil
+	case err != nil:
+		said = err.Error()
+	}
+	return fmt.Errorf("the file is damaged (%.200s): nothing was changed. Check the disk; then put a copy of the file, with that of its -wal, back, or write what is left into a new one: sqlite3 DAMAGED .recover | sqlite3 NEW", strings.Join(strings.Fields(strings.TrimPrefix(said, "*** in database main ***")), " "))
 }
 
 func open(path string, cfg Config) (*db, error) {
