@@ -160,7 +160,7 @@ func (x *ids) rewrite() error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	x.lines, x.buf = len(x.at), x.buf[:0]
+	x.lines = len(x.at)
 	x.file, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0o600)
 	return err
 }

@@ -32,7 +32,7 @@ func held(t *testing.T, j *Journal) int {
 // A start finds what the journal holds whatever happened to the file that says so.
 func TestRepeatsAreRecognisedWhateverBecameOfTheFile(t *testing.T) {
 	t.Parallel()
-	const n = 1200 // more than one read of the stream
+	const n = 600 // more than one read of the stream
 	for name, spoil := range map[string]func(t *testing.T, path string, whole []byte){
 		"it is as it was": func(*testing.T, string, []byte) {},
 		"it is gone": func(t *testing.T, path string, _ []byte) {
@@ -47,8 +47,11 @@ func TestRepeatsAreRecognisedWhateverBecameOfTheFile(t *testing.T) {
 		"it holds something else": func(t *testing.T, path string, whole []byte) {
 			write(t, path, []byte("not a file of ours, not a file of ours"))
 		},
-		"it says all of it twice":    func(t *testing.T, path string, whole []byte) { write(t, path, append(whole, whole...)) },
-		"a rewrite was cut short":    func(t *testing.T, path string, whole []byte) { write(t, path+".new", whole[:50]) },
+		"it says all of it twice": func(t *testing.T, path string, whole []byte) { write(t, path, append(whole, whole...)) },
+		"a rewrite was cut short": func(t *testing.T, path string, whole []byte) { write(t, path+".new", whole[:50]) },
+		"it is ahead of the stream": func(t *testing.T, path string, whole []byte) {
+			write(t, path, appendRecord(whole[:len(whole)/2], place{1, 5000}))
+		},
 		"it could not be written on": func(t *testing.T, path string, whole []byte) { write(t, path, whole[:100*idRecord]) },
 	} {
 		t.Run(name, func(t *testing.T) {
