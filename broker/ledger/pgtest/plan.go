@@ -58,6 +58,8 @@ func Walks(sql string, plan []byte) []string {
 func (n *node) walks(limited bool, found *[]string) {
 	limited = limited || n.Type == "Limit"
 	switch {
+	case strings.HasPrefix(n.Type, "Gather"):
+		*found = append(*found, "is shared among processes, which read on after the limit is reached")
 	case n.Type == "Seq Scan" && slices.Contains(grows, n.Relation):
 		*found = append(*found, "reads all of "+n.Relation)
 	// What waits is little where a ledger is healthy, and then a whole index of it is as soon read as one place in it.

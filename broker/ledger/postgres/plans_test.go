@@ -113,6 +113,10 @@ func (r *Recorder) Plans(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
+	// As with millions of rows, where a plan for several processes seems cheap.
+	if _, err := conn.Exec(ctx, "SET min_parallel_index_scan_size = 0; SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0", pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
 	n := 0
 	for sql, args := range r.statements {
 		n++

@@ -188,9 +188,10 @@ func poolConfig(dsn string, cfg Config) (*pgxpool.Config, error) {
 	// A worker that is paused in the middle of a transaction must not keep the
 	// others from its partitions. Every query here goes by an index: the planner
 	// must not think otherwise while tables are empty or not yet analysed, nor
-	// keep such a plan. Its estimates do not matter for what is left.
+	// keep such a plan. Its estimates do not matter for what is left. Several
+	// processes for one statement would read on when its list is full.
 	settings := fmt.Sprintf(`SET idle_in_transaction_session_timeout = %d; SET enable_seqscan = off; SET enable_hashjoin = off;
-		SET enable_mergejoin = off; SET jit = off; SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'`, idle.Milliseconds())
+		SET enable_mergejoin = off; SET jit = off; SET max_parallel_workers_per_gather = 0; SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'`, idle.Milliseconds())
 	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		var n int
 		if err := conn.QueryRow(ctx, "SELECT CAST(current_setting('server_version_num') AS integer)").Scan(&n); err != nil {

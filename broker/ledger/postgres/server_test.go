@@ -160,6 +160,8 @@ func TestNoCallReadsTheWholeTable(t *testing.T) {
 		n += 8
 		_, err = l.Claim(ctx, leases, us)
 		must(err)
+		_, err = l.Units(ctx, ledger.Filter{Status: []ledger.Status{ledger.Claimed}, Limit: 20})
+		must(err)
 		done := outcomes(us)
 		for i := range 4 {
 			u := &done[i].Unit
