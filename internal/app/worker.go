@@ -49,12 +49,12 @@ func StartWorker(ctx context.Context, cfg *config.Worker, o Options) (*Worker, e
 		host, _ := os.Hostname()
 		name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	base, err := startBase(ctx, "vagus-worker", name, o, cfg.Process, cfg.Grace)
 	if err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOGC") == "" && o.whole == nil {
+		debug.SetGCPercent(gcPercent)
 	}
 	w := &Worker{base: base, cfg: cfg}
 	if err := w.start(ctx, name, bundle); err != nil {
