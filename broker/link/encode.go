@@ -113,10 +113,13 @@ func (l *lane) packOne(ctx context.Context, u *broker.Unit, m mark) (*parcel, er
 	set("ce-id", u.ID)
 	parent := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{stream.HeaderTrace: u.Trace})
 	spanned, span := l.link.cfg.Tracer.Start(parent, "link.publish", trace.WithSpanKind(trace.SpanKindProducer))
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(spanned, carrier)
-	if tp := carrier[stream.HeaderTrace]; tp != "" {
-		set(stream.HeaderTrace, tp)
+	// Of a header of this name the server makes a trace of its own, for each message; the unit says it already.
+	if u.Trace == "" {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(spanned, carrier)
+		if tp := carrier[stream.HeaderTrace]; tp != "" {
+			set(stream.HeaderTrace, tp)
+		}
 	}
 	return &parcel{mark: m, unit: &bare, span: span, size: size,
 		msg: &nats.Msg{Subject: stream.UnitSubject(u), Header: h, Data: data}}, nil
