@@ -62,14 +62,17 @@ func (l *lane) dispatch(work context.Context) {
 		for t := range tracks {
 			mayTrouble := len(l.trouble[t]) > 0 && troubled < max(calls-1, 1)
 			wants[t] = len(l.ready[t]) > 0 || mayTrouble
-			may[t] = wants[t] && l.mayServe(track(t))
+			may[t] = wants[t] && l.mayServe(track(t)) && (mayTrouble || !l.gathers(track(t)))
 		}
 		t, ok := l.shares.next(wants, may)
 		if !ok {
 			return
 		}
 		size := l.cfg.Batch
-		if t != live && calls == 1 && l.spared() {
+		switch {
+		case t == live:
+			size = l.size
+		case calls == 1 && l.spared():
 			size = max(size/4, 1) // what comes live waits for this call
 		}
 		c := &chunk{track: t}
@@ -90,6 +93,26 @@ func (l *lane) dispatch(work context.Context) {
 // mayServe says whether a lane leaves live units their call.
 func (l *lane) mayServe(t track) bool {
 	return t == live || l.slow < max(l.calls()-1, 1) || !l.spared()
+}
+
+// gathers says whether a lane leaves its units for a fuller call: more of them are read, or they are in the stream and a
+// call is under way.
+func (l *lane) gathers(t track) bool {
+	return t == live && len(l.ready[live]) < l.size && l.handOf[live] == l.hand && l.asideAll == 0 &&
+		(l.moreRead() || l.inFlight > 0 && l.reader != nil && l.reader.pending.Load() > 0 && l.room())
+}
+
+// fit fits the size of calls to how long one takes: what a call costs by itself is shared by all its units, and
+// a backlog fills the largest. A unit that comes while they are under way waits for them, so they must end soon.
+func (l *lane) fit(c *chunk) {
+	switch long := l.cfg.ApplyTimeout / 12; {
+	case c.err != nil:
+		l.size = l.cfg.Batch
+	case c.took > long:
+		l.size = max(l.size/2, l.cfg.Batch)
+	case len(c.items) >= l.size && c.took < long/3:
+		l.size = min(l.size*3, l.cfg.largest)
+	}
 }
 
 // cut takes the units of the next call from the front of a list. Units that
@@ -250,6 +273,7 @@ func (l *lane) returned(c *chunk) {
 	if asked {
 		l.metrics.chunk(len(c.items), c.took)
 		l.limiter.answered(c.began, c.took, len(c.items), l.inFlight+1)
+		l.fit(c)
 		if c.began.After(l.lastOK) {
 			l.lastOK = c.began
 		}
@@ -280,6 +304,7 @@ func (l *lane) erred(c *chunk) {
 	}
 	l.metrics.count("error", int64(len(c.items)))
 	l.limiter.failed(c.began, time.Now())
+	l.fit(c)
 	l.unwell(class, c.err)
 	for _, it := range c.items {
 		if it.p.lost.Load() {

@@ -67,6 +67,7 @@ type lane struct {
 
 	byID      map[string]*item // in hand
 	most      int              // from the stream that may be in hand now: see pace
+	size      int              // live units in one call now: see fit
 	hand      int              // of byID, those from the stream
 	handOf    [tracks]int      // of hand, by lane
 	bytesOf   [tracks]int      // of their bodies
@@ -119,7 +120,7 @@ func newLane(w *Worker, target string, cfg TargetConfig, m *laneMetrics, ev *eve
 		keeper:  newKeeper(w.ledger, target, w.id, w.cfg.LeaseTTL, log),
 		running: map[*chunk]struct{}{}, parts: map[int]*partition{}, draining: map[int]int{},
 		byID: map[string]*item{}, queues: map[string][]*item{}, moved: map[*partition]struct{}{}, passed: map[*partition]struct{}{},
-		most:    min(cfg.Take, 64),
+		most: min(cfg.Take, 64), size: cfg.Batch,
 		results: make(chan *chunk, cfg.Concurrency), probed: make(chan error, 1), fetched: make(chan *fetched, 1),
 		shares: newShares(cfg.Lanes), limiter: newLimiter(cfg.Concurrency),
 		probes:  exponential(cfg.Breaker.ProbeMin, cfg.Breaker.ProbeMax),

@@ -100,7 +100,7 @@ func (l *lane) mayClaim() bool {
 // wantsMore says whether a lane that has unclaimed units gives the target less to do than it takes.
 func (l *lane) wantsMore() bool {
 	for t, fresh := range l.newOf {
-		if fresh > 0 && len(l.ready[t]) < l.cfg.Batch*l.cfg.Concurrency {
+		if fresh > 0 && len(l.ready[t]) < l.size*l.cfg.Concurrency {
 			return l.working()
 		}
 	}

@@ -107,9 +107,9 @@ type Config struct {
 // TargetConfig is one target's settings. Target is required.
 type TargetConfig struct {
 	Target       broker.Target
-	Batch        int            // units in one Apply; 0 means 100: where new and known records mix, that fills calls of 50 rows best
+	Batch        int            // units in one Apply; 0 means 100, and up to 900 while live ones alone wait and calls end soon
 	Concurrency  int            // Apply calls at once, of all workers of the target together, but at least one of each; 0 means 2
-	Take         int            // live units in hand at most; 0 means 512. Each other lane has a third of that beside
+	Take         int            // live units in hand at most; 0 means 512, or two of the largest Apply. Each other lane has a third of that beside
 	Lanes        map[string]int // weight of each of broker.Lanes; what is missing has its default: live 8, bulk 2, replay 1, synthetic 1
 	ApplyTimeout time.Duration  // of one Apply; 0 means 60 s
 
@@ -126,6 +126,8 @@ type TargetConfig struct {
 	DeferFor time.Duration
 
 	Breaker BreakerConfig
+
+	largest int // units in one Apply
 }
 
 // BreakerConfig says when a target counts as unwell and how often it is asked
@@ -184,9 +186,11 @@ func New(js jetstream.JetStream, l ledger.Ledger, cfg Config) (*Worker, error) {
 	}
 	ev := newEvents(js.Conn(), cfg.Name, m)
 	for name, t := range cfg.Targets {
-		t.Batch = cmp.Or(max(t.Batch, 0), 100)
+		if t.largest = t.Batch; t.Batch <= 0 {
+			t.Batch, t.largest = 100, 900
+		}
 		t.Concurrency = cmp.Or(max(t.Concurrency, 0), 2)
-		t.Take = cmp.Or(max(t.Take, 0), 512)
+		t.Take = cmp.Or(max(t.Take, 0), max(512, 2*t.largest))
 		t.ApplyTimeout = cmp.Or(t.ApplyTimeout, time.Minute)
 		t.RetryMin = cmp.Or(t.RetryMin, 2*time.Second)
 		t.RetryMax = max(cmp.Or(t.RetryMax, time.Hour), t.RetryMin)

@@ -38,9 +38,9 @@ type Config struct {
 	// up to 30 s when rows are contended, so less than 60 s is refused: it would
 	// turn clean failures into unknown outcomes.
 	Timeout time.Duration `yaml:"timeout"`
-	// Batch is the largest number of rows in one call, 1 to 50; default 50.
+	// Batch is the largest number of rows in one call, 1 to 60; default 60.
 	// PostgreSQL suffers beyond: Odoo retries the rows of a failed batch one by
-	// one, each in a savepoint.
+	// one, each in a savepoint, and of more than 64 in a transaction the whole server feels.
 	Batch int `yaml:"batch"`
 	// Concurrency is the number of calls in flight, at most the number of
 	// Odoo's HTTP workers that we may use; default 2.
@@ -81,7 +81,7 @@ type TLS struct {
 }
 
 const (
-	maxBatch   = 50
+	maxBatch   = 60
 	minTimeout = 60 * time.Second
 )
 

@@ -21,7 +21,7 @@ import (
 )
 
 // maxResponse bounds an answer, decompressed. The largest we ask for, a look-up
-// of 500 external ids, is under 100 kB.
+// of 1000 external ids, is under 200 kB.
 const maxResponse = 16 << 20
 
 // poster posts one body and returns the whole answer, no faster than allowed. Every way in which that

@@ -141,8 +141,8 @@ func TestWithARateEveryCallCarriesWhatItCan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target.pace.took("m", 50, time.Hour)
-	if target.pace.rows("m") != 50 {
+	target.pace.took("m", 60, time.Hour)
+	if target.pace.rows("m") != 60 {
 		t.Error(target.pace.rows("m"))
 	}
 }

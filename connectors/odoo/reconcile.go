@@ -57,7 +57,7 @@ func (d *Difference) Serious() bool {
 const compareSlack = 2 * time.Second
 
 // MaxDeeds is how many deeds one Compare takes.
-const MaxDeeds = maxLookup
+const MaxDeeds = 500
 
 // A Comparer compares what was applied with what the database holds; it only
 // reads. It is for one goroutine.

@@ -150,7 +150,7 @@ func symbols(v any, visit func(map[string]any)) {
 }
 
 // maxLookup bounds the values in one domain.
-const maxLookup = 500
+const maxLookup = 1000
 
 // resolve finds the records of look-ups: p.found[key] has none, one, or two
 // (which means several) ids. Look-ups in one model by one plain field share a

@@ -251,7 +251,7 @@ func TestNothingIsRememberedThatWasNotAccepted(t *testing.T) {
 		}
 		return st.accept(ctx, ms...)
 	})
-	if err == nil || len(st.messages) != 50 {
+	if err == nil || len(st.messages) != 60 {
 		t.Fatalf("%d messages, %v", len(st.messages), err)
 	}
 	st.start() // it was killed, and remembers what was accepted

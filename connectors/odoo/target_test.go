@@ -324,7 +324,7 @@ func TestConfig(t *testing.T) {
 		"plain http":          func(c *Config) { c.URL = "http://odoo.example.org" },
 		"protocol must be":    func(c *Config) { c.Protocol = "soap" },
 		"timeout must be":     func(c *Config) { c.Timeout = time.Second },
-		"batch must be":       func(c *Config) { c.Batch = 51 },
+		"batch must be":       func(c *Config) { c.Batch = 61 },
 		"concurrency must be": func(c *Config) { c.Concurrency = -1 },
 		"tls.ca_file":         func(c *Config) { c.TLS.CAFile = "/nonexistent" },
 		"proxy must look":     func(c *Config) { c.Proxy = "%" },

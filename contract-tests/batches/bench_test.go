@@ -182,11 +182,11 @@ func BenchmarkBatches(b *testing.B) {
 				})
 				byHand()
 				measure(&batch, stockCalls, next(units), func(us []*broker.Unit) { inBatches(b, stock, us) })
-				worker.add(units, throughWorker(b, stock, next(units)))
+				worker.add(units, throughWorker(b, stock, inFile(b), next(units)))
 				byHand()
 				if addon {
 					measure(&addonBatch, fullCalls, next(units), func(us []*broker.Unit) { inBatches(b, full, us) })
-					addonWorker.add(units, throughWorker(b, full, next(units)))
+					addonWorker.add(units, throughWorker(b, full, inFile(b), next(units)))
 				}
 			}
 			b.StopTimer()

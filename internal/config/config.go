@@ -105,7 +105,7 @@ type Target struct {
 	Outlet      `yaml:",inline"`
 	Site        string         `yaml:"site"`         // the agent there has
 	At          string         `yaml:"sink"`         // this sink
-	Batch       int            `yaml:"batch"`        // units handed to the target at once; 0: 100
+	Batch       int            `yaml:"batch"`        // units handed to the target at once; 0: 100, and up to 900 of a backlog
 	Concurrency int            `yaml:"concurrency"`  // calls at once: the Odoo workers that we may use; 0: 2. Worker processes share them, but each makes one: have no more processes than this
 	Lanes       map[string]int `yaml:"lanes"`        // weights: live 8, bulk 2, replay 1, synthetic 1 where nothing is said
 	MaxAttempts int            `yaml:"max_attempts"` // then a unit is a dead letter; -1: never
