@@ -8,6 +8,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)                       # th
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || missing+=(postgresql)
 command -v setpriv >/dev/null || missing+=(util-linux)                      # PostgreSQL refuses to run as root
 command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing+=(e2fsprogs)   # power-cut harness
+command -v tc >/dev/null || [ -x /sbin/tc ] || missing+=(iproute2)          # a line of the kernel's own between site and hub
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)                          # an SFTP peer that nobody here wrote
 /usr/bin/python3 -c 'import hl7' 2>/dev/null || missing+=(python3 python3-hl7)      # an MLLP peer that nobody here wrote
 command -v npm >/dev/null || missing+=(nodejs npm)                          # for peers that nobody here wrote: FHIR, and HL7 v2 in another language

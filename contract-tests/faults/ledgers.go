@@ -18,7 +18,7 @@ import (
 func file(r *run) error {
 	for _, f := range r.general() {
 		switch f.name {
-		case "worker killed", "worker asleep with units in hand", "hub killed", "Odoo applies and dies before it answers":
+		case "worker killed", "hub killed", "Odoo applies and dies before it answers":
 			if err := r.fault(f, f.lasts); err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,10 +40,11 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	f := flag.NewFlagSet("faults", flag.ContinueOnError)
 	f.SetOutput(errs)
 	seed := f.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "of what is sent and of the faults")
-	long := f.Duration("for", 45*time.Second, "how long the mixed faults go on, the soak among them")
+	long := f.Duration("for", 40*time.Second, "how long the mixed faults go on, the soak among them")
 	keep := f.String("keep", "", "directory to keep histories, stores and logs in; none: removed unless something is wrong")
 	format := f.String("o", "text", "text or json")
 	only := f.String("faults", "", "faults of the plan \"these\": names with commas between, + for at the same time; none: a quiet run")
+	atATime := f.Int("at-a-time", 2, "how many plans are made at the same time, but for those that measure")
 	from := f.String("from", "", "commit that the plan \"upgrade\" starts from; none: the last tag")
 	broken := f.String("mutants", "", "of the plan \"mutants\" those whose names have this text")
 	history := f.String("audit", "", "judge this history and make no run")
@@ -73,8 +75,13 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 	if err != nil {
 		return false, err
 	}
-	say := func(format string, args ...any) { fmt.Fprintf(errs, format+"\n", args...) }
-	var outcomes []outcome
+	var mu sync.Mutex
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(errs, format+"\n", args...)
+	}
+	var possible []plan
 	for _, p := range chosen {
 		if reason := p.shape.impossible(); reason != nil && f.NArg() == 0 {
 			say("%s: NOT RUN: %v", p.name, reason)
@@ -85,31 +92,18 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) (sound boo
 		if p.name == upgradePlan && *from != "" {
 			p.again = fmt.Sprintf("go run ./contract-tests/faults -seed %d -from %s %s", p.seed, *from, p.name)
 		}
-		say("%s: %s", p.name, p.again)
-		where := filepath.Join(dir, p.name)
-		if err := os.MkdirAll(where, 0o711); err != nil {
-			return false, err
-		}
-		if p.name == upgradePlan {
-			root, err := sources()
-			if err != nil {
-				return false, err
-			}
-			if p.shape.release, err = release(ctx, root, where, *from); err != nil {
-				return false, err
-			}
-		}
-		v, err := p.do(ctx, where, say)
-		o := outcome{Plan: p.name, Again: p.again, Verdict: v}
-		if err != nil {
-			o.Err = err.Error()
-		}
-		outcomes = append(outcomes, o)
-		if ctx.Err() != nil {
-			break
-		}
+		possible = append(possible, p)
 	}
-	if f.NArg() == 0 || slices.Contains(f.Args(), mutantsPlan) {
+	began, hunts := time.Now(), f.NArg() == 0 || slices.Contains(f.Args(), mutantsPlan)
+	several := &series{atOnce: max(*atATime, 1), dir: dir, from: *from, began: began, say: say}
+	whole := several.lasts(possible)
+	if hunts {
+		whole += huntAbout
+	}
+	say("%d plans, %d at a time: about %v on two cores", len(possible), several.atOnce, whole.Round(10*time.Second))
+	outcomes := several.run(ctx, possible)
+	if hunts {
+		say("%s, about %v, %v after the beginning", mutantsPlan, huntAbout, time.Since(began).Round(time.Second))
 		root, err := sources()
 		if err != nil {
 			return false, err

@@ -63,6 +63,9 @@ var mutants = []mutant{
 		"\tif len(q) == 0 {\n\t\tl.runnable(it)", "\tif len(q) < 2 {\n\t\tl.runnable(it)"}}, faults: "Odoo takes 400 ms"},
 }
 
+// huntAbout is how long all of them take.
+const huntAbout = 150 * time.Second
+
 // atOnce is how many mutants are under test at the same time: they mostly wait.
 const atOnce = 3
 
@@ -105,20 +108,9 @@ func (m mutant) run(ctx context.Context, root, dir string, seed uint64) (seen st
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return "", err
 	}
-	texts := map[string]string{}
-	for _, e := range m.edits {
-		file := filepath.Join(root, e.file)
-		if texts[file] == "" {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return "", err
-			}
-			texts[file] = string(text)
-		}
-		if n := strings.Count(texts[file], e.old); n != 1 {
-			return "", fmt.Errorf("%s has %d times %q: the code has changed, change mutants.go with it", e.file, n, e.old)
-		}
-		texts[file] = strings.Replace(texts[file], e.old, e.new, 1)
+	texts, err := m.texts(root)
+	if err != nil {
+		return "", err
 	}
 	for file, text := range texts {
 		to := filepath.Join(dir, strings.ReplaceAll(file[len(root):], "/", "_"))
@@ -161,6 +153,26 @@ func (m mutant) run(ctx context.Context, root, dir string, seed uint64) (seen st
 		return fmt.Sprintf("%s: %s (%d in all)", w.Rule, w.Text, len(o.Verdict.Violations)), nil
 	}
 	return "", nil
+}
+
+// texts are the files that a mutant changes, by path, as it has them.
+func (m mutant) texts(root string) (map[string]string, error) {
+	texts := map[string]string{}
+	for _, e := range m.edits {
+		file := filepath.Join(root, e.file)
+		if texts[file] == "" {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, err
+			}
+			texts[file] = string(text)
+		}
+		if n := strings.Count(texts[file], e.old); n != 1 {
+			return nil, fmt.Errorf("%s has %d times %q: the code has changed, change mutants.go with it", e.file, n, e.old)
+		}
+		texts[file] = strings.Replace(texts[file], e.old, e.new, 1)
+	}
+	return texts, nil
 }
 
 // sources is where the module is that this program was built of.

@@ -26,7 +26,9 @@ type plan struct {
 	again  string // the command that makes it again
 	shape  shape
 	volume volume
-	asked  bool // run when it is named only
+	about  time.Duration // how long it takes on two cores
+	alone  bool          // it measures: nothing else runs meanwhile
+	asked  bool          // run when it is named only
 	// play makes the faults, while the workload is under way.
 	play func(*run) error
 }

@@ -51,6 +51,20 @@ func TestASliceOfTheFaults(t *testing.T) {
 	}
 }
 
+// A mutant that no longer fits is found by who changes the code, not by the next long run.
+func TestTheMutantsFitTheCode(t *testing.T) {
+	t.Parallel()
+	root, err := sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		if _, err := m.texts(root); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
 func TestTheCommandJudgesAHistoryThatIsThere(t *testing.T) {
 	t.Parallel()
 	const lost = `{"at":1,"run":{"seed":7,"command":"again","grace":1}}

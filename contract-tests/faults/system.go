@@ -28,6 +28,7 @@ type shape struct {
 	stores        bool   // of agent, hub and PostgreSQL: encrypted the first two, and each on a disk of its own
 	release       string // program of an earlier version that everything is at first
 	sqlite        bool   // the ledger is a file, with stores on a disk of its own; else PostgreSQL
+	line          bool   // between site and hub is a line of the kernel's own
 	names         bool   // the site knows the hub by a name, and asks a name server of the bed's for it
 }
 
@@ -36,6 +37,11 @@ func (s shape) impossible() error {
 	if s.stores {
 		if reason := bed.Disks(); reason != nil {
 			return fmt.Errorf("needs root and loop devices: %w", reason)
+		}
+	}
+	if s.line {
+		if reason := bed.Lines(); reason != nil {
+			return fmt.Errorf("needs root and network namespaces: %w", reason)
 		}
 	}
 	if s.names {
@@ -62,6 +68,7 @@ type system struct {
 	feeds   map[string]string    // where each listens
 	ops     string               // of the agent
 	names   *bed.Names           // that the site asks
+	line    *bed.Line            // to the first hub's link
 	release string               // what runs vagus; "": this program
 	hubAddr string               // of the first hub itself, behind its link
 	disks   map[string]*bed.Disk // of agent, hub and postgres
@@ -100,7 +107,7 @@ func newSystem(ctx context.Context, dir string, s shape) (_ *system, err error) 
 		y.cleanup = append(y.cleanup, y.names.Close)
 		y.names.Is(home)
 	}
-	bundle, err := y.startHubs(ctx, s.hubs)
+	bundle, err := y.startHubs(ctx, s.hubs, s.line)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +166,7 @@ func (y *system) startCloud(ctx context.Context, s shape) error {
 }
 
 // startHubs starts a server or a cluster and returns the site's bundle.
-func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error) {
+func (y *system) startHubs(ctx context.Context, n int, line bool) (bundle string, err error) {
 	var addrs, routes, urls, own []string
 	for range n {
 		addr, err := bed.FreeAddr()
@@ -177,6 +184,13 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 		y.cleanup, y.links = append(y.cleanup, link.Close), append(y.links, link)
 		addrs, routes = append(addrs, addr), append(routes, route)
 		at := link.Addr()
+		if line {
+			if y.line, err = bed.NewLine(y.dir, at); err != nil {
+				return "", err
+			}
+			y.cleanup = append(y.cleanup, y.line.Close)
+			at = y.line.Addr()
+		}
 		if y.names != nil {
 			_, port, err := net.SplitHostPort(at)
 			if err != nil {
@@ -204,6 +218,9 @@ func (y *system) startHubs(ctx context.Context, n int) (bundle string, err error
 			store, settings = "hub.disk/store", "max_bytes: 134217728\nencryption_key: { file: hub.key }"
 		}
 		conf := fmt.Sprintf("data_dir: hub\nstore_dir: %s\nname: hub-%d\nlisten: %q\n%s\nops: { listen: %q }\n%s", store, i+1, addr, settings, ops, cluster)
+		if y.line != nil {
+			conf += fmt.Sprintf("names: [ %s ]\n", y.line.Host)
+		}
 		if y.names != nil {
 			conf += fmt.Sprintf("names: [ %s ]\n", y.names.Name)
 		}
