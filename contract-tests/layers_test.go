@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"broker/hub":                 {"broker", "broker/stream"},
 	"broker/link":                {"broker", "broker/stream", "broker/journal"},
 	"broker/ledger":              {"broker"},
-	"broker/reception":           {},
+	"broker/reception":           {"broker"},
 	"broker/worker":              {"broker", "broker/ledger", "broker/stream"},
 	"connectors/fhir":            {"broker", "broker/reception", "internal/tree"},
 	"connectors/hl7":             {"broker", "broker/reception", "internal/tree"},

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/stream"
 )
 
@@ -98,6 +99,11 @@ func free(ctx context.Context, address string) error {
 		return fmt.Errorf("listen: %w: is another hub running? Free the address, or say another one in listen", err)
 	}
 	return l.Close()
+}
+
+// Bounds says how many sites, workers and people are connected.
+func (h *Hub) Bounds() []broker.Bound {
+	return []broker.Bound{{Name: "connections to the hub", Used: int64(h.srv.NumClients()), Limit: connectionsMax}}
 }
 
 // Run keeps the hub until ctx is done: it lets sites that were added in and

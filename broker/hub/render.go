@@ -18,6 +18,10 @@ import (
 // the store's encryption key from.
 const KeyVariable = "VAGUS_HUB_KEY"
 
+// connectionsMax bounds the sites, workers and people that are connected to one server: some 1.4 GB.
+// More are refused, and try again.
+const connectionsMax = 20_000
+
 // Render makes what is missing in the hub's directory and returns the
 // configuration of a stock nats-server 2.12 or newer that is equivalent to the
 // embedded one. After AddSite or RemoveSite render it again and reload the
@@ -53,7 +57,7 @@ func (c *Config) render(withKey bool) (string, error) {
 	line("server_name: %s", q(c.Name))
 	line("listen: %s", q(c.Listen))
 	line("tls { %s, handshake_first: true }", tls)
-	line("max_payload: %d", c.MaxPayload)
+	line("max_payload: %d\nmax_connections: %d", c.MaxPayload, connectionsMax)
 	// A link that hangs is noticed after two pings; the server's own default is two minutes.
 	line("ping_interval: %s\nping_max: 2\nwrite_deadline: \"10s\"", q(c.PingInterval.String()))
 	line("jetstream {\n  store_dir: %s\n  sync_interval: always\n  max_mem: 0\n  max_file: %d", q(c.Store), c.reserve().Reserve()*int64(max(len(tenants), 1)))

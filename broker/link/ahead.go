@@ -36,6 +36,7 @@ type ahead struct {
 // done or the journal fails; the lane then waits for all that it started.
 func (l *lane) readAhead(ctx context.Context, m mark) (*ahead, error) {
 	a := &ahead{queue: make(chan *item, windowItems), todo: make(chan *item, windowItems), freed: make(chan struct{}, 1)}
+	l.window.Store(a)
 	var after Position
 	var partial *item
 	if m.ID != "" {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,6 +42,7 @@ type lane struct {
 	bytes              int            // what a batch may hold now
 	careful            int            // so many parcels go one by one: the hub refused them as a batch
 	nextSend           time.Time      // until then units gather
+	window             atomic.Pointer[ahead]
 
 	mu        sync.Mutex
 	confirmed mark      // the newest unit that the cloud has

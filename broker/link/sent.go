@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,8 +28,9 @@ type sent struct {
 	path  string
 	file  *os.File
 	units map[string]int64
-	order []string // oldest first
-	lines int      // in the file
+	order []string     // oldest first
+	lines int          // in the file
+	known atomic.Int64 // units
 	max   int
 }
 
@@ -98,6 +100,7 @@ func (s *sent) keep(unit string, at int64) {
 		delete(s.units, s.order[0])
 		s.order = s.order[1:]
 	}
+	s.known.Store(int64(len(s.order)))
 }
 
 // add remembers a unit. It returns when that is on stable storage.

@@ -10,7 +10,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/vagus-health/vagus/broker"
 )
+
+// Connections is the bound of those that a source's senders have open.
+const Connections = "connections of senders"
 
 const maxHeader = 16 << 10 // bytes of a request's head
 
@@ -86,6 +91,13 @@ func (d *Door) Serve(ctx context.Context, server *http.Server) error {
 	_ = server.Close()
 	<-ended
 	return nil
+}
+
+// Bounds says how many connections are open.
+func (d *Door) Bounds() []broker.Bound {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return []broker.Bound{{Name: Connections, Used: int64(d.open), Limit: int64(d.MaxConnections)}}
 }
 
 func (d *Door) state(conn net.Conn, state http.ConnState) {

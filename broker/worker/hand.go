@@ -10,7 +10,7 @@ import (
 
 // room says whether another unit of the stream may be taken in hand.
 func (l *lane) room() bool {
-	return l.stalled == nil && l.handOf[live] < l.most && l.bytesOf[live] < handBytes && l.windowed < windowMax && l.asideAll < asideMax
+	return l.stalled == nil && l.handOf[live] < l.most && l.bytesOf[live] < handBytes && l.windowed < windowMax && l.asideAll < asideMax && l.heldKeys < heldMax
 }
 
 // take takes what the reader has, without waiting for more: under a backlog
@@ -112,7 +112,7 @@ func (l *lane) takeDue(ctx context.Context) {
 	}
 	call, cancel := context.WithTimeout(ctx, ledgerCall)
 	defer cancel()
-	rows, err := l.ledger.Due(call, leases, min(2*l.cfg.Batch, l.most)) // those in hand are among them
+	rows, err := l.ledger.Due(call, leases, l.dueMax()) // those in hand are among them
 	if err != nil {
 		l.failed(ctx, "the ledger does not say what is due", err)
 		return
@@ -144,9 +144,12 @@ func (l *lane) takeDue(ctx context.Context) {
 	}
 }
 
+// dueMax is how many units of the ledger are asked for, of which those in hand are some.
+func (l *lane) dueMax() int { return min(2*l.cfg.Batch, l.most) }
+
 func (l *lane) mayTakeDue() bool {
 	due := len(l.byID) - l.hand
-	return due < min(2*l.cfg.Batch, l.most) && len(l.parts) > l.leaving && l.working() && !l.waiting() && l.keeper.fresh()
+	return due < l.dueMax() && len(l.parts) > l.leaving && l.working() && !l.waiting() && l.keeper.fresh()
 }
 
 // claim tells the ledger what is about to be applied, and learns what it knows.

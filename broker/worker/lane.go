@@ -80,6 +80,7 @@ type lane struct {
 	liveAt    time.Time // the last live unit came
 	appliedOf [tracks]uint64
 	windowed  int                // units in all windows
+	heldKeys  int                // in all partitions, when it was last published
 	stalled   *item              // read, but an item with its id is in hand
 	unclaimed []*item            // in hand, the ledger does not know yet
 	queues    map[string][]*item // by key: what is to be applied, in order; the first may be under way

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ var errNoRemap = errors.New("the replay asks a site to map again, and this worke
 const (
 	replayPoll = 2 * time.Second
 	replayPage = 200
+	replaysMax = 8    // at once; the others wait for their turn
+	failedMax  = 1000 // items of a replay that failed in one round; then it begins another
 )
 
 // replays carries out the running replays, side by side and each at its own
@@ -35,6 +38,7 @@ func (w *Worker) replays(ctx context.Context) {
 	}
 	ended := make(chan end)
 	active, trouble := map[string]bool{}, map[string]string{}
+	turns, turn := map[string]int{}, 0 // when each was last begun: of more than replaysMax each has its turn
 	told := func(id string, err error) {
 		if err == nil {
 			delete(trouble, id)
@@ -49,6 +53,7 @@ func (w *Worker) replays(ctx context.Context) {
 			return
 		case e := <-ended:
 			delete(active, e.id)
+			w.replaying.Store(int64(len(active)))
 			told(e.id, e.err)
 			continue
 		case <-tick.C:
@@ -58,11 +63,16 @@ func (w *Worker) replays(ctx context.Context) {
 		}
 		plans, err := w.ledger.Replays(ctx)
 		told("", err)
+		slices.SortStableFunc(plans, func(a, b ledger.Replay) int { return cmp.Compare(turns[a.ID], turns[b.ID]) })
+		before := turns
+		turns = map[string]int{}
 		for _, r := range plans {
-			if !r.Running || active[r.ID] {
+			if turns[r.ID] = before[r.ID]; !r.Running || active[r.ID] || len(active) == replaysMax {
 				continue
 			}
-			active[r.ID] = true
+			turn++
+			turns[r.ID], active[r.ID] = turn, true
+			w.replaying.Store(int64(len(active)))
 			all.Go(func() {
 				e := end{r.ID, w.replay(ctx, r)}
 				select {
@@ -104,7 +114,7 @@ func (w *Worker) replay(ctx context.Context, r ledger.Replay) error {
 				progress = true
 			}
 		}
-		if !progress && len(failed) == before {
+		if !progress && len(failed) == before || len(failed) >= failedMax {
 			break
 		}
 	}

@@ -14,18 +14,19 @@ type TargetStatus struct {
 	Promise      string // how units have one effect, see broker.Promiser; "" while it is not known
 	Breaker      string // "closed", "half-open" or "open"
 	BreakerSince time.Time
-	Problem      string       // class of the last error while the target was unwell, or, where it has none, what it says; or ""
-	Partitions   int          // held by this worker
-	InHand       int          // units taken and not settled
-	HeldKeys     int          // keys whose units wait, in these partitions
-	Backlog      uint64       // units of these partitions in the stream that are not in hand
-	Oldest       time.Time    // ReceivedAt of the oldest unit in hand, or zero
-	LastApplied  time.Time    // since this worker runs, or zero
-	Settled      uint64       // outcomes recorded since this worker runs
-	Rate         float64      // of them a second, over the last ten
-	Calls        int          // at once, that this worker makes at most, by what it learned of the target
-	CallsMax     int          // of all workers, by the settings
-	Lanes        []LaneStatus // in the order of broker.Lanes; those that had no unit yet are missing
+	Problem      string         // class of the last error while the target was unwell, or, where it has none, what it says; or ""
+	Partitions   int            // held by this worker
+	InHand       int            // units taken and not settled
+	HeldKeys     int            // keys whose units wait, in these partitions
+	Backlog      uint64         // units of these partitions in the stream that are not in hand
+	Oldest       time.Time      // ReceivedAt of the oldest unit in hand, or zero
+	LastApplied  time.Time      // since this worker runs, or zero
+	Settled      uint64         // outcomes recorded since this worker runs
+	Rate         float64        // of them a second, over the last ten
+	Calls        int            // at once, that this worker makes at most, by what it learned of the target
+	CallsMax     int            // of all workers, by the settings
+	Lanes        []LaneStatus   // in the order of broker.Lanes; those that had no unit yet are missing
+	Bounds       []broker.Bound // a new slice each time
 }
 
 // LaneStatus is one lane of a target, as this worker knows it.
@@ -33,6 +34,7 @@ type LaneStatus struct {
 	Lane    string
 	Weight  int
 	Waiting int    // units in hand and put aside; what was not read yet is in Backlog only
+	Aside   int    // of them, those put aside
 	Applied uint64 // since this worker runs
 }
 
@@ -129,16 +131,18 @@ func (l *lane) publish() {
 	}
 	backlog += uint64(l.asideAll)
 	calls := l.calls()
+	l.heldKeys = held
+	bounds := l.bounds()
 	var lanes []LaneStatus
 	for t, name := range broker.Lanes {
 		if waiting[t] > 0 || l.appliedOf[t] > 0 {
-			lanes = append(lanes, LaneStatus{name, l.shares.weight[t], waiting[t], l.appliedOf[t]})
+			lanes = append(lanes, LaneStatus{name, l.shares.weight[t], waiting[t], l.asideOf[t], l.appliedOf[t]})
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.status
-	s.Lanes = lanes
+	s.Lanes, s.Bounds = lanes, bounds
 	s.Calls, s.CallsMax = calls, l.cfg.Concurrency
 	s.Partitions, s.InHand, s.HeldKeys, s.Backlog, s.Oldest = len(l.parts), len(l.byID), held, backlog, oldest
 }

@@ -70,6 +70,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -146,6 +147,8 @@ type Worker struct {
 	log    *slog.Logger
 	id     string // Name and this run's suffix
 	lanes  []*lane
+
+	replaying atomic.Int64
 }
 
 // New returns a worker; nothing runs before Run. The connection of js must be

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/vagus-health/vagus/broker"
@@ -12,6 +15,7 @@ import (
 // should look, 2 if something stands still or nobody answers.
 type statusCmd struct {
 	connection
+	Bounds bool `help:"Show all that fills up to a limit, the fullest first."`
 }
 
 // Help is shown by `vagus status --help`.
@@ -37,7 +41,7 @@ func (cmd *statusCmd) Run(c *console) error {
 			return err
 		}
 	} else {
-		c.status(s)
+		c.status(s, cmd.Bounds)
 	}
 	if s.Verdict.Level > ops.Fine {
 		return exitError(s.Verdict.Level)
@@ -55,7 +59,7 @@ func state(v ops.Verdict) cell {
 	return cell{v.Level.String(), levelInk[v.Level]}
 }
 
-func (c *console) status(s ops.Status) {
+func (c *console) status(s ops.Status, bounds bool) {
 	c.table([]column{{}, {}}, [][]cell{{state(s.Verdict), {s.Verdict.Text, bold}}})
 	for _, p := range s.Problems {
 		c.table([]column{{}, {}}, [][]cell{{{"problem", red}, {text: p}}})
@@ -88,7 +92,7 @@ func (c *console) status(s ops.Status) {
 	}
 	if rows := laneRows(s.Targets); len(rows) > 0 {
 		c.say("")
-		c.table([]column{{head: "TARGET"}, {head: "LANE"}, {head: "WEIGHT", right: true}, {head: "WAITING", right: true}, {head: "APPLIED", right: true}}, rows)
+		c.table([]column{{head: "TARGET"}, {head: "LANE"}, {head: "WEIGHT", right: true}, {head: "WAITING", right: true}, {head: "ASIDE", right: true}, {head: "APPLIED", right: true}}, rows)
 	}
 	if len(s.Lanes) > 0 {
 		c.say("")
@@ -121,10 +125,33 @@ func (c *console) status(s ops.Status) {
 				{head: "LAST RECEIVED", drop: 3}, {head: "VERDICT"}}, rows)
 		}
 	}
-	if b, ok := s.Nearest(); ok {
-		c.say("")
-		c.say("Of what fills up, %s.", b)
+	c.bounds(s, bounds)
+}
+
+// bounds says what is nearest to its limit, or all of it.
+func (c *console) bounds(s ops.Status, all bool) {
+	if len(s.Bounds) == 0 {
+		return
 	}
+	c.say("")
+	if !all {
+		if b, ok := s.Nearest(); ok {
+			c.say("Of what fills up, %s.", b)
+		}
+		if b, ok := s.Pacing(); ok {
+			c.say("What sets the pace: %s.", b)
+		}
+		return
+	}
+	var rows [][]cell
+	for _, b := range slices.SortedStableFunc(slices.Values(s.Bounds), func(a, b ops.Bound) int { return cmp.Compare(b.Full(), a.Full()) }) {
+		then := b.Then
+		if b.Paces {
+			then = "(nothing to do) " + then
+		}
+		rows = append(rows, []cell{{b.Name, bold}, {text: b.Of}, {text: fmt.Sprintf("%.0f%%", 100*b.Full())}, {text: b.Amount()}, {text: then}})
+	}
+	c.table([]column{{head: "FILLS UP"}, {head: "OF"}, {head: "FULL", right: true}, {head: "USED"}, {head: "WHEN FULL", drop: 1}}, rows)
 }
 
 // laneRows are the lanes of targets that had units in another lane than live.
@@ -134,7 +161,7 @@ func laneRows(targets []ops.TargetLine) (rows [][]cell) {
 			continue
 		}
 		for _, l := range t.Lanes {
-			rows = append(rows, []cell{{t.Target, bold}, {text: l.Lane}, {text: strconv.Itoa(l.Weight)}, {text: strconv.Itoa(l.Waiting)}, {text: strconv.FormatUint(l.Applied, 10)}})
+			rows = append(rows, []cell{{t.Target, bold}, {text: l.Lane}, {text: strconv.Itoa(l.Weight)}, {text: strconv.Itoa(l.Waiting)}, {text: strconv.Itoa(l.Aside)}, {text: strconv.FormatUint(l.Applied, 10)}})
 		}
 	}
 	return rows

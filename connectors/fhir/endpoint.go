@@ -46,6 +46,11 @@ func newEndpoint(s *Source) (*endpoint, error) {
 	return &endpoint{Door: door, s: s, conf: c, large: make(chan struct{}, largeSlots)}, nil
 }
 
+// Bounds says how many senders are connected and how many large requests are in memory.
+func (e *endpoint) Bounds() []broker.Bound {
+	return append(e.Door.Bounds(), broker.Bound{Name: "large requests in hand", Used: int64(len(e.large)), Limit: largeSlots})
+}
+
 // serve receives until ctx is done, finishes and answers the requests in hand.
 func (e *endpoint) serve(ctx context.Context, accept broker.Accept) error {
 	return e.Serve(ctx, &http.Server{Handler: e.handler(accept), ReadTimeout: e.conf.ReadTimeout, WriteTimeout: e.conf.WriteTimeout, IdleTimeout: e.conf.IdleTimeout})

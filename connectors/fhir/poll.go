@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/vagus-health/vagus/broker"
@@ -30,14 +31,15 @@ import (
 // remembered, so that they are not offered again; if that memory is lost, or
 // too small, what is read again has the same identity and the journal knows it.
 type watch struct {
-	s       *Source
-	name    string // for logs: "Patient", "Patient deletions"
-	typ     string
-	search  string
-	file    string
-	hint    chan struct{}
-	problem problem
-	state   pollState
+	s          *Source
+	name       string // for logs: "Patient", "Patient deletions"
+	typ        string
+	search     string
+	file       string
+	hint       chan struct{}
+	problem    problem
+	state      pollState
+	remembered atomic.Int64 // of state.Seen
 
 	deletions *watch // nil: nobody asks for them
 	of        *watch // whose deletions it looks for; nil of all others

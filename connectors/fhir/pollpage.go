@@ -40,6 +40,7 @@ func (w *watch) page(ctx context.Context, accept broker.Accept) error {
 		}
 		w.state.Seen[id] = v
 	}
+	w.remembered.Store(int64(len(w.state.Seen)))
 	if latest.After(w.state.Latest) {
 		w.state.Latest = latest
 	}
@@ -104,6 +105,7 @@ func (w *watch) forget(at time.Time) {
 			delete(w.state.Seen, id)
 		}
 	}
+	w.remembered.Store(int64(len(w.state.Seen)))
 }
 
 // news makes messages of what is on a page and was not stored yet.

@@ -85,6 +85,21 @@ func (s *Source) Addr() net.Addr {
 	return s.door.Addr()
 }
 
+// Bounds says what senders fill up at the endpoint, and how many resources are remembered of the server that is read.
+func (s *Source) Bounds() (all []broker.Bound) {
+	if s.door != nil {
+		all = s.door.Bounds()
+	}
+	fullest := int64(0)
+	for _, w := range s.watches {
+		fullest = max(fullest, w.remembered.Load())
+	}
+	if len(s.watches) > 0 {
+		all = append(all, broker.Bound{Name: "resources remembered", Used: fullest, Limit: maxSeen})
+	}
+	return all
+}
+
 // Ready says that Run receives.
 func (s *Source) Ready() bool { return s.running.Load() && (s.door == nil || s.Addr() != nil) }
 

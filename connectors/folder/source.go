@@ -31,8 +31,12 @@ type Source struct {
 	meters   *reception.Meters
 	outcomes reception.Counter // of files
 	seen     map[string]sight  // of the last look, by path
+	waiting  atomic.Int64      // files at the last look
 	problem  atomic.Pointer[string]
 }
+
+// maxFiles bounds the files of one look: each look lists them all.
+const maxFiles = 200_000
 
 // A sight is how a file looked, and since when.
 type sight struct {
@@ -64,6 +68,11 @@ func (s *Source) Problem() string {
 		return *p
 	}
 	return ""
+}
+
+// Bounds says how many files were in the folder at the last look, and what its receiver has in hand.
+func (s *Source) Bounds() []broker.Bound {
+	return append(broker.BoundsOf(s.receiver), broker.Bound{Name: "files in the folder", Used: s.waiting.Load(), Limit: maxFiles})
 }
 
 // Run takes files until ctx is done, finishes the one in hand and returns nil. A folder that is not
@@ -133,6 +142,10 @@ func (s *Source) lookIn(ctx context.Context, accept broker.Accept, next map[stri
 	infos, err := s.files.List(ctx, s.conf.In)
 	if err != nil {
 		return fmt.Errorf("list folder %s: %w", s.conf.In, err)
+	}
+	s.waiting.Store(int64(len(infos)))
+	if len(infos) > maxFiles {
+		return fmt.Errorf("list folder %s: it holds %d files, and %d are looked through at most: move those that are not for this feed", s.conf.In, len(infos), maxFiles)
 	}
 	s.sort(infos)
 	now := time.Now()

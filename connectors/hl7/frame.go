@@ -3,7 +3,11 @@ package hl7
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"sync/atomic"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // MLLP (HL7 2.5.1 implementation guide, appendix C): <VT> content <FS> <CR>.
@@ -29,6 +33,32 @@ type frameReader struct {
 	buf       []byte
 	from, to  int // what was read and not consumed: buf[from:to]
 	discarded int // bytes outside frames, in all
+	room      *frameRoom
+	held      int // of its bytes
+}
+
+// A frameRoom is what the large frames of all connections together may take while they are
+// received: each may be large, but not all at once.
+type frameRoom struct {
+	used  atomic.Int64
+	limit int64
+}
+
+// errNoRoom is answered as a full journal is: the sender keeps the message and sends it again.
+var errNoRoom = fmt.Errorf("too many large frames at once: %w", broker.ErrFull)
+
+// hold makes what the reader holds of the room n bytes; false says that there is no such room.
+func (f *frameReader) hold(n int) bool {
+	if f.room == nil || n == f.held {
+		return true
+	}
+	grown := int64(n - f.held)
+	if f.room.used.Add(grown) > f.room.limit && grown > 0 {
+		f.room.used.Add(-grown)
+		return false
+	}
+	f.held = n
+	return true
 }
 
 func newFrameReader(r io.Reader, limit int) *frameReader {
@@ -43,6 +73,7 @@ func (f *frameReader) next(begin func()) ([]byte, error) {
 		small := make([]byte, smallBuffer)
 		f.to = copy(small, f.buf[f.from:f.to])
 		f.buf, f.from = small, 0
+		f.hold(0)
 	}
 	if err := f.seekStart(); err != nil {
 		return nil, err
@@ -68,6 +99,9 @@ func (f *frameReader) next(begin func()) ([]byte, error) {
 			return window[:min(len(window), 4096)], errTooLarge
 		}
 		if err := f.fill(); err != nil {
+			if errors.Is(err, errNoRoom) {
+				return window[:min(len(window), 4096)], err
+			}
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
@@ -104,7 +138,11 @@ func (f *frameReader) fill() error {
 		f.from = 0
 	}
 	if f.to == len(f.buf) {
-		grown := make([]byte, min(2*len(f.buf), f.max+smallBuffer))
+		size := min(2*len(f.buf), f.max+smallBuffer)
+		if size > 4*smallBuffer && !f.hold(size) {
+			return errNoRoom
+		}
+		grown := make([]byte, size)
 		f.to = copy(grown, f.buf[:f.to])
 		f.buf = grown
 	}

@@ -20,6 +20,7 @@ import (
 const (
 	handshakeTimeout = 10 * time.Second
 	stopGrace        = 5 * time.Second // for a frame that is half read when the source stops
+	frameMemory      = 256 << 20       // for frames over 64 KiB that are being received, or four of the largest
 )
 
 var _ broker.Source = (*Source)(nil)
@@ -31,6 +32,8 @@ type Source struct {
 	tls   *tls.Config
 	noise reception.Counter
 	addr  atomic.Pointer[net.Addr]
+	open  atomic.Int64 // connections
+	room  frameRoom
 }
 
 // New returns a source for one feed, or an error that names the setting at
@@ -40,7 +43,7 @@ func New(origin broker.Origin, conf Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
-	s := &Source{}
+	s := &Source{room: frameRoom{limit: max(frameMemory, 4*int64(conf.MaxFrame))}}
 	if s.tls, err = conf.TLS.Load(); err != nil {
 		return nil, fmt.Errorf("hl7: %w", err)
 	}
@@ -60,6 +63,14 @@ func (s *Source) Addr() net.Addr {
 		return *a
 	}
 	return nil
+}
+
+// Bounds says how many connections are open and how much memory large frames take.
+func (s *Source) Bounds() []broker.Bound {
+	return []broker.Bound{
+		{Name: reception.Connections, Used: s.open.Load(), Limit: int64(s.conf.MaxConnections)},
+		{Name: "large frames being received", Used: s.room.used.Load(), Limit: s.room.limit},
+	}
 }
 
 // Run listens and receives until ctx is done. Then it takes no new connection,
@@ -125,7 +136,11 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 // answers have the order of the questions.
 func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
 	s.meters.Connected(ctx, 1)
-	defer s.meters.Connected(ctx, -1)
+	s.open.Add(1)
+	defer func() {
+		s.open.Add(-1)
+		s.meters.Connected(ctx, -1)
+	}()
 	defer c.Close()
 	if s.tls != nil {
 		t := tls.Server(c.Conn, s.tls)
@@ -139,14 +154,18 @@ func (s *Source) serve(ctx context.Context, c *conn, accept broker.Accept) {
 		}
 	}
 	frames := newFrameReader(c, s.conf.MaxFrame)
-	defer func() { s.noise.Add(ctx, frames.discarded) }()
+	frames.room = &s.room
+	defer func() {
+		frames.hold(0)
+		s.noise.Add(ctx, frames.discarded)
+	}()
 	var out []byte
 	for c.idle(s.conf.IdleTimeout) {
 		frame, err := frames.next(func() { c.begin(s.conf.ReadTimeout) })
 		began := time.Now()
 		hangUp := false
 		switch {
-		case errors.Is(err, errTooLarge):
+		case errors.Is(err, errTooLarge), errors.Is(err, errNoRoom):
 			out = s.refuse(ctx, append(out[:0], startBlock), frame, err)
 			hangUp = true
 		case err != nil:

@@ -305,6 +305,12 @@ func (c *client) renew() {
 	c.wire, c.uid = nil, 0
 }
 
+func (c *client) bounds() []broker.Bound {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return []broker.Bound{{Name: "calls of Odoo at once", Used: int64(max(len(c.slots)-c.kept, 0)), Limit: int64(cap(c.slots) - c.kept)}}
+}
+
 // share keeps slots back, so that ours are a part of all, one at least. Those that
 // are taken now are kept when their calls return.
 func (c *client) share(part, whole int) {

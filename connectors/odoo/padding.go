@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // Messages of one kind rarely fill the same fields, and the rows of a call
@@ -30,6 +32,16 @@ type fieldFacts struct {
 	mu    sync.Mutex
 	since time.Time
 	known map[string]map[string]fact
+	n     int // fields in it
+}
+
+// factMax bounds the fields that are remembered: their names come with the units.
+const factMax = 50_000
+
+func (o *fieldFacts) bound() broker.Bound {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return broker.Bound{Name: "fields remembered", Used: int64(o.n), Limit: factMax}
 }
 
 // factAge is how long a change of a model or a default goes unnoticed.
@@ -137,8 +149,8 @@ func fieldOf(column string) string {
 func (t *Target) facts(ctx context.Context, p *pass, model string, fields []string) (map[string]fact, error) {
 	o := &t.fields
 	o.mu.Lock()
-	if o.known == nil || time.Since(o.since) > factAge {
-		o.known, o.since = map[string]map[string]fact{}, time.Now()
+	if o.known == nil || o.n >= factMax || time.Since(o.since) > factAge {
+		o.known, o.n, o.since = map[string]map[string]fact{}, 0, time.Now()
 	}
 	out := make(map[string]fact, len(fields))
 	var ask []any
@@ -168,7 +180,10 @@ func (t *Target) facts(ctx context.Context, p *pass, model string, fields []stri
 	for _, f := range ask {
 		name := f.(string)
 		out[name] = answers[name]
-		o.known[model][name] = answers[name]
+		if o.n < factMax {
+			o.known[model][name] = answers[name]
+			o.n++
+		}
 	}
 	return out, nil
 }

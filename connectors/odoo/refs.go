@@ -304,6 +304,12 @@ const (
 	refAge        = 10 * time.Minute
 )
 
+func (c *refCache) bound() broker.Bound {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return broker.Bound{Name: "references remembered", Used: int64(len(c.cur) + len(c.old)), Limit: 2 * refGeneration}
+}
+
 func (c *refCache) get(key string) (int64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -67,6 +67,7 @@ type Source struct {
 // A watch is the work on one model. It is done by one goroutine.
 type watch struct {
 	s       *Source
+	records atomic.Int64 // remembered at the end of the last look
 	model   string
 	fields  []string
 	watches []string
@@ -155,6 +156,15 @@ func (s *Source) Run(ctx context.Context, accept broker.Accept) error {
 	defer s.running.Store(false)
 	<-ctx.Done()
 	return nil
+}
+
+// Bounds says how many records are remembered of the model that has most.
+func (s *Source) Bounds() []broker.Bound {
+	most := int64(0)
+	for _, w := range s.watches {
+		most = max(most, w.records.Load())
+	}
+	return append(s.client.bounds(), broker.Bound{Name: "records of a model remembered", Used: most, Limit: maxKnown})
 }
 
 // remember reads what was sent.

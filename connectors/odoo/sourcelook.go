@@ -39,6 +39,7 @@ func reads(fields []string, domain []any, watched []string) string {
 func (w *watch) look(ctx context.Context, accept acceptFunc) error {
 	err := w.changed(ctx, accept)
 	// What was accepted is remembered also when something failed after it.
+	w.records.Store(int64(len(w.memory.known)))
 	if saved := w.memory.save(w.s.now()); saved != nil {
 		err = errors.Join(err, saved)
 	}

@@ -141,6 +141,11 @@ func unwellFrom(err error) error {
 	return &unwellError{class: v.class, reason: v.reason}
 }
 
+// Bounds says how many calls are under way and what is remembered of the database.
+func (t *Target) Bounds() []broker.Bound {
+	return append(t.client.bounds(), t.refs.bound(), t.fields.bound())
+}
+
 // claim waits until nobody else works on any of the external ids, and takes them all.
 func (t *Target) claim(ctx context.Context, xids []string) error {
 	for {

@@ -58,6 +58,11 @@ func New(feed string, conf Config, receiver broker.Receiver) (*Source, error) {
 // Addr returns the address that Run listens on, or nil while it does not.
 func (s *Source) Addr() net.Addr { return s.door.Addr() }
 
+// Bounds says how many senders are connected and how many requests are in hand.
+func (s *Source) Bounds() []broker.Bound {
+	return append(append(s.door.Bounds(), broker.BoundsOf(s.receiver)...), broker.Bound{Name: "requests in hand", Used: s.inHand.Load(), Limit: int64(s.conf.MaxRequests)})
+}
+
 // Run listens and receives until ctx is done. Then it takes no new connection, finishes and
 // answers the requests in hand and returns nil. It returns an error only when it can not
 // listen.

@@ -3,6 +3,8 @@ package x12
 import (
 	"context"
 	"sync"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 // maxInHand bounds the deliveries that a feed receives at once: each may come to several times its size.
@@ -17,6 +19,10 @@ type hand struct {
 
 func newHand() hand {
 	return hand{slots: make(chan struct{}, maxInHand), keys: map[string]chan struct{}{}}
+}
+
+func (h *hand) bound() broker.Bound {
+	return broker.Bound{Name: "deliveries in hand", Used: int64(len(h.slots)), Limit: maxInHand}
 }
 
 // enter waits for a place.

@@ -30,6 +30,9 @@ type Receiver struct {
 	hand     hand
 }
 
+// Bounds says how many deliveries are in hand.
+func (r *Receiver) Bounds() []broker.Bound { return []broker.Bound{r.hand.bound()} }
+
 // NewReceiver returns a receiver, or an error that names the setting at fault.
 func NewReceiver(origin broker.Origin, conf Config) (*Receiver, error) {
 	conf, err := conf.withDefaults()

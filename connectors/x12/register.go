@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vagus-health/vagus/broker"
 )
 
 const (
@@ -194,6 +196,16 @@ func (r *Register) came(feed, control string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.in[feed+"\x00"+control]
+}
+
+// Bounds says how many interchanges are remembered.
+func (r *Register) Bounds() []broker.Bound {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return []broker.Bound{
+		{Name: "interchanges received that are remembered", Used: int64(len(r.inward)), Limit: maxRemember},
+		{Name: "interchanges sent that are remembered", Used: int64(len(r.outward)), Limit: maxRemember},
+	}
 }
 
 // note takes a line into memory, and forgets the oldest.

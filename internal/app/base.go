@@ -96,11 +96,6 @@ func (b *base) meter() metric.Meter  { return b.telemetry.Meters.Meter("vagus") 
 
 // serve starts the HTTP side, or adds to that of the whole.
 func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check) error {
-	if api.Bounds != nil {
-		if err := ops.MeasureBounds(b.meter(), api.Bounds); err != nil {
-			return err
-		}
-	}
 	if w := b.whole; w != nil {
 		w.checks = append(w.checks, checks...)
 		if api.Ledger != nil {
@@ -111,6 +106,10 @@ func (b *base) serve(ctx context.Context, api ops.APIConfig, checks ...ops.Check
 		}
 		w.api.Bounds = both(w.api.Bounds, api.Bounds)
 		return nil
+	}
+	api.Bounds = both(api.Bounds, b.ownBounds)
+	if err := ops.MeasureBounds(b.meter(), api.Bounds); err != nil {
+		return err
 	}
 	api.Service, api.Log = b.service, b.log
 	cfg := ops.ServerConfig{Addr: b.settings.Ops.Listen, Metrics: b.telemetry.Metrics, Checks: checks, Plain: b.settings.Ops.Plain, Log: b.log}

@@ -56,7 +56,7 @@ func (h *Hub) start(ctx context.Context) error {
 	if err := h.hub.Provision(provision); err != nil {
 		return err
 	}
-	if err := h.serve(ctx, ops.APIConfig{}, ops.Check{Name: "streams", Run: h.hub.Check}); err != nil {
+	if err := h.serve(ctx, ops.APIConfig{Bounds: h.bounds}, ops.Check{Name: "streams", Run: h.hub.Check}); err != nil {
 		return err
 	}
 	h.log.Info("hub is up", "url", h.hub.URL(), "worker_bundle", h.WorkerBundle())

@@ -81,6 +81,7 @@ func (a *Agent) tellOfMappings(result, set string) {
 	select {
 	case a.events <- link.Event{ID: strings.ToLower(rand.Text()), What: "mappings." + result, Time: time.Now(), Data: data}:
 	default:
+		a.log.Warn("an event for the hub is dropped: too many wait", "event", "mappings."+result)
 	}
 }
 

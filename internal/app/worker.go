@@ -29,6 +29,8 @@ type Worker struct {
 	nc     *nats.Conn
 	ledger ledger.Ledger
 	worker *worker.Worker
+
+	reached map[string]broker.Target // by name
 }
 
 // gcPercent is how much garbage a worker lets pile up, in percent of what it
@@ -78,6 +80,7 @@ func (w *Worker) start(ctx context.Context, name string, bundle *link.Bundle) er
 		return err
 	}
 	targets, promisers := map[string]worker.TargetConfig{}, map[string]broker.Target{}
+	w.reached = promisers
 	for target, c := range w.cfg.Targets {
 		t, err := newTarget(target, c, w.nc, w.base)
 		if err != nil {

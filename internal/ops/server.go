@@ -12,7 +12,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"github.com/vagus-health/vagus/broker"
 )
@@ -21,6 +24,8 @@ import (
 const DefaultAddr = "127.0.0.1:8480"
 
 const (
+	connectionsMax = 256 // more wait until others end
+
 	minToken  = 16
 	maxHeader = 16 << 10
 	maxBody   = 1 << 20
@@ -59,6 +64,7 @@ type Server struct {
 	cfg    ServerConfig
 	ln     net.Listener
 	http   *http.Server
+	open   atomic.Int64 // connections
 	tokens []hashedToken
 }
 
@@ -107,7 +113,7 @@ func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if cfg.TLS != nil {
 		ln = tls.NewListener(ln, cfg.TLS)
 	}
-	s.ln = ln
+	s.ln = netutil.LimitListener(ln, connectionsMax)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: readTime,
@@ -115,9 +121,22 @@ func NewServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 		WriteTimeout:      writeTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn), // a handler that panicked, too
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.open.Add(-1)
+			}
+		},
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn), // a handler that panicked, too
 	}
 	return s, nil
+}
+
+// Bounds says how many clients are connected; more than the limit wait.
+func (s *Server) Bounds() []broker.Bound {
+	return []broker.Bound{{Name: "connections to the API", Used: s.open.Load(), Limit: connectionsMax}}
 }
 
 // Addr is the address that the server listens on.

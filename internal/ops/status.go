@@ -36,6 +36,7 @@ type LaneStatus struct {
 	Lane    string `json:"lane"` // one of broker.Lanes
 	Weight  int    `json:"weight"`
 	Waiting int    `json:"waiting"` // units that the worker has read and not settled
+	Aside   int    `json:"aside"`   // of them, those that are put aside until their lane has room
 	Applied uint64 `json:"applied"` // since it runs
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger/internal/relational"
 )
 
@@ -21,6 +22,12 @@ var _ relational.DB = (*db)(nil)
 // attempts are how often a transaction is tried that the server ended because
 // of others.
 const attempts = 4
+
+// Bounds says how many connections are in use.
+func (d *db) Bounds() []broker.Bound {
+	s := d.pool.Stat()
+	return []broker.Bound{{Name: "connections of the ledger", Used: int64(s.AcquiredConns()), Limit: int64(s.MaxConns())}}
+}
 
 // Write implements [relational.DB].
 func (d *db) Write(ctx context.Context, f func(relational.Tx) ([]relational.Statement, error)) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger/internal/relational"
 )
 
@@ -15,6 +16,12 @@ type db struct {
 }
 
 var _ relational.DB = (*db)(nil)
+
+// Bounds says how many connections are in use for reading; one writes.
+func (d *db) Bounds() []broker.Bound {
+	s := d.readers.Stats()
+	return []broker.Bound{{Name: "connections of the ledger", Used: int64(s.InUse), Limit: int64(s.MaxOpenConnections)}}
+}
 
 // Write implements [relational.DB]. The transaction has the file's write lock
 // from its beginning.

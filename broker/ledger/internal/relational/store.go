@@ -39,6 +39,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/vagus-health/vagus/broker"
 	"github.com/vagus-health/vagus/broker/ledger"
 )
 
@@ -98,6 +99,9 @@ var _ ledger.Ledger = (*Store)(nil)
 
 // New returns the ledger that db holds. Its schema is the caller's business.
 func New(db DB, d Dialect) *Store { return &Store{db: db, d: d} }
+
+// Bounds says how many connections of the database are in use.
+func (s *Store) Bounds() []broker.Bound { return broker.BoundsOf(s.db) }
 
 // Close gives back what the store holds.
 func (s *Store) Close() error { return s.db.Close() }
