@@ -187,9 +187,9 @@ func TestOneProcessDoesTheWholeJobAndAnswersForAllOfIt(t *testing.T) {
 		}
 		full := map[string]float64{}
 		for _, b := range s.Bounds {
-			full[b.Name] = b.Full()
+			full[b.Title()] = b.Full()
 		}
-		for _, name := range []string{"journal of adt", "disk of the site's data_dir", "UNITS at the hub"} {
+		for _, name := range []string{"journal of feed adt", "disk of data_dir", "UNITS at the hub"} {
 			if full[name] <= 0 || full[name] >= 1 {
 				t.Errorf("%s is not said to have a limit that something of is used: %v", name, s.Bounds)
 			}

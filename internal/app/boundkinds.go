@@ -67,7 +67,7 @@ var boundKinds = map[string]boundKind{
 		"what is in the journal is read later"},
 	"mappings at once": {"mappings", true, "agent", "one for each processor (GOMAXPROCS)",
 		"the next one waits"},
-	"units in hand": {"units", true, "worker, each target", "512 live and a third of that for each other lane",
+	"units in hand": {"units", true, "worker, each target", "512 live, or two of the largest calls of the target; a third of that for each other lane",
 		"the stream is read later, units of slower lanes are put aside"},
 	"bytes of units in hand": {"bytes", true, "worker, each target", "64 MiB live and 8 MiB for each other lane; one unit more",
 		"the stream is read later, units of slower lanes are put aside"},
