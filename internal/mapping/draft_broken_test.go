@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -123,9 +124,35 @@ func TestThePlaceIsFoundEverywhereInEveryFile(t *testing.T) {
 				if ok && s.Offset > len([]rune(s.Text)) {
 					t.Fatalf("%s:%d:%d: %+v", name, line+1, col+1, s)
 				}
+				if n%(50*step) == 0 {
+					sameSpot(t, d, line, col)
+				}
 			}
 		}
 	})
+}
+
+// sameSpot compares a place as it is found with one that the whole file was read for.
+func sameSpot(t *testing.T, d *Document, line, col int) {
+	t.Helper()
+	got, found := d.At(line, col)
+	want, there := d.spot(line, col, 0, len(d.draft.lines))
+	if found != there || seen(got) != seen(want) {
+		t.Fatalf("%d:%d: %v %s\nin the whole file %v %s", line+1, col+1, found, seen(got), there, seen(want))
+	}
+}
+
+// seen is a spot in words, with the keys of the maps and the items on its way.
+func seen(s Spot) string {
+	var b strings.Builder
+	for _, l := range s.chain {
+		fmt.Fprintf(&b, "%p %s %d %s %d:", l.object, l.key, l.index, l.node.text, len(l.node.list))
+		for _, k := range l.node.keys {
+			fmt.Fprintf(&b, " %s %v %v %q", k.key, k.at, k.partial, k.val.text)
+		}
+	}
+	s.chain = nil
+	return fmt.Sprintf("%p %+v", s.Object, s) + b.String()
 }
 
 // FuzzDraft reads anything, and finds places in it.
@@ -139,6 +166,7 @@ func FuzzDraft(f *testing.F) {
 			return
 		}
 		d := ReadDocument("f.map.yaml", text)
+		sameSpot(t, d, line, col)
 		s, ok := d.At(line, col)
 		if ok {
 			if s.Offset > len([]rune(s.Text)) || s.Offset < 0 {

@@ -75,15 +75,46 @@ const mark = '\uE000'
 // At finds what stands at a place; ok is false in a comment, or where nothing
 // of the language can stand.
 func (d *Document) At(line, col int) (s Spot, ok bool) {
+	from, to := d.draft.part(line)
+	return d.spot(line, col, from, to)
+}
+
+// part returns the lines of the file's key that a line belongs to, from it to the
+// next one: no value of a key at the margin goes on in a line that begins
+// there. Where there is no such key it is all lines.
+func (d *draft) part(line int) (from, to int) {
+	keys := d.root.keys
+	at, found := slices.BinarySearchFunc(keys, line, func(k nodeKey, line int) int { return k.at.line - line })
+	if !found {
+		at--
+	}
+	to = len(d.lines)
+	if at < 0 || d.root.at != keys[0].at || keys[0].at.col != 0 { // in brackets, for one
+		return 0, to
+	}
+	if at+1 < len(keys) {
+		to = keys[at+1].at.line
+	}
+	return keys[at].at.line, to
+}
+
+// spot finds what stands at a place, reading the lines around it anew.
+func (d *Document) spot(line, col, from, to int) (s Spot, ok bool) {
 	if line < 0 || line >= len(d.draft.lines) || strings.ContainsRune(d.text, mark) {
 		return Spot{}, false
 	}
-	lines := slices.Clone(d.draft.lines)
+	lines := slices.Clone(d.draft.lines[:to])
 	col = min(max(col, 0), len(lines[line]))
 	lines[line] = slices.Concat(lines[line][:col], []rune{mark}, lines[line][col:])
-	r := &draftReader{lines: lines}
+	r := &draftReader{lines: lines, pos: draftPos{from, 0}}
 	root := r.block(0, 0)
-	f := finder{}
+	if from > 0 || to < len(d.draft.lines) {
+		if root.kind != yamlMap || root.flow { // a key to come is one by what stands around it
+			return d.spot(line, col, 0, len(d.draft.lines))
+		}
+		root.keys = slices.Concat(d.draft.root.until(from), root.keys, d.draft.root.since(to))
+	}
+	f := finder{line: line}
 	switch {
 	case root.kind == yamlMap:
 		ok = f.inMap(root, d.object(root), nil)
@@ -103,11 +134,27 @@ func (d *Document) At(line, col int) (s Spot, ok bool) {
 	return f.s, true
 }
 
+// until and since are the keys before a line, and from it on.
+func (n *node) until(line int) []nodeKey {
+	return n.keys[:len(n.keys)-len(n.since(line))]
+}
+
+func (n *node) since(line int) []nodeKey {
+	i, _ := slices.BinarySearchFunc(n.keys, line, func(k nodeKey, line int) int { return k.at.line - line })
+	return n.keys[i:]
+}
+
 // A finder goes down to the mark.
-type finder struct{ s Spot }
+type finder struct {
+	s    Spot
+	line int // of the mark
+}
 
 func (f *finder) inMap(n *node, o *grammar.Object, chain []link) bool {
-	for _, k := range n.keys {
+	for i, k := range n.keys {
+		if i+1 < len(n.keys) && n.keys[i+1].at.line < f.line {
+			continue // it ends above
+		}
 		if strings.ContainsRune(k.key, mark) {
 			f.key(k, n, o, chain)
 			return true
