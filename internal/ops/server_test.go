@@ -271,6 +271,12 @@ func TestLogLinesCarryTheTraceAndNeverBytes(t *testing.T) {
 	log.With("feed", "adt").InfoContext(ctx, "accepted", "body", []byte(opstest.Canary), "phi", broker.PHI(opstest.Canary), "message", &broker.Message{ID: "m", Body: broker.PHI(opstest.Canary)})
 	log.DebugContext(ctx, "not written")
 	span.End()
+	if sc := span.SpanContext(); span.IsRecording() || !sc.IsSampled() {
+		t.Errorf("a span for nobody: recorded %v, those after it %v", span.IsRecording(), sc.IsSampled())
+	}
+	if _, inner := tel.Traces.Tracer("test").Start(ctx, "map"); inner.SpanContext().TraceID() != span.SpanContext().TraceID() || inner.SpanContext().SpanID() == span.SpanContext().SpanID() {
+		t.Error("a span inside another is not one of its trace, or has no id of its own")
+	}
 	line := b.String()
 	opstest.NoCanary(t, "the log", b.Bytes())
 	for _, want := range []string{`"trace_id":"` + span.SpanContext().TraceID().String() + `"`, `"feed":"adt"`, `"phi":"[phi len=18]"`, `"body":"[bytes len=18]"`} {

@@ -17,6 +17,7 @@ import (
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -73,7 +74,8 @@ func NewTelemetry(ctx context.Context, cfg TelemetryConfig) (*Telemetry, error) 
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
-	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res))
+	// The page has no exemplars.
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res), sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter))
 	t.Meters = meters
 	t.Metrics = promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, MaxRequestsInFlight: 4})
 
@@ -83,7 +85,8 @@ func NewTelemetry(ctx context.Context, cfg TelemetryConfig) (*Telemetry, error) 
 	} else if cfg.Sample > 0 {
 		sampler = sdktrace.TraceIDRatioBased(cfg.Sample)
 	}
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sdktrace.ParentBased(sampler))}
+	sampler = sdktrace.ParentBased(sampler)
+	t.Traces, t.stop = unrecorded{sampler: sampler}, []func(context.Context) error{meters.Shutdown}
 	if cfg.Endpoint != "" {
 		u, err := url.Parse(cfg.Endpoint)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -96,12 +99,10 @@ func NewTelemetry(ctx context.Context, cfg TelemetryConfig) (*Telemetry, error) 
 		if err != nil {
 			return nil, fmt.Errorf("telemetry: %w", err)
 		}
-		opts = append(opts, sdktrace.WithBatcher(exp))
+		traces := sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSampler(sampler), sdktrace.WithBatcher(exp))
+		t.Traces, t.stop = traces, append([]func(context.Context) error{traces.Shutdown}, t.stop...)
 	}
-	traces := sdktrace.NewTracerProvider(opts...)
-	t.Traces = traces
 	otel.SetErrorHandler(&onChange{log: cfg.Log, msg: "telemetry is not delivered"})
-	t.stop = []func(context.Context) error{traces.Shutdown, meters.Shutdown}
 	return t, nil
 }
 
