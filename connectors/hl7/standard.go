@@ -232,12 +232,21 @@ func (l *layout) wants(d *dictionary, only tree.Selection) bool {
 	if only == nil || l.standard == nil {
 		return l.standard != nil
 	}
-	for typ, elements := range only {
-		if d.segments[typ] != nil {
+	return l.standard.groupIn(d, only) || l.standard.group(orderGroup).groupIn(d, only)
+}
+
+// groupIn says whether a selection names a group of p, other than in a segment.
+// Messages have few groups, and mappings read many elements.
+func (p *part) groupIn(d *dictionary, only tree.Selection) bool {
+	if p == nil {
+		return false
+	}
+	for _, k := range p.kids {
+		if !k.isGroup() || d.segments[k.name] != nil {
 			continue
 		}
-		for name := range elements {
-			if d.segments[name] == nil && (l.standard.group(name) != nil || l.standard.group(orderGroup).group(name) != nil) {
+		for typ, elements := range only {
+			if elements[k.name] && d.segments[typ] == nil {
 				return true
 			}
 		}
