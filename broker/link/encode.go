@@ -92,7 +92,7 @@ func (l *lane) packOne(ctx context.Context, u *broker.Unit, m mark) (*parcel, er
 	bare := *u
 	bare.Ops = nil
 	// The batch adds three headers of its own.
-	h := nats.Header(make(map[string][]string, 16))
+	h := nats.Header(make(map[string][]string, 14)) // 11 and those: the most that 16 places hold
 	size := len(data) + batchHeaders
 	values := make([]string, 0, 11) // of all headers, in one piece
 	set := func(k, v string) {
@@ -111,19 +111,38 @@ func (l *lane) packOne(ctx context.Context, u *broker.Unit, m mark) (*parcel, er
 	set("ce-type", "health.vagus.unit")
 	set("ce-source", l.source)
 	set("ce-id", u.ID)
-	parent := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{stream.HeaderTrace: u.Trace})
+	parent := propagation.TraceContext{}.Extract(ctx, traceOf{&u.Trace})
 	spanned, span := l.link.cfg.Tracer.Start(parent, "link.publish", trace.WithSpanKind(trace.SpanKindProducer))
 	// Of a header of this name the server makes a trace of its own, for each message; the unit says it already.
 	if u.Trace == "" {
-		carrier := propagation.MapCarrier{}
-		propagation.TraceContext{}.Inject(spanned, carrier)
-		if tp := carrier[stream.HeaderTrace]; tp != "" {
+		tp := ""
+		propagation.TraceContext{}.Inject(spanned, traceOf{&tp})
+		if tp != "" {
 			set(stream.HeaderTrace, tp)
 		}
 	}
 	return &parcel{mark: m, unit: &bare, span: span, size: size,
 		msg: &nats.Msg{Subject: stream.UnitSubject(u), Header: h, Data: data}}, nil
 }
+
+// A traceOf carries a traceparent and nothing else.
+type traceOf struct{ parent *string }
+
+// Get implements [propagation.TextMapCarrier], like Set and Keys.
+func (t traceOf) Get(key string) string {
+	if key == stream.HeaderTrace {
+		return *t.parent
+	}
+	return ""
+}
+
+func (t traceOf) Set(key, value string) {
+	if key == stream.HeaderTrace {
+		*t.parent = value
+	}
+}
+
+func (t traceOf) Keys() []string { return []string{stream.HeaderTrace} }
 
 // asRemap makes of a parcel the answer to a request: it must not look like the
 // place where the lane stood, so it carries that place beside its own.
