@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -189,7 +190,9 @@ func (r *run) eval(p *program, inputs []datum, it datum) (ref.Val, *fault) {
 	var out ref.Val
 	var err error
 	if p.loops {
-		out, _, err = p.prg.ContextEval(r.ctx, &r.act)
+		ctx, cancel := context.WithDeadline(r.ctx, r.until) // a timer is made for those only that need one
+		out, _, err = p.prg.ContextEval(ctx, &r.act)
+		cancel()
 	} else {
 		out, _, err = p.prg.Eval(&r.act)
 	}

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -189,6 +190,7 @@ type reference struct {
 	whole  bool // the identifier is one value, and not put together
 	onNone string
 	onMany string
+	last   atomic.Pointer[sought]
 }
 
 // A searchKey is one field of a search and what it must be.

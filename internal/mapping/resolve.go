@@ -21,12 +21,6 @@ func (r *run) reference(x *rule, d datum) (any, tree.State, *fault) {
 	if out == nil || f != nil {
 		return nil, tree.Absent, f
 	}
-	if x.ref.onNone != "" {
-		out["on_none"] = x.ref.onNone
-	}
-	if x.ref.onMany != "" {
-		out["on_many"] = x.ref.onMany
-	}
 	if x.share {
 		out = map[string]any{"$distribution": []any{map[string]any{"account": out, "percent": json.Number("100")}}}
 	}
@@ -48,11 +42,30 @@ func (r *run) referenceXID(ref *reference) (map[string]any, *fault) {
 	if ref.whole && !xidPattern.MatchString(xid) {
 		return nil, &fault{class: ClassConvert, text: "the record's external identifier is not of the form module.name"}
 	}
-	return map[string]any{"$xid": xid}, r.count(xid)
+	return ref.form("$xid", xid), r.count(xid)
+}
+
+// form is a reference as the target reads it.
+func (ref *reference) form(how, what string) map[string]any {
+	out := map[string]any{how: what}
+	if ref.onNone != "" {
+		out["on_none"] = ref.onNone
+	}
+	if ref.onMany != "" {
+		out["on_many"] = ref.onMany
+	}
+	return out
+}
+
+// A sought is the form of a reference by one text. Many messages in a row have the
+// same country. It is never modified.
+type sought struct {
+	text string
+	form map[string]any
 }
 
 func (r *run) referenceBy(ref *reference, it datum) (map[string]any, *fault) {
-	by := make(map[string]any, len(ref.by))
+	var by map[string]any
 	for i := range ref.by {
 		k := &ref.by[i]
 		d := it
@@ -69,9 +82,23 @@ func (r *run) referenceBy(ref *reference, it datum) (map[string]any, *fault) {
 		if f != nil || v == nil {
 			return nil, f
 		}
+		if s, ok := v.(string); ok && len(ref.by) == 1 {
+			if last := ref.last.Load(); last != nil && last.text == s {
+				return last.form, nil
+			}
+			form := ref.form("$ref", ref.model)
+			form["by"] = map[string]any{k.field: v}
+			ref.last.Store(&sought{s, form})
+			return form, nil
+		}
+		if by == nil {
+			by = make(map[string]any, len(ref.by))
+		}
 		by[k.field] = v
 	}
-	return map[string]any{"$ref": ref.model, "by": by}, nil
+	form := ref.form("$ref", ref.model)
+	form["by"] = by
+	return form, nil
 }
 
 // keyValue is a datum as a search key, in the field's own type; nil when it is
