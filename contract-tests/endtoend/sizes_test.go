@@ -3,6 +3,7 @@ package endtoend_test
 import (
 	"context"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 )
 
 // BenchmarkSizes holds what `vagus size` estimates against what a load leaves
-// behind: each ratio is estimated to measured.
+// behind: each ratio is estimated to measured, and more than a fifth off is a failure.
 func BenchmarkSizes(b *testing.B) {
 	for range b.N {
 		s := newSystem(b, 1, simulated.Config{})
@@ -36,13 +37,21 @@ func BenchmarkSizes(b *testing.B) {
 		}
 		kept := func(disk int64) float64 { return float64(disk) * (1 - sizing.Reserve) }
 		agent, hub, worker, ledger := e.Parts[0], e.Parts[1], e.Parts[2], e.Parts[3]
-		b.ReportMetric(kept(agent.Disk)/(after.journal-before.journal), "journal-×")
-		b.ReportMetric(kept(hub.Disk)/(after.hub-before.hub), "hub-×")
-		b.ReportMetric(kept(ledger.Disk)/(after.ledger-before.ledger), "ledger-×")
-		b.ReportMetric(float64(ledger.Rows)/(after.rows-before.rows), "rows-×")
-		b.ReportMetric(float64(agent.Memory)/(1<<20)/rss(b, s.agent.Pid()), "agent-memory-×")
-		b.ReportMetric(float64(hub.Memory)/(1<<20)/rss(b, s.hub.Pid()), "hub-memory-×")
-		b.ReportMetric(float64(worker.Memory)/(1<<20)/rss(b, s.workers[0].Pid()), "worker-memory-×")
+		ratio := func(what string, estimated, measured float64) {
+			b.ReportMetric(estimated/measured, what+"-×")
+			if r := estimated / measured; math.Abs(r-1) > 0.2 {
+				b.Errorf("%s: %.3g estimated and %.3g measured: put the constants of internal/sizing right", what, estimated, measured)
+			}
+		}
+		ratio("journal", kept(agent.Disk), after.journal-before.journal)
+		ratio("hub", kept(hub.Disk), after.hub-before.hub)
+		ratio("ledger", kept(ledger.Disk), after.ledger-before.ledger)
+		ratio("rows", float64(ledger.Rows), after.rows-before.rows)
+		if each == 20_000/senders { // a short run fills no cache
+			ratio("agent-memory", float64(agent.Memory)/(1<<20), rss(b, s.agent.Pid()))
+			ratio("hub-memory", float64(hub.Memory)/(1<<20), rss(b, s.hub.Pid()))
+			ratio("worker-memory", float64(worker.Memory)/(1<<20), rss(b, s.workers[0].Pid()))
+		}
 		b.ReportMetric((after.journal-before.journal)/n, "journal-B/msg")
 	}
 }

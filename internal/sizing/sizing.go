@@ -16,8 +16,8 @@ import (
 
 // Measured, for each message or unit.
 const (
-	journalOverhead = 380  // bytes on disk beside the message: headers, subject, record
-	unitOverhead    = 555  // bytes in UNITS beside the unit
+	journalOverhead = 345  // bytes on disk beside the message: headers, subject, record
+	unitOverhead    = 472  // bytes in UNITS beside the unit
 	eventShare      = 95   // bytes in EVENTS: an outcome, many to an event
 	ledgerRow       = 1440 // bytes of a unit's row and its indexes, with the room that updates need
 	journalIndex    = 75   // bytes resident for each message that the journal keeps, garbage included
@@ -32,7 +32,7 @@ const (
 
 // Measured, for each process under load, in bytes resident: windows, caches and garbage. At rest each has
 // about 75 MB.
-const agentMemory, hubMemory, workerMemory = 235e6, 230e6, 130e6
+const agentMemory, hubMemory, workerMemory = 120e6, 205e6, 226e6
 
 // window is how long a hub remembers the ids of units (broker/stream).
 const window = 10 * time.Minute

@@ -35,7 +35,7 @@ func TestWhatIsKeptGrowsWithRateAndTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent, hub, ledger := part(t, one, "site's agent"), part(t, one, "hub"), part(t, one, "ledger (PostgreSQL)")
-	if want := 10.0 * 14 * 86400 * 1580 / 0.7; math.Abs(float64(agent.Disk)/want-1) > 0.01 {
+	if want := 10.0 * 14 * 86400 * 1545 / 0.7; math.Abs(float64(agent.Disk)/want-1) > 0.01 {
 		t.Errorf("a site's disk: %d, want %.0f", agent.Disk, want)
 	}
 	if ledger.Rows != 100*90*86400 {
@@ -60,7 +60,7 @@ func TestTheFullestPartIsNamedWithWhatToAdd(t *testing.T) {
 	}{
 		"it fits": {func(l *Load) { l.Hub, l.Ledger = 24*time.Hour, 30*24*time.Hour }, "ledger (PostgreSQL), disk", "nothing: it fits"},
 		"units kept for long": {func(l *Load) { l.Rate, l.Hub, l.Ledger = 200, 100*24*time.Hour, 30*24*time.Hour }, "hub, disk",
-			"a max_age of 77 days, or 2 tenants on hubs of their own (6 servers in all), or larger servers: each replica of a tenant's stream has all of its units"},
+			"a max_age of 80 days, or 2 tenants on hubs of their own (6 servers in all), or larger servers: each replica of a tenant's stream has all of its units"},
 		"a ledger that remembers for years": {func(l *Load) { l.Hub, l.Ledger = 24*time.Hour, 1000*24*time.Hour }, "ledger (PostgreSQL), disk", "a keep of 225 days, or a ledger for each of 5 tenants, or a larger server"},
 		"a journal of years":                {func(l *Load) { l.Hub, l.Ledger, l.Journal = 24*time.Hour, 24*time.Hour, 3000*24*time.Hour }, "site's agent, memory", "a journal.retention of 690 days, or feeds on 5 agents, or a larger server"},
 		"one site with a slow disk": {func(l *Load) {
